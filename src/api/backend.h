@@ -1,0 +1,122 @@
+#pragma once
+// Everything the API needs of the daemon, as one interface: daemon/ implements it, tests replace it. All on the event
+// loop; callbacks come on the loop, never from inside the call.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/task.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "model/model_info.h"
+
+namespace skep::api {
+
+struct RunningModel {
+  model::ModelInfo info;
+  Bytes host_bytes, gpu_bytes;  // in the ledger
+  int context_tokens = 0;
+  std::optional<WallTime> expires_at;  // unset: stays (pinned)
+  std::string state;                   // loading, ready, unloading
+  int generating = 0, waiting = 0;     // tasks
+  int slots = 0;
+  int64_t loads = 0;  // since the daemon started
+};
+
+struct AgentView {
+  std::string name, title, tier, model, state;  // state: idle, waiting, working
+  std::string priority;
+  std::vector<std::string> task_types;
+  std::string system_prompt;
+  int64_t tasks_done = 0, tasks_failed = 0, tokens = 0;
+};
+
+struct TaskView {
+  agent::TaskId id = 0;
+  std::string agent, model, state;  // waiting, loading, running
+  std::string priority;
+  Duration age{};
+  int completion_tokens = 0;
+};
+
+struct LedgerEntry {
+  std::string what;    // "engine tinyllama", "daemon"
+  std::string device;  // host, gpu0
+  Bytes weights, kv, compute, overhead;
+  Bytes reserved, measured;
+};
+
+struct ResourceUsage {
+  Bytes budget, reserved, measured;  // host: what may be used, what the ledger says, what the process tree has (PSS)
+  std::vector<LedgerEntry> entries;
+  double cpu_percent = 0;  // of all cores, this process tree
+  int cores = 0;
+  Bytes memory_total, memory_available;
+  int queue_length = 0, queue_limit = 0;
+  int engines_resident = 0, engines_limit = 0, engines_generating = 0, engines_generating_limit = 0;
+};
+
+struct LatencyQuantiles {
+  double p50 = 0, p95 = 0, p99 = 0;  // seconds
+  int64_t count = 0;
+};
+
+struct PerformanceReport {
+  struct Row {
+    std::string name;  // a tier or a model
+    int64_t tasks = 0, failed = 0, prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+    LatencyQuantiles total, queued, first_token;
+    int64_t loads = 0;
+  };
+  Duration uptime{};
+  std::vector<Row> tiers, models;
+  double tokens_per_second = 0;  // completion tokens, last minute
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // The listener is kept until its last call. An id of 0 is never given.
+  virtual agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) = 0;
+  virtual void cancel(agent::TaskId task) = 0;  // idempotent; the listener hears nothing more
+
+  struct EmbedAnswer {
+    engine::Embeddings embeddings;
+    std::string model;
+  };
+  virtual void embed(std::string model, engine::Embed input, std::string caller,
+                     std::function<void(Result<EmbedAnswer>)> done) = 0;
+  virtual void tokenize(std::string model, engine::Tokenize input,
+                        std::function<void(Result<engine::Tokens>)> done) = 0;
+
+  // The decision that submit() would take now, without taking it. `explanation` is text for people.
+  struct Route {
+    agent::RouteDecision decision;
+    std::vector<std::pair<std::string, double>> factors;  // name, value 0..1 (after its weight is in `weights`)
+    std::vector<std::pair<std::string, double>> weights;
+    std::string explanation;
+    Duration took{};
+  };
+  virtual Result<Route> route(const agent::TaskRequest& request) = 0;
+
+  [[nodiscard]] virtual std::vector<model::ModelInfo> models() const = 0;  // catalog, broken ones too
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> aliases() const = 0;  // tier/agent -> model
+  [[nodiscard]] virtual Result<model::ModelInfo> find_model(
+      const std::string& name) const = 0;  // model, tier, agent, auto; with or without ":latest"
+  [[nodiscard]] virtual std::vector<RunningModel> running() const = 0;
+  virtual void load(const std::string& model, std::optional<Duration> keep_alive, std::function<void(Status)> done) = 0;
+  virtual void unload(const std::string& model, std::function<void(Status)> done) = 0;
+
+  [[nodiscard]] virtual std::vector<AgentView> agents() const = 0;
+  [[nodiscard]] virtual std::vector<TaskView> tasks() const = 0;
+  [[nodiscard]] virtual ResourceUsage resources() const = 0;
+  [[nodiscard]] virtual PerformanceReport performance() const = 0;
+  [[nodiscard]] virtual std::string metrics() const = 0;  // Prometheus text format
+  [[nodiscard]] virtual bool ready() const = 0;           // accepts tasks (not draining)
+};
+
+}  // namespace skep::api

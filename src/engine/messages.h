@@ -1,0 +1,165 @@
+#pragma once
+// What the daemon and an engine worker say to each other, as plain structs. wire.h encodes them; doc/wire.md has the
+// bytes. No llama.h here: the daemon links this, not libllama.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace skep::engine {
+
+using Token = int32_t;
+using RequestId = uint64_t;  // chosen by the daemon, unique per connection
+
+// One message as a chat template sees it: tools and tool results are text by now (mind/language renders them).
+struct ChatMessage {
+  std::string role;  // system, user, assistant, tool
+  std::string content;
+  friend bool operator==(const ChatMessage&, const ChatMessage&) = default;
+};
+
+// Defaults are neutral: greedy is temperature 0; every penalty is off.
+struct Sampling {
+  float temperature = 0.0F;        // 0: greedy
+  int top_k = 0;                   // 0: off
+  float top_p = 1.0F;              // 1: off
+  float min_p = 0.0F;              // 0: off
+  float repeat_penalty = 1.0F;     // 1: off
+  float presence_penalty = 0.0F;   // 0: off
+  float frequency_penalty = 0.0F;  // 0: off
+  int penalty_last_n = 64;         // tokens that the penalties look back
+  uint32_t seed = 0;               // 0: a random one; reported in Finished
+  std::vector<std::pair<Token, float>> logit_bias;
+  friend bool operator==(const Sampling&, const Sampling&) = default;
+};
+
+// How to start a worker: the model and the shape of its context.
+struct LoadOptions {
+  std::string path;             // of the GGUF file
+  std::string model_hash;       // from the catalog; goes into saved state
+  std::string chat_template;    // overrides the model's own; a name libllama knows, or template text
+  int context_tokens = 4096;    // that one sequence may have
+  int sequences = 4;            // generated at once (slots)
+  int kv_tokens = 0;            // cells of the KV cache, all sequences together; 0: sequences * context_tokens
+  int batch_tokens = 512;       // evaluated in one step at most
+  int threads = 0;              // 0: one per core
+  int gpu_layers = 0;           // -1: all
+  bool embeddings = false;      // the engine serves embed() and not generate()
+  std::string kv_type = "f16";  // f16, q8_0
+  bool mmap = true;
+  bool measure_only = false;  // report Loaded from libllama's no_alloc simulation, then exit
+  friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
+};
+
+// Bytes by purpose, on the host and on each GPU.
+struct MemoryUse {
+  std::string device = "host";
+  Bytes weights, kv, compute;
+  [[nodiscard]] Bytes total() const { return weights + kv + compute; }
+  friend bool operator==(const MemoryUse&, const MemoryUse&) = default;
+};
+
+struct Loaded {
+  std::vector<MemoryUse> memory;  // host first
+  int context_tokens = 0;         // per sequence, after clamping to what the model was trained for
+  int vocabulary = 0;
+  int embedding_size = 0;
+  bool can_generate = true;
+  std::string chat_template;  // what will be used: a name, or "override"
+  friend bool operator==(const Loaded&, const Loaded&) = default;
+};
+
+struct Generate {
+  std::vector<ChatMessage> messages;  // rendered with the chat template …
+  std::string prompt;                 // … or this text as it is, when messages is empty
+  std::string assistant_prefix;       // text that the answer is made to begin with; not part of the answer
+  bool add_special = true;            // add BOS etc. to a raw prompt
+  Sampling sampling;
+  int max_tokens = 512;
+  std::vector<std::string> stop;  // at most 16, each non-empty; not part of the answer
+  std::string grammar;            // GBNF with the root `root`; empty: free text
+  bool ignore_eos = false;        // for benchmarks
+  bool logprobs = false;
+  int top_logprobs = 0;      // 0..20
+  std::string share_scope;   // sequences share KV cells only within the same scope
+  std::string sequence_key;  // the agent's conversation: its cells are kept for the next turn while there is room
+  int priority = 2;          // 0 critical, 1 high, 2 normal, 3 background
+  friend bool operator==(const Generate&, const Generate&) = default;
+};
+
+struct TokenLogprob {
+  std::string text;  // the token's bytes, may be part of a character
+  float logprob = 0;
+  std::vector<std::pair<std::string, float>> top;
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+
+// A piece of the answer: whole UTF-8 characters, never part of a stop string.
+struct Piece {
+  std::string text;
+  int tokens = 0;  // generated since the last piece
+  std::vector<TokenLogprob> logprobs;
+  friend bool operator==(const Piece&, const Piece&) = default;
+};
+
+enum class FinishReason { stop, length, cancelled };
+
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_tokens = 0;  // of the prompt, taken over and not evaluated
+  int completion_tokens = 0;
+  friend bool operator==(const Usage&, const Usage&) = default;
+};
+
+struct Finished {
+  FinishReason reason = FinishReason::stop;
+  Usage usage;
+  Duration waited{};  // in the worker, before the first prompt token was evaluated
+  Duration prefill{};
+  Duration decode{};
+  uint32_t seed = 0;
+  friend bool operator==(const Finished&, const Finished&) = default;
+};
+
+struct Embed {
+  std::vector<std::string> inputs;               // at most 2048
+  std::vector<std::vector<Token>> token_inputs;  // already tokenized; after the texts
+  friend bool operator==(const Embed&, const Embed&) = default;
+};
+
+struct Embeddings {
+  std::vector<std::vector<float>> vectors;  // unit length, one per input
+  int prompt_tokens = 0;
+  friend bool operator==(const Embeddings&, const Embeddings&) = default;
+};
+
+struct Tokenize {
+  std::vector<ChatMessage> messages;  // the rendered chat prompt …
+  std::string text;                   // … or this text, when messages is empty
+  bool add_special = false;
+  friend bool operator==(const Tokenize&, const Tokenize&) = default;
+};
+
+struct Tokens {
+  std::vector<Token> tokens;
+  friend bool operator==(const Tokens&, const Tokens&) = default;
+};
+
+// The worker's state, sent every second and on request.
+struct Heartbeat {
+  int generating = 0;  // sequences in the batch now
+  int waiting = 0;
+  int kv_cells_used = 0;
+  int64_t prompt_tokens = 0;     // evaluated since start
+  int64_t generated_tokens = 0;  // since start
+  double step_seconds = 0;       // mean of the last steps
+  friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+}  // namespace skep::engine
