@@ -11,22 +11,22 @@
 namespace skep {
 
 enum class ErrorCode {
-  invalid_argument,    // the caller's input is wrong: 400
-  unauthenticated,     // 401
-  permission_denied,   // 403
-  not_found,           // 404
-  conflict,            // 409
-  too_large,           // a size limit: 413
-  quota_exhausted,     // the caller's own limit: 429
-  overloaded,          // the box is full: 503
-  unavailable,         // something we depend on is down: 503
-  deadline_exceeded,   // 504
-  cancelled,           // the caller went away
-  unsupported,         // we don't do this: 400 or 501
-  corrupt,             // data that fails its own checks
-  out_of_memory,       // does not fit the byte budget
-  io,                  // the operating system said no
-  internal,            // a fault on our side: 500
+  invalid_argument,   // the caller's input is wrong: 400
+  unauthenticated,    // 401
+  permission_denied,  // 403
+  not_found,          // 404
+  conflict,           // 409
+  too_large,          // a size limit: 413
+  quota_exhausted,    // the caller's own limit: 429
+  overloaded,         // the box is full: 503
+  unavailable,        // something we depend on is down: 503
+  deadline_exceeded,  // 504
+  cancelled,          // the caller went away
+  unsupported,        // we don't do this: 400 or 501
+  corrupt,            // data that fails its own checks
+  out_of_memory,      // does not fit the byte budget
+  io,                 // the operating system said no
+  internal,           // a fault on our side: 500
 };
 
 // The name as it stands in JSON and logs, e.g. "not_found".
@@ -56,12 +56,12 @@ using Status = Result<void>;
 #define SKEP_CONCAT2(a, b) a##b
 #define SKEP_CONCAT(a, b) SKEP_CONCAT2(a, b)
 #define SKEP_TRY(declaration, expression) SKEP_TRY_IMPL(SKEP_CONCAT(skep_try_, __LINE__), declaration, expression)
-#define SKEP_TRY_IMPL(temporary, declaration, expression)           \
-  auto temporary = (expression);                                    \
+#define SKEP_TRY_IMPL(temporary, declaration, expression)            \
+  auto temporary = (expression);                                     \
   if (!temporary) return ::skep::fail(std::move(temporary).error()); \
   declaration = std::move(temporary).value()
 // SKEP_CHECK(expression): for a Status.
-#define SKEP_CHECK(expression)                                                                \
-  do {                                                                                        \
+#define SKEP_CHECK(expression)                                                                              \
+  do {                                                                                                      \
     if (auto skep_status = (expression); !skep_status) return ::skep::fail(std::move(skep_status).error()); \
   } while (false)

@@ -23,10 +23,12 @@ std::string to_string(Bytes bytes) {
 
 Result<Bytes> parse_bytes(std::string_view text) {
   auto refuse = [&] {
-    return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not a size", text), "write it as 4GiB, 800MB or 512k");
+    return fail(ErrorCode::invalid_argument, fmt::format("'{}' is not a size", text),
+                "write it as 4GiB, 800MB or 512k");
   };
   size_t digits = 0;
-  while (digits < text.size() && (std::isdigit(static_cast<unsigned char>(text[digits])) || text[digits] == '.')) ++digits;
+  while (digits < text.size() && (std::isdigit(static_cast<unsigned char>(text[digits])) || text[digits] == '.'))
+    ++digits;
   double value = 0;
   auto [end, code] = std::from_chars(text.data(), text.data() + digits, value);
   if (digits == 0 || code != std::errc() || end != text.data() + digits) return refuse();
@@ -35,11 +37,20 @@ Result<Bytes> parse_bytes(std::string_view text) {
     if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   static constexpr std::array<std::pair<std::string_view, double>, 15> kUnits = {{
-      {"", 1}, {"b", 1},
-      {"k", 1024.0}, {"kib", 1024.0}, {"kb", 1e3},
-      {"m", 1048576.0}, {"mib", 1048576.0}, {"mb", 1e6},
-      {"g", 1073741824.0}, {"gib", 1073741824.0}, {"gb", 1e9},
-      {"t", 1099511627776.0}, {"tib", 1099511627776.0}, {"tb", 1e12},
+      {"", 1},
+      {"b", 1},
+      {"k", 1024.0},
+      {"kib", 1024.0},
+      {"kb", 1e3},
+      {"m", 1048576.0},
+      {"mib", 1048576.0},
+      {"mb", 1e6},
+      {"g", 1073741824.0},
+      {"gib", 1073741824.0},
+      {"gb", 1e9},
+      {"t", 1099511627776.0},
+      {"tib", 1099511627776.0},
+      {"tb", 1e12},
       {"byte", 1},
   }};
   for (auto [name, scale] : kUnits) {

@@ -1,5 +1,6 @@
 #pragma once
-// Bytes as a type of its own, so that no bare integer stands for a size, with parsing ("4GiB") and printing ("3.2 GiB").
+// Bytes as a type of its own, so that no bare integer stands for a size, with parsing ("4GiB") and printing ("3.2
+// GiB").
 
 #include <compare>
 #include <cstdint>
