@@ -40,8 +40,13 @@ class Engine {
   virtual void embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) = 0;
   virtual void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) = 0;
 
-  // Called once, on the loop, when the engine died on its own (after its listeners were failed).
+  // Called once, on the loop, when the engine died on its own (after its listeners were failed, and after its process
+  // was gone). `heard` must not destroy the engine from inside the call.
   virtual void on_death(std::function<void(const Error&)> heard) = 0;
+
+  // Ends the engine in order; what still runs is failed. `gone` comes on the loop when its memory is free again.
+  // on_death isn't called. Called once; nothing else is called afterwards but the destructor.
+  virtual void stop(std::function<void()> gone) = 0;
 };
 
 // What starts engines; the seam that tests and the simulation replace.
@@ -51,6 +56,8 @@ class EngineFactory {
   // Known before loading: bytes that `options` will take, by libllama's simulation. Cached by options.
   virtual void measure(const engine::LoadOptions& options, std::function<void(Result<engine::Loaded>)> done) = 0;
   virtual void start(const engine::LoadOptions& options, std::function<void(Result<std::unique_ptr<Engine>>)> done) = 0;
+  // Host bytes that an engine takes beside what measure() says: its process, libraries, vocabulary. 0 for remote ones.
+  [[nodiscard]] virtual Bytes overhead(const engine::LoadOptions& /*options*/) const { return {}; }
 };
 
 }  // namespace skep::model
