@@ -162,4 +162,39 @@ struct Heartbeat {
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
+// The first message of either side. The worker sends its own at once; a side that hears another version hangs up.
+struct Hello {
+  uint32_t version = 0;  // kWireVersion of wire.h
+  int32_t process = 0;
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+
+// Loading goes on: 0..1.
+struct Progress {
+  float fraction = 0;
+  friend bool operator==(const Progress&, const Progress&) = default;
+};
+
+// The end of a request that did not work out. Request 0: of the worker itself, which then ends.
+struct Failed {
+  Error error;
+  friend bool operator==(const Failed& a, const Failed& b) {
+    return a.error.code == b.error.code && a.error.message == b.error.message && a.error.hint == b.error.hint;
+  }
+};
+
+// Ends the request that the frame names, within one batch step; answered by Finished{cancelled}. Unknown ones: nothing.
+struct Cancel {
+  friend bool operator==(const Cancel&, const Cancel&) = default;
+};
+
+struct HeartbeatRequest {
+  friend bool operator==(const HeartbeatRequest&, const HeartbeatRequest&) = default;
+};
+
+// Ends the worker after the step in progress; what generates is dropped without an answer.
+struct Shutdown {
+  friend bool operator==(const Shutdown&, const Shutdown&) = default;
+};
+
 }  // namespace skep::engine
