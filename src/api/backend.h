@@ -38,6 +38,7 @@ struct TaskView {
   agent::TaskId id = 0;
   std::string agent, model, state;  // waiting, loading, running
   std::string priority;
+  std::string caller;  // the API key's name
   Duration age{};
   int completion_tokens = 0;
 };
