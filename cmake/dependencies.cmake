@@ -20,6 +20,9 @@ target_compile_definitions(skep_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_A
 # prefix brings the C library that libllama was linked against, so what links to it starts with that loader.
 set(SKEP_PREFIX ${CMAKE_SOURCE_DIR}/.deps/prefix)
 set(SKEP_LLAMA_OLDEST 0.7.0)
+if(llama_DIR MATCHES "^${SKEP_PREFIX}/")
+  unset(llama_DIR CACHE)  # what an earlier configure found there: look again, so that it is told from the system's
+endif()
 find_package(llama CONFIG QUIET)
 set(skep_private_prefix OFF)
 if(NOT llama_FOUND)
