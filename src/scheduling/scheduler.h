@@ -15,7 +15,8 @@
 //
 // What is promised (scheduler_test.cc checks it on random traces):
 //   - Starvation bound: once a task is aged, a task submitted after it starts before it on the same model only if that
-//     one is critical, and of those at most `critical_burst` in a row.
+//     one is critical, and of those at most `critical_burst` in a row while any aged task could start; for an aged
+//     critical task, only an aged one that is due after such a burst.
 //   - Turns: a model that has waiting tasks gets its turn (a Load, or the right to generate) once one of them has
 //     waited `patience`, see Config::group_wait. An engine that has to make room starts nothing new meanwhile.
 //   - The caps are never exceeded, and every admitted task ends exactly once.
@@ -34,6 +35,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "scheduling/accounts.h"
 #include "scheduling/priority.h"
 
 namespace skep::scheduling {
@@ -74,12 +76,6 @@ struct Caps {
   int running_tasks = 64;      // agents at work, all engines together
   int queue_length = 1024;     // waiting tasks
   int loads_at_once = 1;
-};
-
-// 0: no limit.
-struct Limits {
-  double tokens_per_minute = 0;  // prompt and answer; up to a minute's worth at once
-  int concurrent = 0;            // tasks waiting or running
 };
 
 struct Config {
