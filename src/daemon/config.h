@@ -1,0 +1,134 @@
+#pragma once
+// skep.yaml: every key with its default. One file; unknown keys are refused with the nearest known one; environment
+// variables override single keys (SKEP_LISTEN, SKEP_BUDGET, SKEP_ENGINES_SLOTS …: the path in capitals, joined by _).
+// doc/config.md has the whole file as an example, which a test reads.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace skep::daemon {
+
+struct NamedModel {            // models.named: settings of one model, by its name
+  std::string path;            // a GGUF file outside the folders; empty: found by name
+  std::optional<int> context;  // tokens per sequence
+  std::optional<int> slots;
+  std::optional<int> gpu_layers;
+  std::string chat_template;  // name or text; overrides the file's
+  std::string kv_type;        // f16, q8_0; empty: engines.kv_type
+  std::optional<Duration> keep_alive;
+  bool pin = false;
+  bool preload = false;
+};
+
+struct RemoteEngine {           // remotes: an OpenAI-compatible or Ollama server as a model
+  std::string name;             // what tiers and requests call it
+  std::string url;              // http://host:port or https://…
+  std::string kind = "openai";  // openai, ollama
+  std::string model;            // the name there
+  std::string api_key_env;      // environment variable that holds the key
+  int slots = 4;
+  bool batch_window = false;  // collect for 100 ms or 5 requests, for servers that don't batch
+  Duration timeout = std::chrono::seconds(120);
+};
+
+struct Tier {
+  std::vector<std::string> models;  // first that is in the catalog
+  int max_tokens = 0;               // answers, by default
+};
+
+struct ApiKey {
+  std::string name;
+  std::string role = "user";    // admin, user, read
+  std::string sha256;           // of the key, hex …
+  std::string env;              // … or the environment variable that holds it
+  int requests_per_minute = 0;  // 0: no limit
+  int tokens_per_minute = 0;
+  int concurrent = 0;
+};
+
+struct Config {
+  std::string file;  // it was read from; empty: defaults
+
+  std::string listen = "127.0.0.1:8051";
+  std::string state_folder;  // default: $XDG_STATE_HOME/skep or ~/.local/state/skep
+  std::string log_level = "info";
+
+  struct Memory {
+    std::optional<Bytes> budget;      // unset: from the machine (80 % of what is available)
+    std::optional<Bytes> gpu_budget;  // of each GPU; unset: what is free
+    bool unified = false;             // CPU and GPU share one memory
+  } memory;
+
+  std::string roster;  // path; empty: none
+  std::vector<std::string> model_folders = {"models"};
+  std::map<std::string, NamedModel> models;
+  std::vector<RemoteEngine> remotes;
+
+  std::map<std::string, Tier> tiers = {
+      {"deep", {{"deepseek-r1:8b", "deepseek-r1-8b", "deep"}, 4096}},
+      {"balanced", {{"qwen2.5-coder:7b", "qwen2.5-coder-7b", "balanced"}, 2048}},
+      {"fast", {{"tinyllama", "tinyllama-1.1b", "fast"}, 512}},
+  };
+
+  struct Engines {
+    int max_loaded = 0;      // 0: as many as fit the budget
+    int max_generating = 2;  // engines that generate at once
+    int slots = 0;           // sequences generated at once per engine; 0: chosen for the machine
+    int context = 4096;      // tokens per sequence
+    int batch = 512;         // tokens per step
+    int threads = 0;         // 0: one per core
+    int gpu_layers = -1;     // -1: all where there is a GPU
+    std::string kv_type = "f16";
+    Duration keep_alive = std::chrono::minutes(5);
+    Duration load_timeout = std::chrono::minutes(5);
+    Duration hang_timeout = std::chrono::seconds(30);
+  } engines;
+
+  struct Scheduling {
+    int queue = 4096;                                        // waiting tasks
+    int running = 0;                                         // tasks at once; 0: what the engines have
+    Duration max_wait_for_group = std::chrono::seconds(10);  // how long grouping by model may hold a task back
+    Duration aging = std::chrono::seconds(30);               // a waiting task rises one class per so long
+    int agent_tokens_per_minute = 0;                         // 0: no limit
+    int agent_concurrent = 0;
+  } scheduling;
+
+  struct Routing {
+    double deep_above = 0.8, balanced_above = 0.4;
+    Bytes deep_needs_free = 2_GiB;
+    double reasoning = 0.4, context = 0.2, output = 0.2, domain = 0.2;  // weights
+  } routing;
+
+  struct Generation {
+    struct Row {
+      double temperature, top_p;
+    };
+    std::map<std::string, Row> task_types = {
+        {"code", {0.3, 0.95}}, {"analysis", {0.5, 0.9}}, {"creative", {0.9, 0.95}}, {"general", {0.7, 0.9}}};
+    double fast_scale = 0.8, deep_scale = 1.1;  // of the temperature
+  } generation;
+
+  struct Api {
+    Bytes max_body = 8_MiB;
+    int max_connections = 2048;
+    Duration idle_timeout = std::chrono::seconds(120);
+    std::vector<ApiKey> keys;
+    std::vector<std::string> cors_origins;
+  } api;
+};
+
+// Defaults, then the file (empty: ./skep.yaml if there is one), then SKEP_… variables. Errors name file, line and key.
+Result<Config> load_config(const std::string& path);
+// From text, for tests; `name` stands for the file in errors. `environment`: name → value.
+Result<Config> parse_config(std::string_view text, const std::string& name,
+                            const std::map<std::string, std::string>& environment);
+// The whole configuration as YAML, as `skep config show` prints it.
+std::string to_yaml(const Config& config);
+
+}  // namespace skep::daemon
