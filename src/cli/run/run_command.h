@@ -1,0 +1,22 @@
+#pragma once
+// The work of `skep run` and of `skep demo`: a task file through a daemon inside this process.
+
+#include <functional>
+#include <string>
+
+#include "cli/run/run_summary.h"
+#include "cli/session.h"
+
+namespace skep::cli {
+
+struct RunOptions {
+  std::string tasks;    // JSONL; "-": standard input
+  std::string results;  // JSONL; "-": standard output
+  bool strict = false, retry_failed = false;
+  int window = 256;
+};
+
+// Starts feeding; `done` comes on the session's loop with the summary. SIGINT lets what runs finish.
+void run_tasks(Session& session, const RunOptions& options, std::function<void(Result<RunSummary>)> done);
+
+}  // namespace skep::cli

@@ -1,0 +1,66 @@
+#include "cli/run/run_display.h"
+
+#include <algorithm>
+
+namespace skep::cli {
+
+namespace {
+
+constexpr auto kFrame = std::chrono::milliseconds(200);
+constexpr auto kPlainLine = std::chrono::seconds(10);
+
+}  // namespace
+
+RunDisplay::RunDisplay(EventLoop& loop, api::Backend& backend, const TaskRun& run)
+    : loop_(loop), backend_(backend), run_(run), began_(loop.now()), last_plain_(loop.now()) {
+  tick();
+}
+
+RunDisplay::~RunDisplay() { stop(); }
+
+void RunDisplay::stop() {
+  loop_.cancel(std::exchange(timer_, TimerId::none));
+  live_.clear();
+}
+
+void RunDisplay::tick() {
+  auto usage = backend_.resources();
+  peak_ = std::max(peak_, usage.measured);
+  if (live_.is_terminal()) {
+    live_.show(lines(usage));
+  } else if (loop_.now() - last_plain_ >= kPlainLine) {
+    last_plain_ = loop_.now();
+    for (const std::string& line : lines(usage)) fmt::print(stderr, "{}\n", line);
+  }
+  timer_ = loop_.after(kFrame, [this] { tick(); });
+}
+
+std::vector<std::string> RunDisplay::lines(const api::ResourceUsage& usage) const {
+  const TaskRunCounts& counts = run_.counts();
+  Duration elapsed = loop_.now() - began_;
+  double per_second =
+      seconds(elapsed) > 0 ? static_cast<double>(counts.finished + counts.failed) / seconds(elapsed) : 0;
+  std::vector<std::string> out;
+
+  auto fraction = run_.fraction();
+  std::string left;
+  if (fraction && *fraction > 0.01) {
+    left = ", " + human_duration(std::chrono::duration_cast<Duration>(elapsed * (1 / *fraction - 1))) + " left";
+  }
+  out.push_back(fmt::format("tasks   {} {:>4}  {} done, {} failed, {} under way, {:.1f}/s{}",
+                            bar(fraction.value_or(0), 24), fraction ? fmt::format("{:.0f} %", *fraction * 100) : "",
+                            human_count(counts.finished), human_count(counts.failed), run_.under_way(), per_second,
+                            left));
+  double used =
+      usage.budget.count > 0 ? static_cast<double>(usage.measured.count) / static_cast<double>(usage.budget.count) : 0;
+  out.push_back(fmt::format("memory  {} {:>3.0f} %  {} of {} ({} reserved)", bar(used, 24), used * 100,
+                            to_string(usage.measured), to_string(usage.budget), to_string(usage.reserved)));
+  for (const api::RunningModel& model : backend_.running()) {
+    double busy = model.slots > 0 ? static_cast<double>(model.generating) / model.slots : 0;
+    out.push_back(fmt::format("{:<7} {} {:>3}/{}  {} waiting, {}", model.state, bar(busy, 24), model.generating,
+                              model.slots, model.waiting, model.info.name));
+  }
+  return out;
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,36 @@
+#pragma once
+// What a run shows while it goes on: a progress bar with rate and time left, memory against the budget, what each
+// resident model does. Draws on stderr, on a terminal only; on a pipe, a line every ten seconds.
+
+#include "api/backend.h"
+#include "base/event_loop.h"
+#include "cli/run/task_run.h"
+#include "cli/terminal.h"
+
+namespace skep::cli {
+
+class RunDisplay {
+ public:
+  RunDisplay(EventLoop& loop, api::Backend& backend, const TaskRun& run);
+  ~RunDisplay();
+  RunDisplay(const RunDisplay&) = delete;
+  RunDisplay& operator=(const RunDisplay&) = delete;
+
+  void stop();  // clears what was drawn
+  [[nodiscard]] Bytes peak_memory() const { return peak_; }
+
+ private:
+  void tick();
+  [[nodiscard]] std::vector<std::string> lines(const api::ResourceUsage& usage) const;
+
+  EventLoop& loop_;
+  api::Backend& backend_;
+  const TaskRun& run_;
+  LiveLines live_;
+  TimePoint began_;
+  TimePoint last_plain_;
+  TimerId timer_ = TimerId::none;
+  Bytes peak_;
+};
+
+}  // namespace skep::cli

@@ -1,0 +1,98 @@
+#include "cli/run/run_summary.h"
+
+#include <boost/json.hpp>
+
+#include "cli/terminal.h"
+
+namespace skep::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+Duration from_seconds(double s) { return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(s)); }
+
+void print_rows(const char* title, const std::vector<api::PerformanceReport::Row>& rows, double wall) {
+  using Align = Table::Align;
+  Table table({{title, Align::left},
+               {"tasks", Align::right},
+               {"failed", Align::right},
+               {"prompt", Align::right},
+               {"reused", Align::right},
+               {"answer", Align::right},
+               {"tok/s", Align::right},
+               {"p50", Align::right},
+               {"p95", Align::right},
+               {"loads", Align::right}});
+  for (const auto& row : rows) {
+    std::string reused = row.prompt_tokens > 0
+                             ? fmt::format("{:.0f} %", 100.0 * static_cast<double>(row.cached_tokens) /
+                                                           static_cast<double>(row.prompt_tokens))
+                             : "";
+    table.row({row.name.empty() ? "(none)" : row.name, human_count(row.tasks), human_count(row.failed),
+               human_count(row.prompt_tokens), reused, human_count(row.completion_tokens),
+               wall > 0 ? fmt::format("{:.0f}", static_cast<double>(row.completion_tokens) / wall) : "",
+               human_duration(from_seconds(row.total.p50)), human_duration(from_seconds(row.total.p95)),
+               row.loads > 0 ? human_count(row.loads) : ""});
+  }
+  table.print();
+}
+
+json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows) {
+  json::array out;
+  for (const auto& row : rows) {
+    out.push_back({{"name", row.name},
+                   {"tasks", row.tasks},
+                   {"failed", row.failed},
+                   {"prompt_tokens", row.prompt_tokens},
+                   {"cached_tokens", row.cached_tokens},
+                   {"completion_tokens", row.completion_tokens},
+                   {"p50_s", row.total.p50},
+                   {"p95_s", row.total.p95},
+                   {"first_token_p50_s", row.first_token.p50},
+                   {"first_token_p95_s", row.first_token.p95},
+                   {"loads", row.loads}});
+  }
+  return out;
+}
+
+}  // namespace
+
+void print_table(const RunSummary& s) {
+  double wall = seconds(s.wall);
+  fmt::print("\n");
+  print_rows("tier", s.performance.tiers, wall);
+  fmt::print("\n");
+  print_rows("model", s.performance.models, wall);
+  fmt::print("\n{} tasks in {}: {:.2f} tasks/s, {:.0f} tokens/s", human_count(s.counts.finished),
+             human_duration(s.wall), wall > 0 ? static_cast<double>(s.counts.finished) / wall : 0,
+             wall > 0 ? static_cast<double>(s.counts.completion_tokens) / wall : 0);
+  if (s.counts.failed > 0)
+    fmt::print(", {}", paint(Colour::red, fmt::format("{} failed", human_count(s.counts.failed))));
+  if (s.counts.broken > 0)
+    fmt::print(", {}", paint(Colour::yellow, fmt::format("{} broken lines skipped", human_count(s.counts.broken))));
+  if (s.resumed > 0) fmt::print(", {} were done before", human_count(s.resumed));
+  fmt::print(
+      "\npeak memory {} of {} {}\n", to_string(s.peak_memory), to_string(s.budget),
+      bar(s.budget.count > 0 ? static_cast<double>(s.peak_memory.count) / static_cast<double>(s.budget.count) : 0, 24));
+  if (s.interrupted)
+    fmt::print("{}\n", paint(Colour::yellow, "interrupted: the same command goes on where this one stopped"));
+}
+
+json::object to_json(const RunSummary& s) {
+  return {{"tasks", s.counts.finished},
+          {"failed", s.counts.failed},
+          {"broken_lines", s.counts.broken},
+          {"resumed", s.resumed},
+          {"interrupted", s.interrupted},
+          {"wall_s", seconds(s.wall)},
+          {"prompt_tokens", s.counts.prompt_tokens},
+          {"cached_tokens", s.counts.cached_tokens},
+          {"completion_tokens", s.counts.completion_tokens},
+          {"peak_memory_bytes", s.peak_memory.count},
+          {"budget_bytes", s.budget.count},
+          {"tiers", rows_json(s.performance.tiers)},
+          {"models", rows_json(s.performance.models)}};
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,24 @@
+#pragma once
+// What a run was: per tier and per model, as a table for people and as JSON for programs.
+
+#include <boost/json/fwd.hpp>
+#include <string>
+
+#include "api/backend.h"
+#include "cli/run/task_run.h"
+
+namespace skep::cli {
+
+struct RunSummary {
+  TaskRunCounts counts;
+  api::PerformanceReport performance;
+  Duration wall{};
+  Bytes peak_memory, budget;  // PSS of the process tree; what the ledger allows
+  int64_t resumed = 0;
+  bool interrupted = false;
+};
+
+void print_table(const RunSummary& summary);
+boost::json::object to_json(const RunSummary& summary);
+
+}  // namespace skep::cli

@@ -1,0 +1,77 @@
+#pragma once
+// Feeds a task file to a backend and writes the results as they come: a bounded window of tasks is under way at any
+// time, so that memory stays constant whatever the file's size. Lives on the event loop.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/backend.h"
+#include "base/event_loop.h"
+#include "cli/run/result_file.h"
+#include "cli/run/task_file.h"
+
+namespace skep::cli {
+
+struct TaskRunOptions {
+  int window = 256;     // tasks submitted and not ended
+  bool strict = false;  // a broken line stops the run
+};
+
+struct TaskRunCounts {
+  int64_t read = 0;     // lines
+  int64_t skipped = 0;  // done in an earlier run
+  int64_t broken = 0;   // lines that are no task
+  int64_t submitted = 0, finished = 0, failed = 0;
+  int64_t completion_tokens = 0, prompt_tokens = 0, cached_tokens = 0;
+};
+
+class TaskRun {
+ public:
+  TaskRun(EventLoop& loop, api::Backend& backend, TaskFile& tasks, ResultFile& results, TaskRunOptions options);
+  ~TaskRun();
+  TaskRun(const TaskRun&) = delete;
+  TaskRun& operator=(const TaskRun&) = delete;
+
+  // `done` comes once, when the file's end is reached and every task ended, or after interrupt(), or on an I/O fault.
+  void start(std::function<void(Status)> done);
+  // Submits nothing more, takes back what has not started, lets what runs finish. What was taken back has no result, so
+  // that the next run does it.
+  void interrupt();
+
+  [[nodiscard]] const TaskRunCounts& counts() const { return counts_; }
+  [[nodiscard]] int under_way() const {
+    return static_cast<int>(under_way_.size()) + static_cast<int>(waiting_.size());
+  }
+  // 0..1 by bytes of the file read, less what is still under way; nothing for a pipe.
+  [[nodiscard]] std::optional<double> fraction() const;
+  [[nodiscard]] const std::vector<std::string>& complaints() const { return complaints_; }  // the first 20 broken lines
+
+ private:
+  struct Listener;
+  void feed();
+  void submit(TaskLine task);
+  void ended(uint64_t key, Status written);
+  void stop(Status why);
+  void check_done();
+
+  EventLoop& loop_;
+  api::Backend& backend_;
+  TaskFile& tasks_;
+  ResultFile& results_;
+  TaskRunOptions options_;
+  TaskRunCounts counts_;
+  std::vector<std::string> complaints_;
+  std::unordered_map<uint64_t, std::shared_ptr<Listener>> under_way_;
+  std::vector<TaskLine> waiting_;  // refused as overloaded: again after a pause
+  std::function<void(Status)> done_;
+  Status outcome_;
+  uint64_t next_key_ = 1;
+  bool at_end_ = false, stopping_ = false, feeding_ = false;
+  TimerId pause_ = TimerId::none;
+};
+
+}  // namespace skep::cli
