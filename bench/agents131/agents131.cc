@@ -1,0 +1,192 @@
+#include "agents131.h"
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "base/json.h"
+#include "engine/synth/synth.h"
+#include "load_generator.h"
+#include "prompts.h"
+#include "server_process.h"
+
+namespace skep::bench {
+namespace {
+
+namespace json = boost::json;
+
+struct Agent {
+  json::array messages;
+};
+
+struct Round {
+  double seconds = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+};
+
+std::string body_of(const Agent& agent, const Agents131Options& options) {
+  return json::serialize(json::object{{"model", "bench"},
+                                      {"messages", agent.messages},
+                                      {"max_tokens", options.tokens_out},
+                                      {"temperature", 0},
+                                      {"ignore_eos", true},
+                                      {"cache_prompt", true}});
+}
+
+// One round: everybody asks at once. The answers join the conversations.
+Result<Round> play(uint16_t port, std::vector<Agent>& agents, int round, const Agents131Options& options) {
+  std::vector<LoadRequest> requests;
+  for (size_t i = 0; i < agents.size(); ++i) {
+    agents[i].messages.push_back({{"role", "user"}, {"content", task(static_cast<int>(i), round)}});
+    requests.push_back({"/v1/chat/completions", body_of(agents[i], options), {}});
+  }
+  LoadResult result = send_all(port, requests, static_cast<int>(requests.size()));
+  Round sum;
+  sum.seconds = seconds(result.wall);
+  for (size_t i = 0; i < agents.size(); ++i) {
+    const LoadAnswer& answer = result.answers[i];
+    if (answer.status != 200) {
+      return fail(ErrorCode::unavailable, fmt::format("agent {} in round {}: status {}: {}", i, round, answer.status,
+                                                      answer.body.substr(0, 300)));
+    }
+    SKEP_TRY(json::value value, parse_json(answer.body, "answer"));
+    const json::object& usage = value.at("usage").as_object();
+    sum.prompt_tokens += usage.at("prompt_tokens").to_number<int64_t>();
+    sum.completion_tokens += usage.at("completion_tokens").to_number<int64_t>();
+    if (const auto* details = usage.if_contains("prompt_tokens_details"); details != nullptr && details->is_object()) {
+      if (const auto* cached = details->as_object().if_contains("cached_tokens"))
+        sum.cached_tokens += cached->to_number<int64_t>();
+    }
+    const json::value& message = value.at("choices").at(0).at("message");
+    const auto* content = message.as_object().if_contains("content");
+    agents[i].messages.push_back(
+        {{"role", "assistant"}, {"content", content != nullptr && content->is_string() ? content->as_string() : ""}});
+  }
+  if (sum.completion_tokens != static_cast<int64_t>(agents.size()) * options.tokens_out) {
+    return fail(ErrorCode::internal, fmt::format("{} tokens came where {} were asked for", sum.completion_tokens,
+                                                 static_cast<int64_t>(agents.size()) * options.tokens_out));
+  }
+  return sum;
+}
+
+struct Pair {
+  Round cold, second;
+};
+
+Result<Pair> play_both(uint16_t port, const Agents131Options& options) {
+  std::vector<Agent> agents(static_cast<size_t>(options.agents));
+  for (size_t i = 0; i < agents.size(); ++i) {
+    agents[i].messages.push_back({{"role", "system"}, {"content", preamble() + "\n\n" + role(static_cast<int>(i))}});
+  }
+  Pair pair;
+  SKEP_TRY(pair.cold, play(port, agents, 0, options));
+  SKEP_TRY(pair.second, play(port, agents, 1, options));
+  return pair;
+}
+
+Result<std::string> model_file(const Agents131Options& options) {
+  if (!options.model.empty()) return options.model;
+  std::string path = options.folder + "/bench.gguf";
+  if (std::filesystem::exists(path)) return path;
+  synth::SynthOptions synth;
+  synth.shape = *synth::find_shape("smollm-135m");
+  synth.path = path;
+  SKEP_CHECK(synth::synthesize(synth));
+  return path;
+}
+
+Result<Pair> measure_skep(const std::string& model, const Agents131Options& options) {
+  std::string config = options.folder + "/skep.yaml";
+  uint16_t port = free_port();
+  std::ofstream(config) << fmt::format(
+      "listen: 127.0.0.1:{}\nstate_folder: {}/state\nmodel_folders: []\nmodels:\n  bench:\n    path: {}\n    preload: "
+      "true\n"
+      "engines:\n  context: 2048\n",
+      port, options.folder, model);
+  SKEP_TRY(auto server, ServerProcess::start({options.skep, "serve", "--config", config}, port, "/readyz",
+                                             options.folder + "/skep.log", std::chrono::minutes(2)));
+  return play_both(server.port(), options);
+}
+
+// The context is what 131 conversations of two rounds could take at most, as far as the slots go: llama-server clears
+// idle slots' cells when it runs short of them, and prompts it has seen are kept in its host-memory cache by default.
+Result<Pair> measure_llama(const std::string& model, int slots, const Agents131Options& options) {
+  uint16_t port = free_port();
+  SKEP_TRY(auto server,
+           ServerProcess::start({options.llama_server, "-m", model, "--host", "127.0.0.1", "--port",
+                                 std::to_string(port), "-np", std::to_string(slots), "--kv-unified", "-c",
+                                 std::to_string(2048 * slots), "-t", "2", "--alias", "bench", "--no-webui"},
+                                port, "/health", options.folder + "/llama-server.log", std::chrono::minutes(2)));
+  return play_both(server.port(), options);
+}
+
+}  // namespace
+
+Result<Report> run_agents131(const Agents131Options& options) {
+  std::error_code error;
+  std::filesystem::create_directories(options.folder, error);
+  if (error) return fail(ErrorCode::io, fmt::format("{}: {}", options.folder, error.message()));
+  SKEP_TRY(std::string model, model_file(options));
+
+  std::optional<BusyNeighbour> neighbour;
+  if (options.busy_neighbour) neighbour.emplace();
+
+  std::vector<double> skep_cold, skep_second;
+  Pair last;
+  struct Peer {
+    int slots;
+    std::vector<double> cold, second;
+  };
+  std::vector<Peer> peers;
+  if (!options.llama_server.empty()) peers = {{4, {}, {}}, {8, {}, {}}};
+  for (int i = 0; i < options.rounds; ++i) {  // in turn, so that a slow minute of the machine hits all
+    for (Peer& peer : peers) {
+      SKEP_TRY(Pair pair, measure_llama(model, peer.slots, options));
+      peer.cold.push_back(pair.cold.seconds);
+      peer.second.push_back(pair.second.seconds);
+    }
+    SKEP_TRY(last, measure_skep(model, options));
+    skep_cold.push_back(last.cold.seconds);
+    skep_second.push_back(last.second.seconds);
+  }
+
+  Report report;
+  report.bench = options.busy_neighbour ? "agents131, one core busy" : "agents131";
+  auto row = [&](const char* name, const std::vector<double>& ours, std::vector<double> Peer::*theirs,
+                 std::optional<double> bar) {
+    Row r;
+    r.name = name;
+    r.value = options.agents / median(ours);
+    r.unit = "requests/s";
+    if (!peers.empty()) {
+      double best = 0;
+      for (const Peer& peer : peers) {
+        double rate = options.agents / median(peer.*theirs);
+        if (rate <= best) continue;
+        best = rate;
+        r.peer = fmt::format("llama-server, {} slots", peer.slots);
+      }
+      r.peer_value = best;
+      r.ratio = r.value / best;
+      if (bar) {
+        r.bar = fmt::format(">= {} x", *bar);
+        r.met = *r.ratio >= *bar;
+      }
+    }
+    report.rows.push_back(std::move(r));
+  };
+  row("cold", skep_cold, &Peer::cold, options.busy_neighbour ? 2.5 : 1.15);
+  row("second", skep_second, &Peer::second, options.busy_neighbour ? std::nullopt : std::optional(1.8));
+  report.notes.push_back(fmt::format(
+      "skep: cold {:.1f} s, second {:.1f} s (medians of {}); {} of {} and {} of {} prompt tokens taken over",
+      median(skep_cold), median(skep_second), options.rounds, last.cold.cached_tokens, last.cold.prompt_tokens,
+      last.second.cached_tokens, last.second.prompt_tokens));
+  for (const Peer& peer : peers) {
+    report.notes.push_back(fmt::format("llama-server, {} slots: cold {:.1f} s, second {:.1f} s", peer.slots,
+                                       median(peer.cold), median(peer.second)));
+  }
+  return report;
+}
+
+}  // namespace skep::bench
