@@ -1,0 +1,286 @@
+#include "agent/dispatcher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/simulated_event_loop.h"
+#include "model/fake_engine.h"
+
+namespace skep::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Passes text through; what stands between < and > is a tool call's name.
+class PlainReader final : public AnswerReader {
+ public:
+  language::Delta feed(std::string_view text) override {
+    language::Delta delta;
+    delta.content = text;
+    return delta;
+  }
+  language::Delta finish() override { return {}; }
+};
+
+class FixedPlanner final : public Planner {
+ public:
+  Result<Plan> plan(const TaskRequest& request) override {
+    if (request.model == "nobody") return fail(ErrorCode::not_found, "no model is called 'nobody'");
+    Plan plan;
+    plan.route.model = request.model;
+    plan.route.tier = "fast";
+    plan.generate.messages = {{"user", request.input.prompt}};
+    plan.generate.max_tokens = 8;
+    plan.generate.grammar = grammar;
+    plan.prompt_tokens = 10;
+    plan.reader = [] { return std::make_unique<PlainReader>(); };
+    return plan;
+  }
+  std::string grammar;
+};
+
+struct Heard final : TaskListener {
+  void started(const TaskStarted&) override { ++starts; }
+  void delta(const language::Delta& delta) override { text += delta.content; }
+  void finished(const TaskResult& result) override {
+    ++ends;
+    done = result;
+  }
+  void failed(const TaskFailure& f) override {
+    ++ends;
+    failure = f;
+  }
+  int starts = 0, ends = 0;
+  std::string text;
+  std::optional<TaskResult> done;
+  std::optional<TaskFailure> failure;
+};
+
+class DispatcherTest : public ::testing::Test {
+ protected:
+  DispatcherTest() {
+    for (const char* name : {"a", "b"}) {
+      factory.scripts[name].memory = {{"host", 100_MiB, 10_MiB, 10_MiB}};
+      engine::LoadOptions options;
+      options.path = name;
+      options.sequences = 2;
+      residency.define(name, {&factory, options, {}, false});
+    }
+    residency.on_event([this](const model::ResidencyEvent&) { dispatcher->wake(); });
+    make({});
+  }
+  void make(DispatcherOptions options) {
+    dispatcher.reset();
+    dispatcher = std::make_unique<Dispatcher>(loop, residency, planner, std::move(options));
+  }
+  static model::ResidencyOptions residency_options() {
+    model::ResidencyOptions options;
+    options.budgets = {{"host", 1_GiB}};
+    options.daemon_reserve = Bytes(0);
+    return options;
+  }
+  std::pair<TaskId, std::shared_ptr<Heard>> submit(const std::string& model, TaskRequest request = {}) {
+    auto heard = std::make_shared<Heard>();
+    request.model = model;
+    TaskId id = dispatcher->submit(std::move(request), heard);
+    return {id, heard};
+  }
+  model::FakeEngine& engine(const std::string& model) {
+    auto* alive = factory.alive(model);
+    EXPECT_NE(alive, nullptr);
+    return *alive;
+  }
+
+  SimulatedEventLoop loop;
+  model::FakeFactory factory{loop};
+  model::Residency residency{loop, residency_options()};
+  FixedPlanner planner;
+  std::unique_ptr<Dispatcher> dispatcher;
+};
+
+TEST_F(DispatcherTest, ATaskLoadsItsModelStreamsAndEndsOnce) {
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  auto request = engine("a").running.begin()->first;
+  engine("a").say(request, "hel");
+  engine("a").say(request, "lo");
+  engine::Finished finished;
+  finished.usage = {10, 4, 2};
+  engine("a").finish(request, finished);
+  loop.run_ready();
+  EXPECT_EQ(heard->text, "hello");
+  ASSERT_TRUE(heard->done.has_value());
+  EXPECT_EQ(heard->done->id, id);
+  EXPECT_EQ(heard->done->message.content, "hello");
+  EXPECT_EQ(heard->done->finish_reason, "stop");
+  EXPECT_EQ(heard->done->usage.cached_tokens, 4);
+  EXPECT_EQ(heard->done->load, 1s);
+  EXPECT_EQ(heard->ends, 1);
+  EXPECT_EQ(dispatcher->statistics().models().at("a").finished, 1);
+  EXPECT_THAT(dispatcher->tasks(), IsEmpty());
+}
+
+TEST_F(DispatcherTest, NoMoreRunAtOnceThanTheEngineHasSlots) {
+  std::vector<std::shared_ptr<Heard>> all;
+  for (int i = 0; i < 5; ++i) all.push_back(submit("a").second);
+  loop.advance(2s);
+  EXPECT_EQ(engine("a").running.size(), 2U);
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  EXPECT_EQ(engine("a").running.size(), 2U);
+  EXPECT_EQ(dispatcher->scheduler().waiting(), 2);
+}
+
+TEST_F(DispatcherTest, APlanThatFailsIsTheTasksErrorAndComesLater) {
+  auto [id, heard] = submit("nobody");
+  EXPECT_EQ(heard->ends, 0);  // not from inside submit()
+  loop.run_ready();
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(heard->failure->id, id);
+  EXPECT_EQ(heard->failure->error.code, ErrorCode::not_found);
+}
+
+TEST_F(DispatcherTest, ACancelledTaskIsCancelledOnTheEngineAndSaysNothing) {
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  dispatcher->cancel(id);
+  dispatcher->cancel(id);
+  EXPECT_THAT(engine("a").running, IsEmpty());
+  loop.advance(1s);
+  EXPECT_EQ(heard->ends, 0);
+  EXPECT_EQ(dispatcher->scheduler().running(), 0);
+}
+
+TEST_F(DispatcherTest, AnEngineThatDiesIsReplacedAndTheAnswerGoesOnWithoutARepeat) {
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  engine("a").say(engine("a").running.begin()->first, "one ");
+  engine("a").die();
+  loop.advance(5s);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  const auto& [request, running] = *engine("a").running.begin();
+  EXPECT_EQ(running.request.assistant_prefix, "one ");
+  EXPECT_EQ(running.request.max_tokens, 7);
+  auto key = request;
+  engine("a").say(key, "two");
+  engine::Finished finished;
+  finished.usage = {10, 0, 1};
+  engine("a").finish(key, finished);
+  loop.run_ready();
+  EXPECT_EQ(heard->text, "one two");
+  ASSERT_TRUE(heard->done.has_value());
+  EXPECT_EQ(heard->done->attempts, 2);
+  EXPECT_EQ(heard->done->usage.completion_tokens, 2);
+}
+
+TEST_F(DispatcherTest, ATaskWhoseEngineDiesTwiceFailsWithTheReason) {
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  engine("a").die();
+  loop.advance(5s);
+  engine("a").die();
+  loop.advance(5s);
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(heard->failure->error.code, ErrorCode::unavailable);
+  EXPECT_THAT(heard->failure->error.message, HasSubstr("SIGKILL"));
+  EXPECT_EQ(heard->ends, 1);
+}
+
+TEST_F(DispatcherTest, ADeathTakesNothingOfAnotherModelWithIt) {
+  auto [first, one] = submit("a");
+  auto [second, two] = submit("b");
+  loop.advance(3s);
+  engine("a").die();
+  engine("b").finish(engine("b").running.begin()->first);
+  loop.run_ready();
+  EXPECT_TRUE(two->done.has_value());
+}
+
+TEST_F(DispatcherTest, AGrammarAnswerThatWasHalfSentIsNotContinued) {
+  planner.grammar = "root ::= \"x\"";
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  engine("a").say(engine("a").running.begin()->first, "{");
+  engine("a").die();
+  loop.run_ready();
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(heard->failure->error.code, ErrorCode::unavailable);
+}
+
+TEST_F(DispatcherTest, AModelThatCannotLoadEndsAllItsTasks) {
+  factory.scripts["a"].memory = {{"host", 2_GiB, 0_B, 0_B}};
+  auto [first, one] = submit("a");
+  auto [second, two] = submit("a");
+  loop.advance(3s);
+  ASSERT_TRUE(one->failure.has_value());
+  ASSERT_TRUE(two->failure.has_value());
+  EXPECT_EQ(one->failure->error.code, ErrorCode::out_of_memory);
+}
+
+TEST_F(DispatcherTest, ALoadThatCrashesIsTriedOnceMore) {
+  factory.scripts["a"].load_fails = Error{ErrorCode::unavailable, "the worker died on load", {}};
+  auto [id, heard] = submit("a");
+  loop.advance(1min);
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(factory.started.size(), 2U);
+  EXPECT_THAT(heard->failure->error.message, HasSubstr("died on load"));
+}
+
+TEST_F(DispatcherTest, ADeadlineThatPassesEndsTheTask) {
+  TaskRequest request;
+  request.deadline = 3s;
+  auto [id, heard] = submit("a", request);
+  loop.advance(10s);
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(heard->failure->error.code, ErrorCode::deadline_exceeded);
+  EXPECT_THAT(engine("a").running, IsEmpty());
+}
+
+TEST_F(DispatcherTest, AFullQueueRefusesWithATimeToComeAgain) {
+  DispatcherOptions options;
+  options.scheduling.caps.queue_length = 3;
+  options.scheduling.critical_reserve = 0;
+  make(options);
+  for (int i = 0; i < 3; ++i) submit("a");
+  auto [id, heard] = submit("a");
+  loop.run_ready();
+  ASSERT_TRUE(heard->failure.has_value());
+  EXPECT_EQ(heard->failure->error.code, ErrorCode::overloaded);
+  EXPECT_GT(heard->failure->retry_after.value_or(Duration::zero()), Duration::zero());
+}
+
+TEST_F(DispatcherTest, DrainingRefusesNewTasksAndEndsWithTheLast) {
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  bool drained = false;
+  dispatcher->drain([&] { drained = true; });
+  auto [late, refused] = submit("a");
+  loop.run_ready();
+  EXPECT_TRUE(refused->failure.has_value());
+  EXPECT_FALSE(drained);
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  EXPECT_TRUE(drained);
+  EXPECT_TRUE(heard->done.has_value());
+}
+
+TEST_F(DispatcherTest, AgentsAreKnownToWaitAndToWork) {
+  TaskRequest request;
+  request.agent = "triage";
+  auto [id, heard] = submit("a", request);
+  EXPECT_TRUE(dispatcher->waits("triage"));
+  EXPECT_FALSE(dispatcher->works("triage"));
+  loop.advance(2s);
+  EXPECT_TRUE(dispatcher->works("triage"));
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  EXPECT_FALSE(dispatcher->works("triage"));
+  EXPECT_FALSE(dispatcher->waits("triage"));
+}
+
+}  // namespace
+}  // namespace skep::agent
