@@ -56,6 +56,8 @@ class EngineFactory {
   // Known before loading: bytes that `options` will take, by libllama's simulation. Cached by options.
   virtual void measure(const engine::LoadOptions& options, std::function<void(Result<engine::Loaded>)> done) = 0;
   virtual void start(const engine::LoadOptions& options, std::function<void(Result<std::unique_ptr<Engine>>)> done) = 0;
+  // Elsewhere: takes none of this machine's memory, so nothing makes room for it and no cap on loaded models counts it.
+  [[nodiscard]] virtual bool remote() const { return false; }
   // Host bytes that an engine takes beside what measure() says: its process, libraries, vocabulary. 0 for remote ones.
   [[nodiscard]] virtual Bytes overhead(const engine::LoadOptions& /*options*/) const { return {}; }
 };

@@ -100,16 +100,16 @@ class Lease {
   [[nodiscard]] const std::string& model() const;  // of a non-empty lease
   void release();
 
-  struct Hold;  // internal
-
  private:
   friend class Residency;
+  struct Hold;
   explicit Lease(std::shared_ptr<Hold> hold);
   std::shared_ptr<Hold> hold_;
 };
 
 class Residency {
  public:
+  struct Impl;              // residency_impl.h
   using Waiter = uint64_t;  // one call of acquire(); 0 is never given
 
   Residency(EventLoop& loop, ResidencyOptions options);
@@ -150,8 +150,11 @@ class Residency {
   // Bytes of the daemon itself, measured by the caller (process_memory.h).
   void record_daemon_memory(Bytes pss);
 
-  [[nodiscard]] std::optional<ResidentState> state(std::string_view model) const;  // nullopt: absent
-  [[nodiscard]] bool ready(std::string_view model) const;                          // try_acquire() would succeed
+  // Absent: nullopt; but loading as soon as acquire() or ensure() asked for it, also while others make room.
+  [[nodiscard]] std::optional<ResidentState> state(std::string_view model) const;
+  [[nodiscard]] bool ready(std::string_view model) const;  // try_acquire() would succeed
+  // Absent: it could load without waiting for an engine that generates. True while its size is not known yet.
+  [[nodiscard]] bool fits(std::string_view model) const;
   // The bytes the model is known to need (measured before or booked now), all devices; nullopt: not known yet.
   [[nodiscard]] std::optional<Bytes> known_size(std::string_view model) const;
   // Seconds that the next load of it will take, by its last loads, else from its size; for scheduling and eviction.
@@ -175,7 +178,6 @@ class Residency {
   void shut_down(std::function<void()> done);
 
  private:
-  struct Impl;
   std::shared_ptr<Impl> impl_;  // shared with callbacks under way, which then find it closed
 };
 
