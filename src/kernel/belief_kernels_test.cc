@@ -1,0 +1,262 @@
+// The vector kernels against the scalar reference. Tolerances: a sum of S non-negative products in T is off by at most
+// (S + 2) u relative, u the unit roundoff; a logarithm adds what belief_kernels.cc derives.
+
+#include "kernel/belief_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "base/random.h"
+
+namespace skep::kernel {
+namespace {
+
+template <typename T>
+class Rows {
+ public:
+  Rows(size_t rows, size_t stride) : stride_(stride), data_(rows * stride + 64 / sizeof(T), T(0)) {
+    const auto address = reinterpret_cast<uintptr_t>(data_.data());
+    first_ = data_.data() + (64 - address % 64) % 64 / sizeof(T);
+  }
+  T* operator[](size_t row) { return first_ + row * stride_; }
+
+ private:
+  size_t stride_;
+  std::vector<T> data_;
+  T* first_;
+};
+
+template <typename T>
+void fill_distribution(Random& random, T* row, size_t n, bool sparse = false) {
+  double sum = 0;
+  std::vector<double> p(n);
+  for (double& x : p) sum += x = sparse && random.uniform() < 0.5 ? 0 : -std::log(1 - random.uniform());
+  if (sum == 0) sum = p[0] = 1;
+  for (size_t i = 0; i < n; ++i) row[i] = static_cast<T>(p[i] / sum);
+}
+
+template <typename T>
+class BeliefKernelsTest : public testing::Test {
+ protected:
+  static constexpr T kUlp = std::numeric_limits<T>::epsilon();
+};
+using Types = testing::Types<float, double>;
+TYPED_TEST_SUITE(BeliefKernelsTest, Types);
+
+TYPED_TEST(BeliefKernelsTest, FilterAgreesWithTheReferenceForEveryShape) {
+  using T = TypeParam;
+  const auto& fast = belief_kernels<T>();
+  const auto& slow = belief_kernels_scalar<T>();
+  Random random(1);
+  for (size_t states : {1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 32, 33, 48, 64, 65, 100}) {
+    const size_t stride = belief_stride<T>(states);
+    const double tolerance = static_cast<double>(states + 4) * static_cast<double>(this->kUlp);
+    for (size_t n : {1, 2, 3, 5, 6, 7, 13, 40}) {
+      for (size_t modalities : {1, 3}) {
+        Rows<T> B(states, stride), A(3, stride), q(n, stride), expected(n, stride), scratch(16, stride);
+        for (size_t s = 0; s < states; ++s) fill_distribution(random, B[s], states, true);
+        for (size_t o = 0; o < 3; ++o) {
+          for (size_t s = 0; s < states; ++s) A[o][s] = static_cast<T>(random.uniform(0.01, 1));
+        }
+        std::vector<const T*> source, likelihood;
+        std::vector<T*> target, reference;
+        for (size_t i = 0; i < n; ++i) {
+          fill_distribution(random, q[i], states);
+          source.push_back(q[i]);
+          target.push_back(q[i]);  // in place
+          reference.push_back(expected[i]);
+          for (size_t m = 0; m < modalities; ++m)
+            likelihood.push_back(random.below(4) == 0 ? nullptr : A[random.below(3)]);
+        }
+        std::vector<T> z(n), z_expected(n);
+        FilterArgs<T> args;
+        args.states = states;
+        args.transition = random.below(8) == 0 ? nullptr : B[0];
+        args.n = n;
+        args.source = source.data();
+        args.modalities = modalities;
+        args.likelihood = likelihood.data();
+        args.scratch = scratch[0];
+        args.target = reference.data();
+        args.evidence = z_expected.data();
+        slow.filter(args);
+        std::vector<const T*> own(n, args.transition);
+        Rows<T> own_target(n, stride);
+        std::vector<T*> own_rows;
+        for (size_t i = 0; i < n; ++i) own_rows.push_back(own_target[i]);
+        std::vector<T> own_z(n);
+        fast.filter_own({states, n, own.data(), source.data(), own_rows.data(), modalities, likelihood.data(),
+                         own_z.data(), scratch[0]});
+        args.target = target.data();
+        args.evidence = z.data();
+        fast.filter(args);
+        for (size_t i = 0; i < n; ++i) {
+          EXPECT_NEAR(z[i], z_expected[i], tolerance * static_cast<double>(z_expected[i])) << states << " states";
+          EXPECT_NEAR(own_z[i], z_expected[i], tolerance * static_cast<double>(z_expected[i]));
+          for (size_t s = 0; s < stride; ++s) {
+            ASSERT_NEAR(q[i][s], expected[i][s], 2 * tolerance) << states << " states, agent " << i << " of " << n;
+            ASSERT_NEAR(own_target[i][s], expected[i][s], 2 * tolerance);
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(BeliefKernelsTest, AnImpossibleObservationLeavesThePrediction) {
+  using T = TypeParam;
+  for (size_t states : {4, 32, 80}) {
+    const size_t stride = belief_stride<T>(states);
+    Rows<T> B(states, stride), never(1, stride), q(5, stride), before(5, stride), scratch(16, stride),
+        expected(5, stride);
+    Random random(2);
+    for (size_t s = 0; s < states; ++s) fill_distribution(random, B[s], states);
+    std::vector<const T*> source, likelihood(5, never[0]);
+    std::vector<T*> target, reference;
+    for (size_t i = 0; i < 5; ++i) {
+      fill_distribution(random, q[i], states);
+      std::copy_n(q[i], stride, before[i]);
+      source.push_back(q[i]);
+      target.push_back(q[i]);
+      reference.push_back(expected[i]);
+    }
+    std::vector<T> z(5);
+    FilterArgs<T> args{states, B[0], 5, source.data(), reference.data(), 1, likelihood.data(), z.data(), scratch[0]};
+    belief_kernels_scalar<T>().filter(args);
+    args.target = target.data();
+    belief_kernels<T>().filter(args);
+    for (size_t i = 0; i < 5; ++i) {
+      EXPECT_EQ(z[i], static_cast<T>(kImpossible));
+      for (size_t s = 0; s < states; ++s) ASSERT_NEAR(q[i][s], expected[i][s], 1e-5);
+    }
+  }
+}
+
+TYPED_TEST(BeliefKernelsTest, ExpectedFreeEnergyAgreesWithTheReference) {
+  using T = TypeParam;
+  Random random(3);
+  for (size_t states : {2, 4, 16, 32, 40}) {
+    for (size_t outcomes : {1, 3, 8, 16, 32, 70}) {
+      const size_t stride = belief_stride<T>(states), pitch = belief_stride<T>(outcomes);
+      const double tolerance =
+          static_cast<double>(this->kUlp) * 64 * static_cast<double>(states) + (sizeof(T) == 4 ? 2e-6 : 0);
+      Rows<T> AB(states, pitch), linear(1, stride), q(11, stride), A(outcomes, stride), B(3 * states, stride);
+      Rows<T> predicted(3, stride), predicted_expected(3, stride), scratch(3, pitch);
+      for (size_t s = 0; s < states; ++s) {
+        fill_distribution(random, AB[s], outcomes, true);
+        linear[0][s] = static_cast<T>(random.uniform(-3, 0));
+      }
+      for (size_t s = 0; s < 3 * states; ++s) fill_distribution(random, B[s], states, true);
+      for (size_t o = 0; o < outcomes; ++o) {
+        for (size_t s = 0; s < states; ++s)
+          A[o][s] = static_cast<T>(random.uniform(0, 2.0 / static_cast<double>(outcomes)));
+      }
+      std::vector<const T*> beliefs;
+      for (size_t i = 0; i < 11; ++i) {
+        fill_distribution(random, q[i], states);
+        beliefs.push_back(q[i]);
+      }
+      for (bool entropy : {true, false}) {
+        std::vector<T> value(11, T(0.5)), expected(11, T(0.5));
+        EfeArgs<T> args{states, outcomes, AB[0], linear[0], entropy, 11, beliefs.data(), value.data()};
+        belief_kernels<T>().efe(args);
+        args.value = expected.data();
+        belief_kernels_scalar<T>().efe(args);
+        for (size_t i = 0; i < 11; ++i) ASSERT_NEAR(value[i], expected[i], tolerance) << states << 'x' << outcomes;
+        T own[3], own_expected[3];
+        OwnEfeArgs<T> one{states, outcomes,     3,   B[0],       A[0],    linear[0], entropy,
+                          q[0],   predicted[0], own, scratch[0], nullptr, 0};
+        belief_kernels<T>().efe_own(one);
+        one.value = own_expected;
+        one.predicted = predicted_expected[0];
+        belief_kernels_scalar<T>().efe_own(one);
+        for (size_t u = 0; u < 3; ++u) {
+          ASSERT_NEAR(own[u], own_expected[u], tolerance);
+          for (size_t s = 0; s < stride; ++s) ASSERT_NEAR(predicted[u][s], predicted_expected[u][s], tolerance);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(BeliefKernelsTest, PredictionAgreesWithTheReference) {
+  using T = TypeParam;
+  Random random(4);
+  for (size_t states : {3, 16, 32, 90}) {
+    const size_t stride = belief_stride<T>(states);
+    Rows<T> B(states, stride), q(7, stride), next(7, stride), expected(7, stride);
+    for (size_t s = 0; s < states; ++s) fill_distribution(random, B[s], states);
+    std::vector<const T*> source;
+    std::vector<T*> target, reference;
+    for (size_t i = 0; i < 7; ++i) {
+      fill_distribution(random, q[i], states);
+      source.push_back(q[i]);
+      target.push_back(next[i]);
+      reference.push_back(expected[i]);
+    }
+    FilterArgs<T> args{states, B[0], 7, source.data(), target.data()};
+    belief_kernels<T>().predict(args);
+    args.target = reference.data();
+    belief_kernels_scalar<T>().predict(args);
+    for (size_t i = 0; i < 7; ++i) {
+      for (size_t s = 0; s < stride; ++s)
+        ASSERT_NEAR(next[i][s], expected[i][s], static_cast<double>(states) * this->kUlp);
+    }
+  }
+}
+
+TEST(BeliefKernelsLog, StaysWithinItsBoundForEveryExponent) {
+  Random random(5);
+  const auto& kernels = belief_kernels<float>();
+  for (int e = -125; e <= 0; ++e) {
+    std::vector<float> x, out(1001);
+    for (int i = 0; i < 1001; ++i) {
+      x.push_back(std::min(1.0f, std::ldexp(static_cast<float>(random.uniform(0.5, 1)), e + (i & 1))));
+    }
+    kernels.surprise(x.data(), x.size(), out.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double exact = -std::log(static_cast<double>(x[i]));
+      ASSERT_NEAR(out[i], exact, 2e-7 + 1.2e-7 * exact) << x[i];
+    }
+  }
+  float one = 1, zero = 1;
+  kernels.surprise(&one, 1, &zero);
+  EXPECT_EQ(zero, 0);
+}
+
+TYPED_TEST(BeliefKernelsTest, SoftmaxAgreesAndSurvivesLargeValues) {
+  using T = TypeParam;
+  Random random(6);
+  const size_t policies = 5, pitch = 32, n = 19;
+  std::vector<T> x(policies * pitch), ln_prior(policies, T(-1.6));
+  for (T& v : x) v = static_cast<T>(random.uniform(-200, 0));
+  std::vector<T> expected = x;
+  belief_kernels<T>().softmax(x.data(), policies, pitch, n, T(16), ln_prior.data());
+  belief_kernels_scalar<T>().softmax(expected.data(), policies, pitch, n, T(16), ln_prior.data());
+  for (size_t p = 0; p < policies; ++p) {
+    // The exponent is up to 3200: its rounding alone is 3200 u relative.
+    for (size_t i = 0; i < n; ++i) ASSERT_NEAR(x[p * pitch + i], expected[p * pitch + i], 6400 * this->kUlp);
+  }
+}
+
+TYPED_TEST(BeliefKernelsTest, DistanceAndEntropyAgree) {
+  using T = TypeParam;
+  Random random(7);
+  for (size_t states : {1, 5, 8, 32, 50}) {
+    const size_t stride = belief_stride<T>(states);
+    Rows<T> p(2, stride);
+    fill_distribution(random, p[0], states, true);
+    fill_distribution(random, p[1], states);
+    const auto& fast = belief_kernels<T>();
+    const auto& slow = belief_kernels_scalar<T>();
+    EXPECT_NEAR(fast.total_variation(p[0], p[1], stride), slow.total_variation(p[0], p[1], stride), 1e-6);
+    EXPECT_NEAR(fast.entropy(p[0], stride), slow.entropy(p[0], stride), 2e-6);
+  }
+}
+
+}  // namespace
+}  // namespace skep::kernel

@@ -1,0 +1,123 @@
+#pragma once
+// AVX2 + FMA + F16C: 8 rows to a vector. There is no 4-way int8 dot product, so vpmaddubsw sums pairs into 16 bits and
+// the eight column groups of a block are added there; only the block's total is widened.
+//
+// Why 16 bits are enough. A pair of products is at most 2 · 63 · 127 = 16,002 in size (6-bit codes), so vpmaddubsw
+// never saturates. The accumulator starts from -zero · Σ q of its columns and wraps in between, but what it ends with
+// is Σ (code - zero) q over 16 columns (8 in a half block): at most 16 · 16 · 127 or 8 · 32 · 127 = 32,512 in size,
+// which fits, and for 4-bit codes without a zero 16 · 15 · 127 = 30,480.
+
+#include <immintrin.h>
+
+#include "kernel/lm/activation.h"
+#include "kernel/lm/inline.h"
+
+namespace skep::kernel::lm {
+namespace {
+
+struct Avx2 {
+  static constexpr int kRows = 8;
+  using F32 = __m256;
+  using I32 = __m256i;
+  using Bytes = __m256i;
+  using Dot = __m256i;  // 16 × int16: two per row
+  struct Dot8 {
+    __m256i high, low;  // of the codes' two nibbles
+  };
+  struct Code8 {
+    __m256i high, low;
+  };
+
+  SKEP_INLINE Bytes load_bytes(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+  SKEP_INLINE Bytes low_nibbles(Bytes w) { return _mm256_and_si256(w, _mm256_set1_epi8(15)); }
+  SKEP_INLINE Bytes high_nibbles(Bytes w) { return _mm256_and_si256(_mm256_srli_epi16(w, 4), _mm256_set1_epi8(15)); }
+  // Bit G of every byte, moved to bit 4.
+  template <int G>
+  SKEP_INLINE Bytes fifth_bit(Bytes h) {
+    const __m256i moved = G <= 4 ? _mm256_slli_epi16(h, G <= 4 ? 4 - G : 0) : _mm256_srli_epi16(h, G <= 4 ? 0 : G - 4);
+    return _mm256_and_si256(moved, _mm256_set1_epi8(0x10));
+  }
+  // Bits S, S + 1 of every byte, moved to bits 4 and 5.
+  template <int S>
+  SKEP_INLINE Bytes top_bits(Bytes h) {
+    const __m256i moved = S <= 4 ? _mm256_slli_epi16(h, S <= 4 ? 4 - S : 0) : _mm256_srli_epi16(h, S <= 4 ? 0 : S - 4);
+    return _mm256_and_si256(moved, _mm256_set1_epi8(0x30));
+  }
+  SKEP_INLINE Bytes either(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
+
+  // Compilers rebalance a chain of integer additions into a tree, which needs more registers than there are; the chains
+  // of a group's tokens are independent enough. This hides the addition from them.
+  SKEP_INLINE void keep_order(__m256i& x) { __asm__("" : "+x"(x)); }
+
+  SKEP_INLINE __m256i broadcast(const void* four_bytes) {
+    int32_t v;
+    __builtin_memcpy(&v, four_bytes, 4);
+    return _mm256_set1_epi32(v);
+  }
+  template <int Zero>
+  SKEP_INLINE Dot start(const ActivationBlock& a) {
+    static_assert(Zero == 0 || Zero == 8 || Zero == 16);
+    if constexpr (Zero == 0) return _mm256_setzero_si256();
+    const __m256i neg8 = broadcast(a.neg8);
+    return Zero == 8 ? neg8 : _mm256_add_epi16(neg8, neg8);
+  }
+  SKEP_INLINE Dot start_half(const ActivationBlock& a, int half) {  // zero 32
+    return _mm256_slli_epi16(broadcast(a.neg8_half[half]), 2);
+  }
+  SKEP_INLINE Dot dot(Dot sum, Bytes codes, const int8_t* a4) {
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, broadcast(a4)));
+    keep_order(sum);
+    return sum;
+  }
+  SKEP_INLINE I32 total(Dot d) { return _mm256_madd_epi16(d, _mm256_set1_epi16(1)); }
+  // total(d) * s, s one int8 per row given as int32 lanes that hold it twice as int16.
+  SKEP_INLINE I32 scaled_total(Dot d, I32 s) { return _mm256_madd_epi16(d, s); }
+  SKEP_INLINE I32 row_scales_i8(const uint8_t* s) {
+    const __m256i w = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(s)));
+    return _mm256_or_si256(_mm256_and_si256(w, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(w, 16));
+  }
+  SKEP_INLINE I32 add(I32 a, I32 b) { return _mm256_add_epi32(a, b); }
+
+  // Eight-bit codes (zero 128) go as two nibbles, each with its own 16-bit sums.
+  SKEP_INLINE Code8 split(Bytes codes) { return {high_nibbles(codes), low_nibbles(codes)}; }
+  SKEP_INLINE Dot8 start8() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  SKEP_INLINE Dot8 dot8(Dot8 sum, Code8 codes, const int8_t* a4) {
+    const __m256i x = broadcast(a4);
+    sum.high = _mm256_add_epi16(sum.high, _mm256_maddubs_epi16(codes.high, x));
+    sum.low = _mm256_add_epi16(sum.low, _mm256_maddubs_epi16(codes.low, x));
+    keep_order(sum.high);
+    keep_order(sum.low);
+    return sum;
+  }
+  SKEP_INLINE I32 total8(Dot8 d, const ActivationBlock& a) {
+    const __m256i both = _mm256_add_epi32(_mm256_madd_epi16(d.high, _mm256_set1_epi16(16)),
+                                          _mm256_madd_epi16(d.low, _mm256_set1_epi16(1)));
+    return _mm256_sub_epi32(both, _mm256_slli_epi32(_mm256_set1_epi32(a.sum), 7));
+  }
+
+  SKEP_INLINE F32 zero() { return _mm256_setzero_ps(); }
+  SKEP_INLINE F32 set1(float x) { return _mm256_set1_ps(x); }
+  SKEP_INLINE F32 load(const float* p) { return _mm256_loadu_ps(p); }
+  SKEP_INLINE void store(float* p, F32 x) { _mm256_storeu_ps(p, x); }
+  SKEP_INLINE F32 load_f16(const uint8_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  SKEP_INLINE F32 load_bf16(const uint8_t* p) {
+    const __m256i w = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(w, 16));
+  }
+  SKEP_INLINE F32 load_i8(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  SKEP_INLINE F32 load_u8(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  SKEP_INLINE F32 to_float(I32 x) { return _mm256_cvtepi32_ps(x); }
+  SKEP_INLINE F32 add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
+  SKEP_INLINE F32 mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
+  SKEP_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+  SKEP_INLINE F32 negate(F32 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0F)); }
+};
+
+}  // namespace
+}  // namespace skep::kernel::lm
