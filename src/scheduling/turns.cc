@@ -105,7 +105,8 @@ void Scheduler::State::start_tasks(TimePoint now, Decision& decision) {
   while (running < config.caps.running_tasks) {
     // The best head of all engines that may start one. A model whose turn is due comes before the others' classes, else
     // two busy engines could keep it from ever generating.
-    std::optional<std::pair<int, Head>> best;
+    using Urgency = std::tuple<int, TimePoint, Head>;
+    std::optional<Urgency> best;
     Model* from = nullptr;
     for (auto& [name, model] : models) {
       if (model.queue.size() == 0 || model.facts.state != EngineState::ready || !model.has_slot()) continue;
@@ -113,17 +114,23 @@ void Scheduler::State::start_tasks(TimePoint now, Decision& decision) {
       const bool needs_permit = !model.facts.remote && model.running.empty();
       if (needs_permit && generating >= config.caps.generating_engines) continue;
       const Head first = *head(model);
-      const int turn = first.band <= Head::Band::critical ? 0 : (needs_permit && due(model) <= now ? 1 : 2);
-      if (!best || std::pair(turn, first) < *best) {
-        best.emplace(turn, first);
+      const TimePoint at = needs_permit ? due(model) : TimePoint::max();
+      Urgency urgency(2, TimePoint::max(), first);
+      if (first.band <= Head::Band::critical) {
+        urgency = {0, TimePoint::max(), first};
+      } else if (at <= now) {
+        urgency = {1, at, first};
+      }
+      if (!best || urgency < *best) {
+        best = urgency;
         from = &model;
       }
     }
     if (from == nullptr) break;
     if (!from->facts.remote && from->running.empty()) ++generating;
-    const bool over_aged = best->second.band == Head::Band::critical && from->queue.has_aged();
+    const bool over_aged = std::get<Head>(*best).band == Head::Band::critical && from->queue.has_aged();
     from->critical_streak = over_aged ? from->critical_streak + 1 : 0;
-    start(tasks.at(best->second.id), now, decision.actions);
+    start(tasks.at(std::get<Head>(*best).id), now, decision.actions);
   }
 
   // A ready model that got no turn asks for one in time.
@@ -151,7 +158,8 @@ void Scheduler::State::start(Task& task, TimePoint now, std::vector<Action>& act
 
 void Scheduler::State::load_models(TimePoint now, int loading, Decision& decision) {
   struct Candidate {
-    bool critical, due;
+    bool critical;
+    TimePoint due;  // the present for all that is not due
     Head head;
     Model* model;
   };
@@ -167,10 +175,10 @@ void Scheduler::State::load_models(TimePoint now, int loading, Decision& decisio
       wake_at(decision, at);
       continue;
     }
-    candidates.push_back({model.queue.critical() > 0, at <= now, *head(model), &model});
+    candidates.push_back({model.queue.critical() > 0, std::min(at, now), *head(model), &model});
   }
   std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tuple(!a.critical, !a.due, a.head) < std::tuple(!b.critical, !b.due, b.head);
+    return std::tuple(!a.critical, a.due, a.head) < std::tuple(!b.critical, b.due, b.head);
   });
   for (const Candidate& candidate : candidates) {
     if (loading >= config.caps.loads_at_once) break;
