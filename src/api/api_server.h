@@ -21,6 +21,14 @@
 
 namespace skep::api {
 
+// One answered request, for an access log: no query, no headers, no bodies.
+struct AccessRecord {
+  std::string method, path, caller;  // empty for what was no HTTP
+  int status = 0;                    // 499: the client left before its answer began
+  Bytes sent;
+  Duration took{};
+};
+
 struct ServerOptions {
   std::string address = "127.0.0.1";  // an IP literal or "localhost"
   uint16_t port = 8051;               // 0: a free one

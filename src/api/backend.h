@@ -15,6 +15,9 @@
 
 namespace skep::api {
 
+// The longest keep_alive: a model that stays until somebody unloads it. Safe to add to any time.
+inline constexpr Duration kKeepForever = std::chrono::hours(24 * 365 * 100);
+
 struct RunningModel {
   model::ModelInfo info;
   Bytes host_bytes, gpu_bytes;  // in the ledger

@@ -13,6 +13,8 @@
 
 namespace skep::api {
 
+struct Route;
+
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
@@ -21,8 +23,12 @@ struct HttpRequest {
   std::string query;   // as sent, without '?'
   Headers headers;     // as sent; look up with header()
   std::string body;
-  Caller caller;                                              // set by the handler's check()
+
+  // Set by the handler's check(), for its own use.
+  Caller caller;
+  const Route* route = nullptr;
   std::vector<std::pair<std::string, std::string>> captures;  // of the route: name, value
+  Headers answer_headers;                                     // the server adds them to whatever is answered
 
   [[nodiscard]] std::string_view header(std::string_view name) const;   // case-insensitive; empty if absent
   [[nodiscard]] std::string_view capture(std::string_view name) const;  // empty if absent

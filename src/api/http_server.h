@@ -20,22 +20,15 @@ namespace skep::api {
 
 struct HttpLimits {
   int connections = 4096;
-  Bytes header = 32_KiB;  // request line and headers: 431 beyond
-  Bytes body = 8_MiB;     // 413 beyond
-  Bytes unsent = 1_MiB;   // of a streamed answer, waiting for a slow reader: beyond, the client counts as gone
+  Bytes header = 32_KiB;   // request line and headers: 431 beyond
+  Bytes body = 8_MiB;      // 413 beyond
+  Bytes bodies = 256_MiB;  // of all requests together: 503 beyond
+  Bytes unsent = 1_MiB;    // of a streamed answer, waiting for a slow reader: beyond, the client counts as gone
   Duration idle = std::chrono::minutes(2);          // between requests on a kept connection
   Duration read_header = std::chrono::seconds(10);  // from the first byte of a request: 408 beyond
   Duration read_body = std::chrono::seconds(60);    // 408 beyond
   Duration write_stall = std::chrono::seconds(30);  // a write without any progress
   Duration drain = std::chrono::seconds(30);        // after that, open answers are cut off
-};
-
-// One answered request, for an access log: no headers, no query, no bodies.
-struct AccessRecord {
-  std::string method, path, caller;
-  int status = 0;
-  Bytes sent;
-  Duration took{};
 };
 
 // Answers requests. Called on the loop.
@@ -48,7 +41,9 @@ class HttpHandler {
   virtual void handle(std::shared_ptr<Exchange> exchange) = 0;
   // An answer for what went wrong below: malformed HTTP, a limit, a time-out.
   virtual HttpResponse protocol_error(int status, const std::string& message) = 0;
-  virtual void answered(const AccessRecord&) {}
+  // For logs and metrics. `request` is null where there was none, as after malformed HTTP. Status 499: the client left
+  // before its answer began.
+  virtual void answered(const HttpRequest* /*request*/, int /*status*/, Bytes /*sent*/, Duration /*took*/) {}
 };
 
 class HttpServer {

@@ -1,0 +1,80 @@
+#include <optional>
+
+#include "api/routes.h"
+#include "api/task_answer.h"
+#include "api/wire/openai_chat_format.h"
+#include "api/wire/openai_chat_request.h"
+#include "api/wire/openai_completion_format.h"
+#include "api/wire/openai_completion_request.h"
+#include "api/wire/openai_embeddings.h"
+#include "api/wire/openai_models.h"
+
+namespace skep::api {
+
+namespace {
+
+using ExchangePtr = std::shared_ptr<Exchange>;
+
+void refuse(Exchange& exchange, const ApiError& error) { exchange.respond(error_response(error, ErrorStyle::openai)); }
+
+void chat(ApiContext& context, ExchangePtr exchange) {
+  auto asked = wire::parse_openai_chat(exchange->request());
+  if (!asked) return refuse(*exchange, asked.error());
+  const agent::TaskRequest& task = asked->tasks.front();
+  wire::OpenAiChatFrame frame{
+      context.new_id("chatcmpl"), context.unix_seconds(),       task.model, static_cast<int>(asked->tasks.size()),
+      asked->include_usage,       task.input.overrides.logprobs};
+  TaskAnswer::start(context, std::move(exchange), std::move(*asked),
+                    std::make_unique<wire::OpenAiChatFormat>(std::move(frame)));
+}
+
+void completions(ApiContext& context, ExchangePtr exchange) {
+  auto asked = wire::parse_openai_completion(exchange->request());
+  if (!asked) return refuse(*exchange, asked.error());
+  wire::OpenAiCompletionFrame frame{context.new_id("cmpl"), context.unix_seconds(), asked->tasks.front().model,
+                                    asked->include_usage,   asked->logprobs,        std::move(asked->echo)};
+  TaskAnswer::start(context, std::move(exchange), std::move(*asked),
+                    std::make_unique<wire::OpenAiCompletionFormat>(std::move(frame)));
+}
+
+void embeddings(ApiContext& context, ExchangePtr exchange) {
+  auto asked = wire::parse_openai_embed(exchange->request());
+  if (!asked) return refuse(*exchange, asked.error());
+  std::string caller = exchange->request().caller.name;
+  context.backend.embed(asked->model, std::move(asked->input), caller,
+                        [exchange, base64 = asked->base64, dimensions = asked->dimensions](auto answer) {
+                          if (!answer) return refuse(*exchange, {answer.error(), ""});
+                          if (auto cut = wire::cut_dimensions(answer->embeddings, dimensions); !cut) {
+                            return refuse(*exchange, {cut.error(), "dimensions"});
+                          }
+                          exchange->respond(json_response(wire::openai_embeddings(*answer, base64)));
+                        });
+}
+
+void models(ApiContext& context, const ExchangePtr& exchange) {
+  exchange->respond(
+      json_response(wire::openai_models(context.backend.models(), context.backend.aliases(), context.unix_seconds())));
+}
+
+void model(ApiContext& context, const ExchangePtr& exchange) {
+  std::string id(exchange->request().capture("id"));
+  auto found = context.backend.find_model(id);
+  if (!found) return refuse(*exchange, {found.error(), "model"});
+  exchange->respond(json_response(wire::openai_model(id, *found)));
+}
+
+}  // namespace
+
+void add_openai_routes(Router& router, ApiContext& context) {
+  auto add = [&](const char* method, const char* pattern, Role role, auto handler) {
+    router.add({method, pattern, role, ErrorStyle::openai,
+                [&context, handler](ExchangePtr exchange) { handler(context, std::move(exchange)); }});
+  };
+  add("POST", "/v1/chat/completions", Role::user, chat);
+  add("POST", "/v1/completions", Role::user, completions);
+  add("POST", "/v1/embeddings", Role::user, embeddings);
+  add("GET", "/v1/models", Role::read, models);
+  add("GET", "/v1/models/{id*}", Role::read, model);
+}
+
+}  // namespace skep::api
