@@ -1,0 +1,241 @@
+#include "cli/run/task_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/simulated_event_loop.h"
+
+namespace skep::cli {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+// A backend that only takes tasks; the test ends them.
+class TaskBackend final : public api::Backend {
+ public:
+  agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override {
+    agent::TaskId id = ++last;
+    asked.emplace(id, request.input.messages.back().content);
+    listeners.emplace(id, std::move(listener));
+    most = std::max(most, listeners.size());
+    return id;
+  }
+  void cancel(agent::TaskId id) override {
+    listeners.erase(id);
+    ++cancelled;
+  }
+  void finish(agent::TaskId id) {
+    auto node = listeners.extract(id);
+    agent::TaskResult result;
+    result.id = id;
+    result.message.content = "answer to " + asked[id];
+    result.usage = {10, 5, 3};
+    node.mapped()->finished(result);
+  }
+  void fail_with(agent::TaskId id, ErrorCode code, std::optional<Duration> retry = {}) {
+    auto node = listeners.extract(id);
+    node.mapped()->failed({id, {code, "no", {}}, retry});
+  }
+
+  void embed(std::string, engine::Embed, std::string, std::function<void(Result<EmbedAnswer>)>) override {}
+  void tokenize(std::string, engine::Tokenize, std::function<void(Result<engine::Tokens>)>) override {}
+  Result<Route> route(const agent::TaskRequest&) override { return Route{}; }
+  std::vector<model::ModelInfo> models() const override { return {}; }
+  std::vector<std::pair<std::string, std::string>> aliases() const override { return {}; }
+  Result<model::ModelInfo> find_model(const std::string&) const override { return model::ModelInfo{}; }
+  std::vector<api::RunningModel> running() const override { return {}; }
+  void load(const std::string&, std::optional<Duration>, std::function<void(Status)>) override {}
+  void unload(const std::string&, std::function<void(Status)>) override {}
+  std::vector<api::AgentView> agents() const override { return {}; }
+  std::vector<api::TaskView> tasks() const override { return {}; }
+  api::ResourceUsage resources() const override { return {}; }
+  api::PerformanceReport performance() const override { return {}; }
+  std::string metrics() const override { return {}; }
+  bool ready() const override { return true; }
+
+  std::map<agent::TaskId, std::shared_ptr<agent::TaskListener>> listeners;
+  std::map<agent::TaskId, std::string> asked;
+  agent::TaskId last = 0;
+  size_t most = 0;
+  int cancelled = 0;
+};
+
+class TaskRunTest : public ::testing::Test {
+ protected:
+  TaskRunTest() : folder(fs::temp_directory_path() / fmt::format("skep-task-run-{}", getpid())) {
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+  }
+  ~TaskRunTest() override { fs::remove_all(folder); }
+
+  std::string input(int tasks) {
+    std::ofstream file(folder / "tasks.jsonl");
+    for (int i = 1; i <= tasks; ++i)
+      file << fmt::format("{{\"id\":\"t{}\",\"agent\":\"a\",\"input\":\"q{}\"}}\n", i, i);
+    return (folder / "tasks.jsonl").string();
+  }
+  std::string write(const std::string& text) {
+    std::ofstream(folder / "tasks.jsonl") << text;
+    return (folder / "tasks.jsonl").string();
+  }
+  std::string results_path() { return (folder / "results.jsonl").string(); }
+
+  // Runs a file until the run says it is done; `each` is called after every round with what is under way.
+  TaskRunCounts play(const std::string& path, TaskRunOptions options, const std::function<void(TaskRun&)>& each) {
+    auto tasks = TaskFile::open(path);
+    auto results = ResultFile::open(results_path(), false);
+    EXPECT_TRUE(tasks && results);
+    TaskRun run(loop, backend, *tasks, *results, options);
+    bool done = false;
+    run.start([&](Status status) {
+      done = true;
+      outcome = std::move(status);
+    });
+    for (int i = 0; i < 10'000 && !done; ++i) {
+      loop.advance(10ms);
+      if (!done) each(run);
+    }
+    EXPECT_TRUE(done);
+    return run.counts();
+  }
+  std::function<void(TaskRun&)> finish_one() {
+    return [this](TaskRun&) {
+      if (!backend.listeners.empty()) backend.finish(backend.listeners.begin()->first);
+    };
+  }
+  std::vector<json::object> lines() {
+    std::vector<json::object> all;
+    std::ifstream file(results_path());
+    for (std::string line; std::getline(file, line);) all.push_back(json::parse(line).as_object());
+    return all;
+  }
+
+  fs::path folder;
+  SimulatedEventLoop loop;
+  TaskBackend backend;
+  Status outcome;
+};
+
+TEST_F(TaskRunTest, EveryTaskGetsOneResultAndTheWindowHolds) {
+  auto counts = play(input(50), {.window = 8}, finish_one());
+  EXPECT_EQ(counts.finished, 50);
+  EXPECT_LE(backend.most, 8U);
+  std::set<std::string> ids;
+  for (const auto& line : lines()) {
+    ids.insert(line.at("id").as_string().c_str());
+    EXPECT_THAT(line.at("output").as_string().c_str(), HasSubstr("answer to q"));
+  }
+  EXPECT_EQ(ids.size(), 50U);
+}
+
+TEST_F(TaskRunTest, ABrokenLineIsReportedWithItsNumberAndSkipped) {
+  auto counts = play(write("{\"input\":\"a\"}\nnot "
+                           "json\n\n{\"agent\":\"x\"}\n{\"input\":\"b\",\"priority\":\"soon\"}\n{\"input\":\"c\"}\n"),
+                     {}, [&](TaskRun& run) {
+                       EXPECT_EQ(run.complaints().size(), 3U);
+                       EXPECT_THAT(run.complaints()[0], HasSubstr("tasks.jsonl:2"));
+                       EXPECT_THAT(run.complaints()[1], HasSubstr("tasks.jsonl:4"));
+                       EXPECT_THAT(run.complaints()[2], HasSubstr("priority"));
+                       finish_one()(run);
+                     });
+  EXPECT_EQ(counts.finished, 2);
+  EXPECT_EQ(counts.broken, 3);
+  EXPECT_EQ(lines()[1].at("id").as_string(), "line-6");
+}
+
+TEST_F(TaskRunTest, StrictStopsAtTheFirstBrokenLine) {
+  play(write("{\"input\":\"a\"}\nnot json\n{\"input\":\"c\"}\n"), {.strict = true}, finish_one());
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_THAT(outcome.error().message, HasSubstr("tasks.jsonl:2"));
+}
+
+TEST_F(TaskRunTest, AnInterruptedRunIsResumedWithoutRepeatingOrLosingOne) {
+  std::string path = input(40);
+  int rounds = 0;
+  auto first = play(path, {.window = 8}, [&](TaskRun& run) {
+    if (++rounds == 10) {
+      backend.listeners.begin()->second->started({});  // one runs, the others wait
+      run.interrupt();
+    }
+    finish_one()(run);
+  });
+  EXPECT_GT(first.finished, 5);
+  EXPECT_LT(first.finished, 40);
+  EXPECT_GT(backend.cancelled, 0);
+  auto second = play(path, {.window = 8}, finish_one());
+  EXPECT_EQ(second.skipped, first.finished);
+  EXPECT_EQ(first.finished + second.finished, 40);
+  std::multiset<std::string> ids;
+  for (const auto& line : lines()) ids.insert(line.at("id").as_string().c_str());
+  EXPECT_EQ(ids.size(), 40U);
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 40U);
+}
+
+TEST_F(TaskRunTest, ATornLastLineIsCutOffAndItsTaskRunsAgain) {
+  std::string path = input(3);
+  play(path, {}, finish_one());
+  fs::resize_file(results_path(), fs::file_size(results_path()) - 5);
+  auto again = play(path, {}, finish_one());
+  EXPECT_EQ(again.skipped, 2);
+  EXPECT_EQ(again.finished, 1);
+  EXPECT_EQ(lines().size(), 3U);
+}
+
+TEST_F(TaskRunTest, WhatIsRefusedAsTooMuchIsOfferedAgain) {
+  int refused = 0;
+  auto counts = play(input(5), {}, [&](TaskRun& run) {
+    if (refused < 3 && !backend.listeners.empty()) {
+      ++refused;
+      backend.fail_with(backend.listeners.begin()->first, ErrorCode::overloaded, 100ms);
+    } else {
+      finish_one()(run);
+    }
+  });
+  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(counts.finished, 5);
+  EXPECT_EQ(counts.failed, 0);
+}
+
+TEST_F(TaskRunTest, AFailedTaskIsAResultAndRetryFailedDoesItAgain) {
+  std::string path = input(2);
+  bool failed = false;
+  auto counts = play(path, {}, [&](TaskRun& run) {
+    if (!failed && !backend.listeners.empty()) {
+      failed = true;
+      backend.fail_with(backend.listeners.begin()->first, ErrorCode::deadline_exceeded);
+    } else {
+      finish_one()(run);
+    }
+  });
+  EXPECT_EQ(counts.failed, 1);
+  EXPECT_EQ(lines()[0].at("error").at("code").as_string(), "deadline_exceeded");
+  auto same = ResultFile::open(results_path(), false);
+  EXPECT_TRUE(same->done(1));
+  auto retry = ResultFile::open(results_path(), true);
+  EXPECT_FALSE(retry->done(1));
+  EXPECT_TRUE(retry->done(2));
+}
+
+TEST_F(TaskRunTest, AForeignResultFileIsRefused) {
+  std::ofstream(results_path()) << "{\"something\": \"else\"}\n";
+  auto results = ResultFile::open(results_path(), false);
+  ASSERT_FALSE(results.has_value());
+  EXPECT_EQ(results.error().code, ErrorCode::conflict);
+}
+
+TEST_F(TaskRunTest, AMissingFileSaysSo) {
+  auto tasks = TaskFile::open((folder / "nothing.jsonl").string());
+  ASSERT_FALSE(tasks.has_value());
+  EXPECT_EQ(tasks.error().code, ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace skep::cli

@@ -1,0 +1,51 @@
+#include "cli/terminal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace skep::cli {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+TEST(TableTest, ColumnsAreAlignedAndNumbersStandRight) {
+  Table table({{"name", Table::Align::left}, {"n", Table::Align::right}});
+  table.row({"a", "1"});
+  table.row({"längste", "1,000"});
+  EXPECT_EQ(table.text(80, false), "name         n\na            1\nlängste  1,000\n");
+}
+
+TEST(TableTest, TheWidestTextGivesWaySoThatARowFitsTheTerminal) {
+  Table table({{"what", Table::Align::left}, {"n", Table::Align::right}});
+  table.row({std::string(200, 'x'), "7"});
+  std::string text = table.text(40, false);
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = text.find('\n', begin);
+    EXPECT_LE(end - begin, 42U);  // the ellipsis is three bytes in one column
+    begin = end + 1;
+  }
+  EXPECT_THAT(text, HasSubstr("…"));
+  EXPECT_THAT(text, HasSubstr("7"));
+}
+
+TEST(TerminalTest, DurationsAndCountsReadEasily) {
+  EXPECT_EQ(human_duration(340us), "340 µs");
+  EXPECT_EQ(human_duration(12345us), "12.3 ms");
+  EXPECT_EQ(human_duration(340ms), "340 ms");
+  EXPECT_EQ(human_duration(1234ms), "1.2 s");
+  EXPECT_EQ(human_duration(200s), "3 min 20 s");
+  EXPECT_EQ(human_duration(2h + 5min), "2 h 5 min");
+  EXPECT_EQ(human_count(1234567), "1,234,567");
+  EXPECT_EQ(human_count(-999), "-999");
+}
+
+TEST(TerminalTest, EachKindOfErrorHasItsExitCode) {
+  EXPECT_EQ(report({ErrorCode::invalid_argument, "x", ""}), kUsage);
+  EXPECT_EQ(report({ErrorCode::unavailable, "x", ""}), kUnavailable);
+  EXPECT_EQ(report({ErrorCode::internal, "x", ""}), kFailed);
+  EXPECT_EQ(report({ErrorCode::cancelled, "x", ""}), kInterrupted);
+}
+
+}  // namespace
+}  // namespace skep::cli

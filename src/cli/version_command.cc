@@ -1,0 +1,25 @@
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+
+namespace skep::cli {
+
+void add_version(CLI::App& app, int& exit_code) {
+  auto* command = app.add_subcommand("version", "Versions of skep and of the engine library");
+  auto json = std::make_shared<bool>(false);
+  command->add_flag("--json", *json, "As JSON");
+  command->callback([json, &exit_code] {
+    if (*json) {
+      fmt::print("{}\n",
+                 boost::json::serialize(boost::json::object{{"skep", SKEP_VERSION}, {"libllama", LLAMA_VERSION_TEXT}}));
+    } else {
+      fmt::print("skep {} (libllama {})\n", SKEP_VERSION, LLAMA_VERSION_TEXT);
+    }
+    exit_code = kOk;
+  });
+}
+
+}  // namespace skep::cli
