@@ -81,6 +81,7 @@ struct Config {
     int max_generating = 2;  // engines that generate at once
     int slots = 0;           // sequences generated at once per engine; 0: chosen for the machine
     int context = 4096;      // tokens per sequence
+    int kv_tokens = 0;       // cells of the KV cache, all sequences together; 0: slots * context
     int batch = 512;         // tokens per step
     int threads = 0;         // 0: one per core
     int gpu_layers = -1;     // -1: all where there is a GPU

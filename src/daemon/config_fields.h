@@ -82,6 +82,7 @@ void visit(V& v, Config::Engines& e) {
   v.field("max_generating", e.max_generating, IntRange{1, 1000});
   v.field("slots", e.slots, IntRange{0, 256});
   v.field("context", e.context, kTokens);
+  v.field("kv_tokens", e.kv_tokens, kUpToMany);
   v.field("batch", e.batch, IntRange{16, 8192});
   v.field("threads", e.threads, IntRange{0, 1024});
   v.field("gpu_layers", e.gpu_layers, IntRange{-1, 10'000});

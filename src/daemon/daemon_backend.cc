@@ -1,0 +1,287 @@
+#include "daemon/daemon_backend.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+namespace skep::daemon {
+namespace {
+
+const char* state_name(model::ResidentState state) {
+  switch (state) {
+    case model::ResidentState::loading:
+      return "loading";
+    case model::ResidentState::ready:
+      return "ready";
+    case model::ResidentState::draining:
+    case model::ResidentState::unloading:
+      return "unloading";
+  }
+  return "";
+}
+
+api::LatencyQuantiles quantiles(const agent::LatencyHistogram& h) {
+  return {seconds(h.quantile(0.5)), seconds(h.quantile(0.95)), seconds(h.quantile(0.99)), h.count()};
+}
+
+api::PerformanceReport::Row row_of(const std::string& name, const agent::TaskStatistics& s) {
+  api::PerformanceReport::Row row;
+  row.name = name;
+  row.tasks = s.finished;
+  row.failed = s.failed;
+  row.prompt_tokens = s.prompt_tokens;
+  row.cached_tokens = s.cached_tokens;
+  row.completion_tokens = s.completion_tokens;
+  row.total = quantiles(s.total);
+  row.queued = quantiles(s.queued);
+  row.first_token = quantiles(s.first_token);
+  return row;
+}
+
+}  // namespace
+
+DaemonBackend::DaemonBackend(Parts parts) : parts_(parts), began_(parts.loop.now()) {}
+
+agent::TaskId DaemonBackend::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
+  return parts_.dispatcher.submit(std::move(request), std::move(listener));
+}
+
+void DaemonBackend::cancel(agent::TaskId task) { parts_.dispatcher.cancel(task); }
+
+// Embeddings and token counts don't queue with the tasks: they are short, and the residency bounds how many wait.
+void DaemonBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
+                          std::function<void(Result<EmbedAnswer>)> done) {
+  auto refuse = [&](Error error) {
+    parts_.loop.post([done = std::move(done), error = std::move(error)] { done(fail(error)); });
+  };
+  auto info = find_model(model);
+  if (!info) return refuse(info.error());
+  auto engine = parts_.directory.embedding_engine(*info);
+  if (!engine) return refuse(engine.error());
+  parts_.residency.acquire(*engine, [name = info->name, input = std::move(input),
+                                     done = std::move(done)](Result<model::Lease> lease) mutable {
+    if (!lease) return done(fail(lease.error()));
+    auto held = std::make_shared<model::Lease>(std::move(*lease));
+    if (held->engine() == nullptr) return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
+    held->engine()->embed(std::move(input), [held, name, done = std::move(done)](Result<engine::Embeddings> answer) {
+      if (!answer) return done(fail(answer.error()));
+      done(EmbedAnswer{std::move(*answer), name});
+    });
+  });
+}
+
+void DaemonBackend::tokenize(std::string model, engine::Tokenize input,
+                             std::function<void(Result<engine::Tokens>)> done) {
+  auto info = find_model(model);
+  if (!info) {
+    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
+    return;
+  }
+  parts_.residency.acquire(
+      info->name, [input = std::move(input), done = std::move(done)](Result<model::Lease> lease) mutable {
+        if (!lease) return done(fail(lease.error()));
+        auto held = std::make_shared<model::Lease>(std::move(*lease));
+        if (held->engine() == nullptr)
+          return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
+        held->engine()->tokenize(std::move(input), [held, done = std::move(done)](Result<engine::Tokens> tokens) {
+          done(std::move(tokens));
+        });
+      });
+}
+
+std::vector<model::ModelInfo> DaemonBackend::models() const { return parts_.directory.models(); }
+
+std::vector<std::pair<std::string, std::string>> DaemonBackend::aliases() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const char* tier : {"fast", "balanced", "deep"}) {
+    if (auto model = parts_.directory.tier(tier)) all.emplace_back(tier, model->name);
+  }
+  if (auto model = find_model("auto")) all.emplace_back("auto", model->name);
+  for (const agent::AgentSpec& agent : parts_.roster.agents()) {
+    if (auto model = parts_.directory.tier(agent.tier)) all.emplace_back(agent.name, model->name);
+  }
+  return all;
+}
+
+// `auto` shows the balanced tier's model; which one answers is decided task by task.
+Result<model::ModelInfo> DaemonBackend::find_model(const std::string& written) const {
+  std::string name = written.ends_with(":latest") ? written.substr(0, written.size() - 7) : written;
+  if (parts_.directory.is_tier(name)) return parts_.directory.tier(name);
+  if (const agent::AgentSpec* agent = parts_.roster.find(name)) return parts_.directory.tier(agent->tier);
+  if (name == "auto") {
+    for (const char* tier : {"balanced", "fast", "deep"}) {
+      if (auto model = parts_.directory.tier(tier)) return model;
+    }
+  }
+  return parts_.directory.find(name);
+}
+
+std::vector<api::RunningModel> DaemonBackend::running() const {
+  std::vector<api::RunningModel> all;
+  const auto& scheduler = parts_.dispatcher.scheduler();
+  for (const model::ResidentView& view : parts_.residency.views()) {
+    api::RunningModel one;
+    if (auto info = parts_.directory.find(view.model)) {
+      one.info = *info;
+    } else {
+      one.info.name = view.model;
+    }
+    for (const model::Reservation& reservation : view.reserved) {
+      (reservation.device == "host" ? one.host_bytes : one.gpu_bytes) += reservation.total();
+    }
+    one.context_tokens = view.context_tokens;
+    if (view.expires) one.expires_at = parts_.loop.clock().wall() + (*view.expires - parts_.loop.now());
+    one.state = state_name(view.state);
+    one.generating = scheduler.running(view.model);
+    one.waiting = scheduler.waiting(view.model);
+    one.slots = view.slots;
+    one.loads = view.loads;
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+void DaemonBackend::load(const std::string& name, std::optional<Duration> keep_alive,
+                         std::function<void(Status)> done) {
+  auto info = find_model(name);
+  if (!info) {
+    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
+    return;
+  }
+  std::string engine = info->embeds ? *parts_.directory.embedding_engine(*info) : info->name;
+  if (keep_alive) parts_.residency.set_keep_alive(engine, keep_alive);
+  parts_.residency.ensure(engine, std::move(done));
+}
+
+void DaemonBackend::unload(const std::string& name, std::function<void(Status)> done) {
+  auto info = find_model(name);
+  if (!info) {
+    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
+    return;
+  }
+  parts_.residency.unload(info->name, std::move(done));
+}
+
+std::vector<api::AgentView> DaemonBackend::agents() const {
+  std::vector<api::AgentView> all;
+  for (const agent::AgentSpec& spec : parts_.roster.agents()) {
+    api::AgentView view;
+    view.name = spec.name;
+    view.title = spec.title;
+    view.tier = spec.tier;
+    if (auto model = parts_.directory.tier(spec.tier)) view.model = model->name;
+    view.state = parts_.dispatcher.works(spec.name)   ? "working"
+                 : parts_.dispatcher.waits(spec.name) ? "waiting"
+                                                      : "idle";
+    view.priority = scheduling::to_string(spec.priority);
+    view.task_types = spec.task_types;
+    view.system_prompt = spec.system_prompt;
+    auto counts = parts_.dispatcher.statistics().agent(spec.name);
+    view.tasks_done = counts.done;
+    view.tasks_failed = counts.failed;
+    view.tokens = counts.tokens;
+    all.push_back(std::move(view));
+  }
+  return all;
+}
+
+std::vector<api::TaskView> DaemonBackend::tasks() const {
+  std::vector<api::TaskView> all;
+  for (const agent::TaskView& task : parts_.dispatcher.tasks()) {
+    api::TaskView view;
+    view.id = task.id;
+    view.agent = task.agent;
+    view.model = task.model;
+    view.caller = task.caller;
+    view.priority = scheduling::to_string(task.priority);
+    if (task.state == agent::TaskView::State::running) {
+      view.state = "running";
+    } else {
+      view.state = parts_.residency.state(task.model) == model::ResidentState::loading ? "loading" : "waiting";
+    }
+    view.age = task.age;
+    view.completion_tokens = task.completion_tokens;
+    all.push_back(std::move(view));
+  }
+  return all;
+}
+
+api::ResourceUsage DaemonBackend::resources() const {
+  api::ResourceUsage usage;
+  const model::Ledger& ledger = parts_.residency.ledger();
+  const ProcessUsage::Sample& sample = parts_.usage.last();
+  usage.budget = ledger.capacity();
+  usage.reserved = ledger.reserved();
+  usage.measured = sample.tree;
+  for (const model::Ledger::Entry& entry : ledger.entries()) {
+    const model::Reservation& r = entry.reserved;
+    usage.entries.push_back({entry.owner, r.device, r.weights, r.kv, r.compute, r.overhead, r.total(), entry.measured});
+  }
+  usage.cpu_percent = sample.cpu_percent;
+  usage.cores = static_cast<int>(std::thread::hardware_concurrency());
+  usage.memory_total = sample.memory_total;
+  usage.memory_available = sample.memory_available;
+  const auto& scheduler = parts_.dispatcher.scheduler();
+  usage.queue_length = scheduler.waiting();
+  usage.queue_limit = scheduler.config().caps.queue_length;
+  usage.engines_resident = static_cast<int>(parts_.residency.views().size());
+  usage.engines_limit = parts_.config.engines.max_loaded;
+  usage.engines_generating = scheduler.generating_engines();
+  usage.engines_generating_limit = scheduler.config().caps.generating_engines;
+  return usage;
+}
+
+api::PerformanceReport DaemonBackend::performance() const {
+  api::PerformanceReport report;
+  report.uptime = parts_.loop.now() - began_;
+  const agent::Statistics& statistics = parts_.dispatcher.statistics();
+  for (const auto& [name, s] : statistics.tiers()) report.tiers.push_back(row_of(name, s));
+  for (const auto& [name, s] : statistics.models()) {
+    report.models.push_back(row_of(name, s));
+    report.models.back().loads = parts_.residency.loads(name);
+  }
+  report.tokens_per_second = statistics.tokens_per_second(parts_.loop.now());
+  return report;
+}
+
+bool DaemonBackend::ready() const { return !parts_.dispatcher.draining(); }
+
+std::string DaemonBackend::metrics() const {
+  record_gauges();
+  return parts_.metrics.render();
+}
+
+// What is known anyway is read when somebody asks, instead of being counted along.
+void DaemonBackend::record_gauges() const {
+  telemetry::Metrics& m = parts_.metrics;
+  api::ResourceUsage usage = resources();
+  m.gauge("skep_memory_budget_bytes", "Memory that may be used").set(static_cast<double>(usage.budget.count));
+  m.gauge("skep_memory_reserved_bytes", "Memory that the ledger has reserved")
+      .set(static_cast<double>(usage.reserved.count));
+  m.gauge("skep_memory_measured_bytes", "PSS of the process tree").set(static_cast<double>(usage.measured.count));
+  for (const char* purpose : {"weights", "kv", "compute", "overhead"}) {
+    int64_t sum = 0;
+    for (const api::LedgerEntry& entry : usage.entries) {
+      std::string_view p = purpose;
+      sum += (p == "weights"   ? entry.weights
+              : p == "kv"      ? entry.kv
+              : p == "compute" ? entry.compute
+                               : entry.overhead)
+                 .count;
+    }
+    m.gauge("skep_ledger_bytes", "Reserved memory by purpose", {{"purpose", purpose}}).set(static_cast<double>(sum));
+  }
+  m.gauge("skep_cpu_ratio", "CPU use of the process tree, of all cores").set(usage.cpu_percent / 100);
+  m.gauge("skep_tasks_waiting", "Tasks in the queue").set(usage.queue_length);
+  m.gauge("skep_tasks_running", "Tasks on engines").set(parts_.dispatcher.scheduler().running());
+  m.gauge("skep_engines_resident", "Engines in memory").set(usage.engines_resident);
+  m.gauge("skep_engines_generating", "Local engines that generate").set(usage.engines_generating);
+  const model::Residency::Counters& counters = parts_.residency.counters();
+  m.gauge("skep_model_loads", "Loads since the start").set(static_cast<double>(counters.loads));
+  m.gauge("skep_model_load_failures", "Loads that failed since the start")
+      .set(static_cast<double>(counters.load_failures));
+  m.gauge("skep_model_evictions", "Evictions since the start").set(static_cast<double>(counters.evictions));
+  m.gauge("skep_engine_deaths", "Workers that died since the start").set(static_cast<double>(counters.deaths));
+}
+
+}  // namespace skep::daemon

@@ -1,0 +1,59 @@
+#pragma once
+// The API's view of the daemon. Reads and forwards; what is decided is decided in the parts that it is given, which
+// outlive it.
+
+#include <string>
+
+#include "agent/dispatcher.h"
+#include "agent/language_planner.h"
+#include "agent/roster.h"
+#include "api/backend.h"
+#include "daemon/model_directory.h"
+#include "daemon/process_usage.h"
+#include "model/residency.h"
+#include "telemetry/metrics.h"
+
+namespace skep::daemon {
+
+class DaemonBackend final : public api::Backend {
+ public:
+  struct Parts {
+    EventLoop& loop;
+    const Config& config;
+    const agent::Roster& roster;
+    ModelDirectory& directory;
+    model::Residency& residency;
+    agent::Dispatcher& dispatcher;
+    agent::LanguagePlanner& planner;
+    const ProcessUsage& usage;
+    telemetry::Metrics& metrics;
+  };
+  explicit DaemonBackend(Parts parts);
+
+  agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
+  void cancel(agent::TaskId task) override;
+  void embed(std::string model, engine::Embed input, std::string caller,
+             std::function<void(Result<EmbedAnswer>)> done) override;
+  void tokenize(std::string model, engine::Tokenize input, std::function<void(Result<engine::Tokens>)> done) override;
+  Result<Route> route(const agent::TaskRequest& request) override;
+  [[nodiscard]] std::vector<model::ModelInfo> models() const override;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> aliases() const override;
+  [[nodiscard]] Result<model::ModelInfo> find_model(const std::string& name) const override;
+  [[nodiscard]] std::vector<api::RunningModel> running() const override;
+  void load(const std::string& model, std::optional<Duration> keep_alive, std::function<void(Status)> done) override;
+  void unload(const std::string& model, std::function<void(Status)> done) override;
+  [[nodiscard]] std::vector<api::AgentView> agents() const override;
+  [[nodiscard]] std::vector<api::TaskView> tasks() const override;
+  [[nodiscard]] api::ResourceUsage resources() const override;
+  [[nodiscard]] api::PerformanceReport performance() const override;
+  [[nodiscard]] std::string metrics() const override;
+  [[nodiscard]] bool ready() const override;
+
+ private:
+  void record_gauges() const;
+
+  Parts parts_;
+  TimePoint began_;
+};
+
+}  // namespace skep::daemon

@@ -1,0 +1,86 @@
+#include "daemon/process_usage.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "model/memory_budget.h"
+#include "model/process_memory.h"
+
+namespace skep::daemon {
+namespace {
+
+constexpr auto kEvery = std::chrono::seconds(1);
+
+double seconds_of(const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
+
+// User and system time of a process, from /proc/PID/stat (fields 14 and 15).
+double cpu_seconds(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  auto end = text.rfind(')');  // the command may hold anything
+  if (end == text.npos) return 0;
+  std::istringstream fields(text.substr(end + 1));
+  std::string skipped;
+  for (int i = 3; i < 14; ++i) fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+// This process, the children that ended, and those that run.
+double tree_cpu_seconds() {
+  double sum = 0;
+  rusage ended{};
+  if (getrusage(RUSAGE_CHILDREN, &ended) == 0) sum += seconds_of(ended.ru_utime) + seconds_of(ended.ru_stime);
+  sum += cpu_seconds("self");
+  std::string self = std::to_string(getpid());
+  std::ifstream children("/proc/" + self + "/task/" + self + "/children");
+  for (std::string pid; children >> pid;) sum += cpu_seconds(pid);
+  return sum;
+}
+
+}  // namespace
+
+ProcessUsage::ProcessUsage(EventLoop& loop) : loop_(loop), cpu_seconds_(tree_cpu_seconds()), measured_at_(loop.now()) {
+  measure();
+}
+
+ProcessUsage::~ProcessUsage() {
+  *alive_ = false;
+  loop_.cancel(timer_);
+}
+
+void ProcessUsage::measure() {
+  struct Work {
+    Sample sample;
+    double cpu = 0;
+  };
+  auto work = std::make_shared<Work>();
+  auto read = [work] {
+    work->sample.tree = model::process_tree_memory(getpid()).value_or(Bytes(0));
+    work->sample.itself = model::process_memory(getpid()).value_or(Bytes(0));
+    if (auto machine = model::read_machine_memory()) {
+      work->sample.memory_total = machine->total;
+      work->sample.memory_available = machine->available;
+    }
+    work->cpu = tree_cpu_seconds();
+  };
+  loop_.blocking(read, [this, work, alive = alive_] {
+    if (!*alive) return;
+    double elapsed = seconds(loop_.now() - measured_at_);
+    unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+    if (elapsed > 0) work->sample.cpu_percent = std::max(0.0, (work->cpu - cpu_seconds_) / elapsed / cores * 100);
+    cpu_seconds_ = work->cpu;
+    measured_at_ = loop_.now();
+    last_ = work->sample;
+    if (heard_) heard_(last_);
+    timer_ = loop_.after(kEvery, [this] { measure(); });
+  });
+}
+
+}  // namespace skep::daemon
