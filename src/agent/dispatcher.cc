@@ -408,7 +408,7 @@ std::vector<TaskView> Dispatcher::tasks(size_t limit) const {
   std::vector<TaskView> views;
   TimePoint now = loop_.now();
   for (const scheduling::TaskRow& row : scheduler_.tasks(limit)) {
-    TaskView view{row.facts.id, row.facts.agent, row.facts.model, row.facts.priority};
+    TaskView view{row.facts.id, row.facts.agent, row.facts.model, row.facts.caller, row.facts.priority};
     view.state = row.running ? TaskView::State::running : TaskView::State::waiting;
     view.age = now - row.facts.submitted;
     if (auto task = tasks_.find(row.facts.id); task != tasks_.end()) {

@@ -32,7 +32,7 @@ struct DispatcherOptions {
 
 struct TaskView {
   TaskId id = 0;
-  std::string agent, model;
+  std::string agent, model, caller;
   scheduling::Priority priority = scheduling::Priority::normal;
   enum class State { waiting, running } state = State::waiting;
   Duration age{};

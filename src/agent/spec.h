@@ -1,0 +1,25 @@
+#pragma once
+// What an agent is, as its roster says it.
+
+#include <string>
+#include <vector>
+
+#include "scheduling/priority.h"
+
+namespace skep::agent {
+
+struct AgentSpec {
+  std::string name;   // kebab-case, unique
+  std::string title;  // for people
+  std::string mind = "language";
+  std::string tier;  // fast, balanced, deep
+  scheduling::Priority priority = scheduling::Priority::normal;
+  std::vector<std::string> task_types;
+  std::vector<std::string> tools;  // names of tools it may call
+  std::string system_prompt;       // its own part; the roster's preamble stands before it
+  double weight = 1;               // its share among agents of one priority
+  int tokens_per_minute = 0;       // 0: the config's limit
+  int concurrent = 0;              // 0: the config's limit
+};
+
+}  // namespace skep::agent
