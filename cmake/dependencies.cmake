@@ -12,7 +12,7 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 if(SKEP_TESTS AND NOT SKEP_FUZZ)
-  find_package(GTest REQUIRED)
+  find_package(GTest)  # scripts/setup --test installs it; scripts/run does without
 endif()
 target_compile_definitions(skep_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ALLOW_DEPRECATED_HEADERS SPDLOG_FMT_EXTERNAL)
 

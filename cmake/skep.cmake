@@ -41,7 +41,7 @@ endfunction()
 # the sources; scripts/test runs every program of the list build/<preset>/tests.
 set_property(GLOBAL PROPERTY skep_tests "")
 function(skep_test name)
-  if(NOT SKEP_TESTS OR SKEP_FUZZ)
+  if(NOT SKEP_TESTS OR SKEP_FUZZ OR NOT GTest_FOUND)
     return()
   endif()
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS;DEFINITIONS" ${ARGN})
