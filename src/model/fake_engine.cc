@@ -45,7 +45,8 @@ void FakeEngine::tokenize(engine::Tokenize request, std::function<void(Result<en
 
 void FakeEngine::stop(std::function<void()> gone) {
   Error error{ErrorCode::unavailable, "the engine was stopped", {}};
-  for (auto& [id, generation] : std::exchange(running, {})) generation.listener->failed(error);
+  // One by one: hearing of one failure may cancel others.
+  while (!running.empty()) running.extract(running.begin()).mapped().listener->failed(error);
   factory_.loop_.after(factory_.scripts[options_.path].stop,
                        [&factory = factory_, path = options_.path, self = this, gone = std::move(gone)] {
                          if (!factory.engines_.contains({path, self})) return;
@@ -67,7 +68,8 @@ void FakeEngine::finish(engine::RequestId request, engine::Finished finished) {
 
 void FakeEngine::die(const Error& error) {
   if (std::exchange(occupied_, false)) factory_.occupied -= FakeFactory::total(loaded_.memory);
-  for (auto& [id, generation] : std::exchange(running, {})) generation.listener->failed(error);
+  // One by one: hearing of one failure may cancel others.
+  while (!running.empty()) running.extract(running.begin()).mapped().listener->failed(error);
   if (on_death_) std::exchange(on_death_, nullptr)(error);
 }
 

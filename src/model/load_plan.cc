@@ -5,61 +5,71 @@
 #include <cstdint>
 #include <functional>
 
+#include "scheduling/eviction.h"
+
 namespace skep::model {
 
 namespace {
 
-// A choice among few engines is tried exhaustively; beyond that, by loss per byte.
-constexpr size_t kExhaustive = 12;
+using Engines = std::vector<const AliveEngine*>;
 
-using Suffices = std::function<bool(const std::vector<const AliveEngine*>& gone)>;
-
-// The set with the least loss that suffices; of equal losses the smaller set. Empty when all together don't suffice.
-std::vector<const AliveEngine*> cheapest_set(std::vector<const AliveEngine*> from, const Ledger& ledger,
-                                             const Suffices& suffices) {
-  if (!suffices(from)) return {};
-  if (from.size() > kExhaustive) {
-    auto loss_per_byte = [&](const AliveEngine* engine) {
-      return engine->loss / static_cast<double>(std::max<int64_t>(1, ledger.reserved_by(engine->owner).count));
-    };
-    std::ranges::stable_sort(from, {}, loss_per_byte);
-    std::vector<const AliveEngine*> chosen;
-    for (const AliveEngine* engine : from) {
-      chosen.push_back(engine);
-      if (suffices(chosen)) break;
-    }
-    // The cheapest per byte may be too small to matter once a large one is in: leave out what isn't needed.
-    for (size_t i = chosen.size(); i-- > 0;) {
-      std::vector<const AliveEngine*> fewer = chosen;
-      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      if (suffices(fewer)) chosen = std::move(fewer);
-    }
-    return chosen;
-  }
-  std::vector<const AliveEngine*> best = from;
-  double best_loss = 0;
-  for (const AliveEngine* engine : from) best_loss += engine->loss;
-  for (uint32_t set = 0; set < (1U << from.size()); ++set) {
-    std::vector<const AliveEngine*> chosen;
-    double loss = 0;
-    for (size_t i = 0; i < from.size(); ++i) {
-      if ((set >> i & 1U) == 0) continue;
-      chosen.push_back(from[i]);
-      loss += from[i]->loss;
-    }
-    bool better = loss < best_loss || (loss == best_loss && chosen.size() < best.size());
-    if (better && suffices(chosen)) {
-      best = std::move(chosen);
-      best_loss = loss;
-    }
-  }
-  return best;
-}
-
-std::vector<std::string> owners(const std::vector<const AliveEngine*>& engines) {
+std::vector<std::string> owners(const Engines& engines) {
   std::vector<std::string> names;
   for (const AliveEngine* engine : engines) names.push_back(engine->owner);
   return names;
+}
+
+// Adds to `chosen` those of `from` with the least loss whose bytes, by `bytes_of`, come to `needed`. False: too few.
+template <typename BytesOf>
+bool choose(Engines& chosen, const Engines& from, Bytes needed, const BytesOf& bytes_of) {
+  Engines left;
+  std::vector<scheduling::Candidate> candidates;
+  for (const AliveEngine* engine : from) {
+    if (std::ranges::find(chosen, engine) != chosen.end()) {
+      needed -= bytes_of(*engine);
+      continue;
+    }
+    if (bytes_of(*engine) <= Bytes(0)) continue;
+    left.push_back(engine);
+    candidates.push_back({.model = engine->model,
+                          .bytes = bytes_of(*engine),
+                          .reload_cost = engine->reload_cost,
+                          .chance = engine->chance_of_use});
+  }
+  auto victims = scheduling::choose_victims(candidates, needed);
+  if (!victims) return false;
+  for (size_t index : *victims) chosen.push_back(left[index]);
+  return true;
+}
+
+// Those of `from` that must go so that every device has what it is short of, and `places` become free; the dearest
+// first are kept where others, chosen for another device, make them unnecessary. Empty: they don't suffice.
+Engines choose_all(const Engines& from, const Ledger& ledger, const std::vector<Ledger::Shortfall>& short_of,
+                   int places) {
+  Engines chosen;
+  auto place = [](const AliveEngine&) { return Bytes(1); };
+  for (const Ledger::Shortfall& each : short_of) {
+    auto on_device = [&](const AliveEngine& engine) { return ledger.reserved_by(engine.owner, each.device); };
+    if (!choose(chosen, from, each.missing, on_device)) return {};
+  }
+  if (places > 0 && !choose(chosen, from, Bytes(places), place)) return {};
+  auto suffices = [&](const Engines& gone) {
+    if (static_cast<int>(gone.size()) < places) return false;
+    return std::ranges::all_of(short_of, [&](const Ledger::Shortfall& each) {
+      Bytes freed;
+      for (const AliveEngine* engine : gone) freed += ledger.reserved_by(engine->owner, each.device);
+      return freed >= each.missing;
+    });
+  };
+  auto loss = [](const AliveEngine* engine) { return seconds(engine->reload_cost) * engine->chance_of_use; };
+  Engines dearest_first = chosen;
+  std::ranges::stable_sort(dearest_first, std::greater(), loss);
+  for (const AliveEngine* engine : dearest_first) {
+    Engines fewer = chosen;
+    std::erase(fewer, engine);
+    if (suffices(fewer)) chosen = std::move(fewer);
+  }
+  return chosen;
 }
 
 Error too_large(const Ledger& ledger, const std::string& model, const std::vector<Reservation>& needs,
@@ -80,7 +90,7 @@ Error too_large(const Ledger& ledger, const std::string& model, const std::vecto
 }
 
 // Leaves `chosen` in the plan: what is idle goes now, what is busy drains.
-void send_away(LoadPlan& plan, const std::vector<const AliveEngine*>& chosen) {
+void send_away(LoadPlan& plan, const Engines& chosen) {
   for (const AliveEngine* engine : chosen) (engine->busy ? plan.drain : plan.unload).push_back(engine->model);
 }
 
@@ -88,90 +98,72 @@ void send_away(LoadPlan& plan, const std::vector<const AliveEngine*>& chosen) {
 
 LoadPlan plan_load(const Ledger& ledger, const std::string& model, const std::vector<Reservation>& needs,
                    const std::vector<AliveEngine>& alive, int most_alive) {
-  std::vector<const AliveEngine*> leaving, idle, all, stays;
+  Engines leaving, idle, may_leave, in_time, pinned;  // in_time: that are not pinned, so will or may leave some day
   for (const AliveEngine& engine : alive) {
     assert(engine.model != model);
-    if (engine.leaving) {
-      leaving.push_back(&engine);
-    } else if (engine.pinned) {
-      stays.push_back(&engine);
-    } else {
-      all.push_back(&engine);
-      if (!engine.busy && !engine.loading) idle.push_back(&engine);
+    if (engine.pinned && !engine.leaving) {
+      pinned.push_back(&engine);
+      continue;
     }
+    in_time.push_back(&engine);
+    if (engine.leaving) leaving.push_back(&engine);
+    if (engine.leaving || engine.loading) continue;
+    may_leave.push_back(&engine);
+    if (!engine.busy) idle.push_back(&engine);
   }
-  auto fits_without = [&](std::vector<const AliveEngine*> gone, bool with_leaving) {
-    if (with_leaving) gone.insert(gone.end(), leaving.begin(), leaving.end());
-    if (most_alive > 0 && alive.size() - gone.size() >= static_cast<size_t>(most_alive)) return false;
-    auto missing = ledger.shortfall(needs, owners(gone));
-    return missing && missing->empty();
+  // How many engines too many there are, the new one counted, once `gone` have left.
+  auto excess = [&](const Engines& gone) {
+    return most_alive <= 0 ? 0 : std::max(0, static_cast<int>(alive.size() - gone.size()) + 1 - most_alive);
   };
+  auto missing_without = [&](const Engines& gone) { return ledger.shortfall(needs, owners(gone)); };
 
   LoadPlan plan;
-  if (!fits_without(all, true)) {
-    std::vector<const AliveEngine*> every = all;
-    every.insert(every.end(), leaving.begin(), leaving.end());
-    auto missing = ledger.shortfall(needs, owners(every));
-    bool pinned_in_the_way = !stays.empty() && [&] {
-      every.insert(every.end(), stays.begin(), stays.end());
-      auto without_pins = ledger.shortfall(needs, owners(every));
-      return without_pins && without_pins->empty();
-    }();
-    if (!missing) {
-      plan.never = missing.error();
-    } else if (missing->empty()) {
-      plan.never =
-          Error{ErrorCode::out_of_memory,
-                fmt::format("model '{}' can't be loaded: all {} places are taken by pinned models", model, most_alive),
-                "unpin a model, or raise memory.max_loaded"};
-    } else {
-      plan.never = too_large(ledger, model, needs, *missing, pinned_in_the_way);
-    }
-    return plan;
+  auto at_best = missing_without(in_time);
+  if (!at_best) {
+    plan.never = at_best.error();
+  } else if (!at_best->empty()) {
+    Engines everyone = in_time;
+    everyone.insert(everyone.end(), pinned.begin(), pinned.end());
+    plan.never = too_large(ledger, model, needs, *at_best, missing_without(everyone)->empty());
+  } else if (excess(in_time) > 0) {
+    plan.never =
+        Error{ErrorCode::out_of_memory,
+              fmt::format("model '{}' can't be loaded: all {} places are taken by pinned models", model, most_alive),
+              "unpin a model, or raise memory.max_loaded"};
   }
-  if (fits_without({}, false)) {
-    plan.start = true;
-    return plan;
-  }
-  if (fits_without({}, true)) return plan;  // wait for those that leave
-  auto suffices = [&](const std::vector<const AliveEngine*>& gone) { return fits_without(gone, true); };
-  std::vector<const AliveEngine*> chosen = cheapest_set(idle, ledger, suffices);
-  if (chosen.empty()) {
-    std::vector<const AliveEngine*> may_leave = all;
-    std::erase_if(may_leave, [](const AliveEngine* engine) { return engine->loading; });
-    chosen = cheapest_set(std::move(may_leave), ledger, suffices);  // empty: wait for the one that is loading
-  }
+  if (plan.never) return plan;
+
+  plan.start = missing_without({})->empty() && excess({}) == 0;
+  if (plan.start) return plan;
+  std::vector<Ledger::Shortfall> missing = *missing_without(leaving);
+  int places = excess(leaving);
+  if (missing.empty() && places == 0) return plan;  // wait for those that leave
+  Engines chosen = choose_all(idle, ledger, missing, places);
+  if (chosen.empty()) chosen = choose_all(may_leave, ledger, missing, places);  // none: wait for one that is loading
   send_away(plan, chosen);
   return plan;
 }
 
 LoadPlan plan_relief(const Ledger& ledger, const std::vector<AliveEngine>& alive) {
-  auto over_without = [&](const std::vector<const AliveEngine*>& gone) {
-    Bytes over;
-    for (const Ledger::Book& book : ledger.books()) {
-      Bytes free = ledger.free(book.device);
-      for (const AliveEngine& engine : alive) {
-        bool goes = engine.leaving || std::ranges::find(gone, &engine) != gone.end();
-        if (goes) free += ledger.reserved_by(engine.owner, book.device);
-      }
-      over += std::max(Bytes(0), Bytes(0) - free);
-    }
-    return over;
-  };
-  auto suffices = [&](const std::vector<const AliveEngine*>& gone) { return over_without(gone) == Bytes(0); };
-  LoadPlan plan;
-  if (suffices({})) return plan;
-  std::vector<const AliveEngine*> idle, all;
+  Engines leaving, idle, may_leave;
   for (const AliveEngine& engine : alive) {
+    if (engine.leaving) leaving.push_back(&engine);
     if (engine.leaving || engine.pinned || engine.loading) continue;
-    all.push_back(&engine);
+    may_leave.push_back(&engine);
     if (!engine.busy) idle.push_back(&engine);
   }
-  std::vector<const AliveEngine*> chosen = cheapest_set(idle, ledger, suffices);
-  if (chosen.empty()) chosen = cheapest_set(all, ledger, suffices);
+  std::vector<Ledger::Shortfall> over;
+  for (const Ledger::Book& book : ledger.books()) {
+    Bytes free = ledger.free(book.device);
+    for (const AliveEngine* engine : leaving) free += ledger.reserved_by(engine->owner, book.device);
+    if (free < Bytes(0)) over.push_back({book.device, Bytes(0) - free});
+  }
+  LoadPlan plan;
+  if (over.empty()) return plan;
+  Engines chosen = choose_all(idle, ledger, over, 0);
+  if (chosen.empty()) chosen = choose_all(may_leave, ledger, over, 0);
   // Not even all of them suffice (pinned ones outgrew the budget): those that may go, go.
-  if (chosen.empty()) chosen = all;
-  send_away(plan, chosen);
+  send_away(plan, chosen.empty() ? may_leave : chosen);
   return plan;
 }
 

@@ -1,11 +1,13 @@
 #pragma once
 // What has to happen before a model can be loaded: nothing, others leave, or never. Pure: takes the ledger and what is
-// alive, returns names; residency.cc carries it out and asks again whenever something changed.
+// alive, returns names; residency carries it out and asks again whenever something changed. Who goes is decided by
+// scheduling/eviction.h, per device: exact where one device is short, the union of what each needs where several are.
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "model/ledger.h"
 
@@ -14,12 +16,13 @@ namespace skep::model {
 // An engine that is alive and takes memory here.
 struct AliveEngine {
   std::string model;
-  std::string owner;     // in the ledger
-  bool busy = false;     // has leases: may be drained, not unloaded
-  bool loading = false;  // can't leave yet
-  bool pinned = false;   // stays
-  bool leaving = false;  // draining or unloading already
-  double loss = 0;       // seconds expected to be lost if it goes: reload cost × chance of next use
+  std::string owner;         // in the ledger
+  bool busy = false;         // has leases: may be drained, not unloaded
+  bool loading = false;      // can't leave yet
+  bool pinned = false;       // stays
+  bool leaving = false;      // draining or unloading already
+  Duration reload_cost{};    // with the chance what is lost if it goes: see scheduling/eviction.h
+  double chance_of_use = 0;  // per visit
 };
 
 struct LoadPlan {

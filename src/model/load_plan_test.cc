@@ -8,6 +8,7 @@
 namespace skep::model {
 namespace {
 
+using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -34,8 +35,8 @@ TEST(LoadPlan, StartsWhatFits) {
 
 TEST(LoadPlan, LetsTheOneGoWhoseLossIsLeast) {
   Box box;
-  box.add({.model = "a", .loss = 3}, 400_B);
-  box.add({.model = "b", .loss = 1}, 400_B);
+  box.add({.model = "a", .reload_cost = 3s, .chance_of_use = 1}, 400_B);
+  box.add({.model = "b", .reload_cost = 1s, .chance_of_use = 1}, 400_B);
   LoadPlan plan = plan_load(box.ledger, "x", need(600_B), box.alive, 0);
   EXPECT_THAT(plan.unload, ElementsAre("b"));
   EXPECT_THAT(plan.drain, IsEmpty());
@@ -44,17 +45,17 @@ TEST(LoadPlan, LetsTheOneGoWhoseLossIsLeast) {
 
 TEST(LoadPlan, TwoCheapOnesGoRatherThanOneDearOne) {
   Box box;
-  box.add({.model = "dear", .loss = 10}, 500_B);
-  box.add({.model = "a", .loss = 1}, 200_B);
-  box.add({.model = "b", .loss = 2}, 300_B);
+  box.add({.model = "dear", .reload_cost = 10s, .chance_of_use = 1}, 500_B);
+  box.add({.model = "a", .reload_cost = 1s, .chance_of_use = 1}, 200_B);
+  box.add({.model = "b", .reload_cost = 2s, .chance_of_use = 1}, 300_B);
   EXPECT_THAT(plan_load(box.ledger, "x", need(500_B), box.alive, 0).unload, UnorderedElementsAre("a", "b"));
   EXPECT_THAT(plan_load(box.ledger, "x", need(200_B), box.alive, 0).unload, ElementsAre("a"));
 }
 
 TEST(LoadPlan, NeverUnloadsABusyEngineAndDrainsItOnlyWhenIdleOnesDontSuffice) {
   Box box;
-  box.add({.model = "busy", .busy = true, .loss = 0}, 500_B);
-  box.add({.model = "idle", .loss = 100}, 400_B);
+  box.add({.model = "busy", .busy = true, .reload_cost = 0s, .chance_of_use = 1}, 500_B);
+  box.add({.model = "idle", .reload_cost = 100s, .chance_of_use = 1}, 400_B);
   LoadPlan plan = plan_load(box.ledger, "x", need(400_B), box.alive, 0);
   EXPECT_THAT(plan.unload, ElementsAre("idle"));
   EXPECT_THAT(plan.drain, IsEmpty());
@@ -95,8 +96,8 @@ TEST(LoadPlan, SaysThatAPinnedModelIsInTheWay) {
 
 TEST(LoadPlan, KeepsToTheCapOnLoadedModels) {
   Box box;
-  box.add({.model = "a", .loss = 2}, 10_B);
-  box.add({.model = "b", .loss = 1}, 10_B);
+  box.add({.model = "a", .reload_cost = 2s, .chance_of_use = 1}, 10_B);
+  box.add({.model = "b", .reload_cost = 1s, .chance_of_use = 1}, 10_B);
   EXPECT_THAT(plan_load(box.ledger, "x", need(10_B), box.alive, 2).unload, ElementsAre("b"));
   EXPECT_TRUE(plan_load(box.ledger, "x", need(10_B), box.alive, 3).start);
   box.alive[0].pinned = box.alive[1].pinned = true;
@@ -113,9 +114,9 @@ TEST(LoadPlan, ALoadingEngineIsWaitedFor) {
 
 TEST(LoadPlan, ReliefTakesIdleOnesFirst) {
   Box box;
-  box.add({.model = "grown", .busy = true, .loss = 1}, 400_B);
-  box.add({.model = "a", .loss = 5}, 300_B);
-  box.add({.model = "b", .loss = 2}, 300_B);
+  box.add({.model = "grown", .busy = true, .reload_cost = 1s, .chance_of_use = 1}, 400_B);
+  box.add({.model = "a", .reload_cost = 5s, .chance_of_use = 1}, 300_B);
+  box.add({.model = "b", .reload_cost = 2s, .chance_of_use = 1}, 300_B);
   EXPECT_THAT(plan_relief(box.ledger, box.alive).unload, IsEmpty());
   box.ledger.correct("engine grown", need(600_B));
   LoadPlan plan = plan_relief(box.ledger, box.alive);
@@ -124,6 +125,20 @@ TEST(LoadPlan, ReliefTakesIdleOnesFirst) {
   box.ledger.correct("engine grown", need(1100_B));
   plan = plan_relief(box.ledger, box.alive);
   EXPECT_THAT(plan.drain, ElementsAre("grown"));
+}
+
+TEST(LoadPlan, MakesRoomOnEveryDeviceAndKeepsWhatThatMakesUnnecessary) {
+  Ledger ledger({{"host", 100_B}, {"gpu0", 100_B}});
+  auto engine = [](const char* name, Duration cost) {
+    return AliveEngine{.model = name, .owner = name, .reload_cost = cost, .chance_of_use = 1};
+  };
+  ASSERT_TRUE(ledger.reserve("host only", {{.device = "host", .weights = 50_B}}));
+  ASSERT_TRUE(ledger.reserve("gpu only", {{.device = "gpu0", .weights = 50_B}}));
+  ASSERT_TRUE(ledger.reserve("both", {{.device = "host", .weights = 50_B}, {.device = "gpu0", .weights = 50_B}}));
+  std::vector<AliveEngine> alive = {engine("host only", 1s), engine("gpu only", 3s), engine("both", 2s)};
+  std::vector<Reservation> needs = {{.device = "host", .weights = 50_B}, {.device = "gpu0", .weights = 50_B}};
+  // The cheapest for the host is "host only", for the GPU "both", which then serves the host as well.
+  EXPECT_THAT(plan_load(ledger, "x", needs, alive, 0).unload, ElementsAre("both"));
 }
 
 // Over random boxes: whoever is sent away, the plan is enough, never touches the pinned, and refuses only the hopeless.
@@ -138,7 +153,8 @@ TEST(LoadPlan, EveryPlanSufficesOnRandomBoxes) {
                .busy = random() % 3 == 0,
                .pinned = random() % 6 == 0,
                .leaving = random() % 6 == 0,
-               .loss = static_cast<double>(random() % 10)},
+               .reload_cost = std::chrono::seconds(random() % 10),
+               .chance_of_use = 0.5},
               bytes);
     }
     Bytes wanted(random() % 1200);

@@ -79,8 +79,14 @@ void Lease::release() {
 // --- Models
 
 Residency::Impl::Impl(EventLoop& event_loop, ResidencyOptions residency_options)
-    : loop(event_loop), options(std::move(residency_options)), ledger(options.budgets, options.unified_memory) {
+    : loop(event_loop),
+      options(std::move(residency_options)),
+      ledger(options.budgets, options.unified_memory),
+      next_use(Bytes(0)) {
   // A budget smaller than the daemon itself is not refused here: then no model fits, and each says so with the numbers.
+  Bytes for_models;
+  for (const Ledger::Book& book : options.budgets) for_models += book.capacity;
+  next_use.set_capacity(std::max(Bytes(1), for_models - options.daemon_reserve));
   ledger.correct(kDaemonOwner, {{.device = options.budgets.front().device, .overhead = options.daemon_reserve}});
 }
 
@@ -194,6 +200,10 @@ Lease Residency::Impl::grant(const std::string& name, Model& model) {
   Resident& resident = *model.resident;
   assert(resident.state == ResidentState::ready && resident.engine);
   ++resident.leases;
+  if (!resident.spec.factory->remote()) {
+    next_use.used(name, ledger.reserved_by(ledger_owner(name)),
+                  std::chrono::duration_cast<Duration>(std::chrono::duration<double>(load_seconds(model))));
+  }
   resident.last_used = loop.now();
   resident.expires.reset();
   loop.cancel(std::exchange(resident.expiry, TimerId::none));

@@ -11,6 +11,7 @@
 
 #include "model/load_plan.h"
 #include "model/residency.h"
+#include "scheduling/next_use.h"
 
 namespace skep::model {
 
@@ -95,7 +96,7 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
   [[nodiscard]] LoadPlan plan(const std::string& name, const Model& model) const;
   [[nodiscard]] std::vector<AliveEngine> alive() const;  // that take memory here
   [[nodiscard]] double load_seconds(const Model& model) const;
-  [[nodiscard]] double expected_loss(const std::string& name, const Model& model) const;
+  [[nodiscard]] double chance_of_use(const std::string& name) const;
 
   // residency_leave.cc
   void arm_expiry(const std::string& name, Model& model);
@@ -117,6 +118,7 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
   EventLoop& loop;
   ResidencyOptions options;
   Ledger ledger;
+  scheduling::NextUse next_use;  // of the models that take memory here
   std::map<std::string, Model, std::less<>> models;
   std::deque<std::string> line;  // models that are asked for and not ready, in order of asking; each once
   std::map<Waiter, Waiting> waiting;

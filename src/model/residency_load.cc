@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/residency_impl.h"
+#include "scheduling/eviction.h"
 
 namespace skep::model {
 
@@ -113,7 +114,8 @@ std::vector<AliveEngine> Residency::Impl::alive() const {
          .loading = resident.state == ResidentState::loading,
          .pinned = model.pinned,
          .leaving = resident.state == ResidentState::draining || resident.state == ResidentState::unloading,
-         .loss = expected_loss(name, model)});
+         .reload_cost = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(load_seconds(model))),
+         .chance_of_use = chance_of_use(name)});
   }
   return engines;
 }
@@ -126,10 +128,11 @@ double Residency::Impl::load_seconds(const Model& model) const {
   return kProcessStart + static_cast<double>(weights.count) / kBytesPerSecond;
 }
 
-double Residency::Impl::expected_loss(const std::string& name, const Model& model) const {
-  bool wanted = demand.contains(name);
-  double idle = seconds(loop.now() - model.resident->last_used);
-  return load_seconds(model) * (wanted ? 1 : 0.5 / (1 + idle));
+// By the queue, which is certain, else by the past.
+double Residency::Impl::chance_of_use(const std::string& name) const {
+  std::optional<int> queued;
+  if (auto asked = demand.find(name); asked != demand.end()) queued = static_cast<int>(asked->second.first);
+  return scheduling::chance_of_use(next_use.distance(name), queued, static_cast<int>(demand.size()));
 }
 
 void Residency::Impl::start(const std::string& name, Model& model) {
