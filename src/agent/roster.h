@@ -9,13 +9,19 @@
 #include "agent/spec.h"
 #include "base/result.h"
 
+namespace skep {
+class YamlDocument;
+}
+
 namespace skep::agent {
 
 class Roster {
  public:
   Roster() = default;  // nobody
 
-  // Errors name the file, the line, the key, and the nearest known one.
+  // Errors name the file, the line, the key, and the nearest known one; up to ten mistakes at once. Refused are also
+  // two agents of one name, names that requests use otherwise (auto and the tiers), and what goes beyond the limits:
+  // 16 MiB, 10,000 agents, prompts of 32 KiB.
   static Result<Roster> read(const std::string& path);
   static Result<Roster> parse(std::string_view text, std::string_view name);
 
@@ -24,6 +30,8 @@ class Roster {
   [[nodiscard]] const std::string& preamble() const { return preamble_; }  // common to all, before each one's own
 
  private:
+  static Result<Roster> from(const YamlDocument& document);
+
   std::vector<AgentSpec> agents_;
   std::string preamble_;
   std::unordered_map<std::string, size_t> by_name_;
