@@ -82,6 +82,9 @@ Dispatcher::~Dispatcher() {
 void Dispatcher::limit_caller(const std::string& name, scheduling::Limits limits) {
   scheduler_.limit_caller(name, limits);
 }
+void Dispatcher::limit_agent(const std::string& name, scheduling::Limits limits) {
+  scheduler_.limit_agent(name, limits);
+}
 void Dispatcher::on_finished(std::function<void(const TaskResult&, Duration)> heard) {
   heard_finished_ = std::move(heard);
 }

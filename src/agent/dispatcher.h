@@ -51,6 +51,7 @@ class Dispatcher {
   void cancel(TaskId task);  // idempotent
 
   void limit_caller(const std::string& name, scheduling::Limits limits);
+  void limit_agent(const std::string& name, scheduling::Limits limits);
   // Called for every finished task, for logs and metrics: the result and the time to its first token.
   void on_finished(std::function<void(const TaskResult&, Duration first_token)> heard);
   void on_failed(std::function<void(const TaskFailure&, const RouteDecision&)> heard);

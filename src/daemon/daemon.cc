@@ -1,0 +1,183 @@
+#include "daemon/daemon.h"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "agent/dispatcher.h"
+#include "agent/language_planner.h"
+#include "agent/roster.h"
+#include "api/api_server.h"
+#include "daemon/daemon_backend.h"
+#include "daemon/model_directory.h"
+#include "daemon/options_from_config.h"
+#include "daemon/process_usage.h"
+#include "model/catalog.h"
+#include "model/http_engine.h"
+#include "model/null_engine.h"
+#include "model/residency.h"
+#include "model/worker_engine.h"
+#include "telemetry/metrics.h"
+
+namespace skep::daemon {
+
+// In the order of who needs whom; the last made goes first.
+struct Daemon::Impl {
+  Impl(AsioEventLoop& l, DaemonOptions o, agent::Roster r, model::ResidencyOptions residency_options)
+      : loop(l),
+        options(std::move(o)),
+        config(options.config),
+        roster(std::move(r)),
+        catalog(loop, catalog_options(config)),
+        workers(loop, worker_options(config, options.engine_program)),
+        residency(loop, std::move(residency_options)),
+        directory(config, catalog, residency, workers, make_remotes()),
+        planner(roster, directory, residency, planner_options(config)),
+        dispatcher(loop, residency, planner, dispatcher_options(config)),
+        usage(loop),
+        backend({loop, config, roster, directory, residency, dispatcher, planner, usage, metrics}) {}
+
+  std::map<std::string, model::EngineFactory*> make_remotes() {
+    std::map<std::string, model::EngineFactory*> all;
+    for (const RemoteEngine& remote : config.remotes) {
+      if (remote.kind == "null") {
+        remotes.push_back(std::make_unique<model::NullFactory>(loop, model::NullOptions{}));
+      } else {
+        remotes.push_back(std::make_unique<model::HttpFactory>(loop, http_options(remote)));
+      }
+      all.emplace(remote.name, remotes.back().get());
+    }
+    return all;
+  }
+
+  void wire();
+  Result<uint16_t> listen();
+
+  AsioEventLoop& loop;
+  DaemonOptions options;
+  const Config& config;
+  telemetry::Metrics metrics;
+  agent::Roster roster;
+  model::Catalog catalog;
+  model::WorkerFactory workers;
+  std::vector<std::unique_ptr<model::EngineFactory>> remotes;
+  model::Residency residency;
+  ModelDirectory directory;
+  agent::LanguagePlanner planner;
+  agent::Dispatcher dispatcher;
+  ProcessUsage usage;
+  DaemonBackend backend;
+  std::unique_ptr<api::ApiServer> server;
+  uint16_t port = 0;
+};
+
+// Who hears of what.
+void Daemon::Impl::wire() {
+  catalog.on_change([this] {
+    directory.refresh();
+    dispatcher.wake();
+  });
+  residency.on_event([this](const model::ResidencyEvent& event) {
+    using Kind = model::ResidencyEvent::Kind;
+    switch (event.kind) {
+      case Kind::loaded:
+        spdlog::info("{} loaded in {:.2f} s", event.model, seconds(event.took));
+        break;
+      case Kind::evicted:
+      case Kind::unloaded:
+        spdlog::info("{} {}: {}", event.model, to_string(event.kind), event.reason);
+        break;
+      case Kind::load_failed:
+      case Kind::died:
+        spdlog::warn("{} {}: {}", event.model, to_string(event.kind), event.reason);
+        break;
+      case Kind::loading:
+        break;
+    }
+    metrics
+        .counter("skep_residency_events_total", "Loads, evictions, ends and deaths of engines",
+                 {{"kind", to_string(event.kind)}})
+        .add();
+    dispatcher.wake();
+  });
+  dispatcher.on_finished([this](const agent::TaskResult& result, Duration first_token) {
+    telemetry::Labels tier = {{"tier", result.route.tier.empty() ? "none" : result.route.tier}};
+    metrics.counter("skep_tasks_finished_total", "Tasks that were answered", tier).add();
+    metrics.counter("skep_prompt_tokens_total", "Tokens of prompts", tier).add(result.usage.prompt_tokens);
+    metrics.counter("skep_cached_tokens_total", "Tokens of prompts that were taken over, not evaluated", tier)
+        .add(result.usage.cached_tokens);
+    metrics.counter("skep_completion_tokens_total", "Tokens of answers", tier).add(result.usage.completion_tokens);
+    metrics.histogram("skep_task_seconds", "From submission to the end of the answer", tier)
+        .observe(seconds(result.total));
+    metrics.histogram("skep_task_queued_seconds", "From submission until an engine took it", tier)
+        .observe(seconds(result.queued));
+    metrics.histogram("skep_task_first_token_seconds", "From submission to the first token", tier)
+        .observe(seconds(first_token));
+  });
+  dispatcher.on_failed([this](const agent::TaskFailure& failure, const agent::RouteDecision&) {
+    metrics
+        .counter("skep_tasks_failed_total", "Tasks that ended in an error", {{"reason", to_string(failure.error.code)}})
+        .add();
+  });
+  usage.on_sample([this](const ProcessUsage::Sample& sample) { residency.record_daemon_memory(sample.itself); });
+  for (const agent::AgentSpec& agent : roster.agents()) {
+    if (agent.tokens_per_minute > 0 || agent.concurrent > 0) {
+      dispatcher.limit_agent(agent.name, {static_cast<double>(agent.tokens_per_minute), agent.concurrent});
+    }
+  }
+  for (const ApiKey& key : config.api.keys) {
+    if (key.tokens_per_minute > 0 || key.concurrent > 0) {
+      dispatcher.limit_caller(key.name, {static_cast<double>(key.tokens_per_minute), key.concurrent});
+    }
+  }
+}
+
+Result<uint16_t> Daemon::Impl::listen() {
+  SKEP_TRY(api::ServerOptions server_options, server_options_from(config));
+  server_options.metrics = &metrics;
+  if (options.log_requests) {
+    server_options.access_log = [](const api::AccessRecord& record) { spdlog::info("{}", access_line(record)); };
+  }
+  server = std::make_unique<api::ApiServer>(loop, backend, std::move(server_options));
+  return server->start();
+}
+
+Result<std::unique_ptr<Daemon>> Daemon::make(AsioEventLoop& loop, DaemonOptions options) {
+  spdlog::set_level(spdlog::level::from_str(options.config.log_level == "warn" ? "warning" : options.config.log_level));
+  agent::Roster roster;
+  if (!options.config.roster.empty()) {
+    SKEP_TRY(roster, agent::Roster::read(options.config.roster));
+  }
+  SKEP_TRY(model::ResidencyOptions residency, residency_options(options.config));
+  bool serve = options.serve;
+  auto impl = std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency));
+  impl->wire();
+  impl->catalog.load();
+  impl->directory.refresh();
+  for (const std::string& problem : impl->catalog.problems()) spdlog::warn("{}", problem);
+  if (serve) {
+    SKEP_TRY(impl->port, impl->listen());
+  }
+  impl->catalog.watch();
+  impl->directory.preload();
+  return std::unique_ptr<Daemon>(new Daemon(std::move(impl)));
+}
+
+Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Daemon::~Daemon() = default;
+
+api::Backend& Daemon::backend() { return impl_->backend; }
+uint16_t Daemon::port() const { return impl_->port; }
+Bytes Daemon::budget() const { return impl_->residency.ledger().capacity(); }
+
+void Daemon::shut_down(std::function<void()> done) {
+  auto end_engines = [this, done = std::move(done)] { impl_->residency.shut_down(done); };
+  auto close_server = [this, end_engines] {
+    if (impl_->server) return impl_->server->drain(end_engines);
+    end_engines();
+  };
+  impl_->dispatcher.drain(close_server);
+}
+
+}  // namespace skep::daemon
