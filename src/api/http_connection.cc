@@ -163,7 +163,7 @@ asio::awaitable<bool> Connection::read_request() {
     if (body_error) co_return false;
   }
   head->body = std::move(parser->get().body());
-  exchange_ = std::make_shared<OpenExchange>(std::move(*head), host_->limits.unsent, [this] { wake(); });
+  exchange_ = std::make_shared<OpenExchange>(std::move(*head), host_->limits.unsent, [this] { exchange_changed(); });
   host_->handler->handle(exchange_);
   co_return true;
 }
@@ -279,6 +279,14 @@ asio::awaitable<void> Connection::signal() {
 }
 
 void Connection::wake() { signal_.cancel(); }
+
+void Connection::exchange_changed() {
+  if (exchange_ && exchange_->overrun()) {  // ends the write that its reader holds up
+    error_code ignored;
+    socket_.cancel(ignored);
+  }
+  wake();
+}
 
 void Connection::arm_watch() {
   if (watching_ || gone_ || phase_ == Phase::closed || buffer_.size() >= kReadAhead) return;

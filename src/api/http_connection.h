@@ -57,6 +57,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<void> linger();  // so that the refused client can read why before the reset
   boost::asio::awaitable<void> signal();  // until wake()
 
+  void exchange_changed();  // there is more to write, or too much
   void arm_watch();
   void readable();
   void close();

@@ -20,7 +20,6 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr Duration kSweep = std::chrono::seconds(1);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);  // when the process is out of file descriptors
 
 }  // namespace
@@ -81,7 +80,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   }
 
   void sweep() {
-    sweep_timer = loop.after(kSweep, [weak = weak_from_this()] {
+    sweep_timer = loop.after(host->limits.sweep, [weak = weak_from_this()] {
       auto self = weak.lock();
       if (!self) return;
       TimePoint now = self->loop.now();

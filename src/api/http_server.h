@@ -3,7 +3,8 @@
 // Beast and Asio stay in the .cc files.
 //
 // Bounds: connections, header bytes, body bytes, bytes queued for a slow reader, and a time for each phase. Time-outs
-// are swept once a second. At the connection limit a new client gets a 503 with Retry-After and is closed.
+// are swept, so they come up to `sweep` late. At the connection limit a new client gets a 503 with Retry-After and is
+// closed.
 
 #include <cstdint>
 #include <functional>
@@ -29,6 +30,7 @@ struct HttpLimits {
   Duration read_body = std::chrono::seconds(60);    // 408 beyond
   Duration write_stall = std::chrono::seconds(30);  // a write without any progress
   Duration drain = std::chrono::seconds(30);        // after that, open answers are cut off
+  Duration sweep = std::chrono::seconds(1);         // how often time-outs are looked for
 };
 
 // Answers requests. Called on the loop.

@@ -32,10 +32,21 @@ size_t sequence_length(std::string_view text) {
   return 0;
 }
 
+// Most of any text: copied in runs.
+bool is_plain(char c) {
+  auto byte = static_cast<unsigned char>(c);
+  return byte >= 0x20 && byte < 0x80 && c != '"' && c != '\\';
+}
+
 void append_string(std::string& out, std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   out += '"';
   for (size_t i = 0; i < text.size();) {
+    size_t plain = i;
+    while (plain < text.size() && is_plain(text[plain])) ++plain;
+    out.append(text.substr(i, plain - i));
+    i = plain;
+    if (i == text.size()) break;
     char c = text[i];
     size_t length = sequence_length(text.substr(i));
     if (length == 0) {
