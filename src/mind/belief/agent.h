@@ -72,7 +72,7 @@ struct PolicyTerms {
 
 class Agent {
  public:
-  // The model must be valid (validate()); refuses options that don't fit it: policies over the limit, a joint too
+  // Refuses a model that validate() refuses (unreachable states apart), and options that don't fit it: a joint too
   // large, a sophisticated search with policies longer than one step.
   static Result<Agent> create(GenerativeModel model, AgentOptions options = {});
   Agent(Agent&&) noexcept;

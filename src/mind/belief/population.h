@@ -105,6 +105,8 @@ class Population {
   [[nodiscard]] virtual std::span<const float> neg_efe(uint32_t slot) const = 0;           // keep_policies
   // The world did something else than the agent chose.
   virtual void set_action(uint32_t slot, uint16_t joint_action) = 0;
+  // The same for all: capacity entries, by slot. Entries of empty slots are ignored.
+  virtual void set_actions(std::span<const uint16_t> joint_actions) = 0;
   // Sets the belief over the joint (or the concatenated marginals of the mean-field backend); must sum to 1.
   virtual Status set_belief(uint32_t slot, std::span<const double> belief) = 0;
 
@@ -112,7 +114,6 @@ class Population {
   [[nodiscard]] virtual std::span<const float> belief(uint32_t slot) const = 0;
   // Any precision; writes belief_size() values.
   virtual void copy_belief(uint32_t slot, std::span<double> out) const = 0;
-  // The belief before the last step; only populations with a file or own double buffer keep it. Empty otherwise.
   [[nodiscard]] virtual size_t belief_size() const = 0;  // joint states, or the sum of num_states under mean-field
   // q(s_f): num_states[f] values.
   virtual void marginal(uint32_t slot, int factor, std::span<double> out) const = 0;

@@ -1,0 +1,203 @@
+// Own models of a vector population: where they live, how they start, and how they learn.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+#include "mind/belief/categorical.h"
+#include "mind/belief/vector_population.h"
+
+namespace skep::belief {
+
+template <typename T>
+const T* VectorPopulation<T>::own(uint32_t slot) const {
+  return reinterpret_cast<const T*>(state_.own(slot, own_side_[slot]));
+}
+
+// The block that may be written: a copy on the other side where the committed one is still needed.
+template <typename T>
+T* VectorPopulation<T>::writable_own(uint32_t slot) {
+  uint8_t& side = own_side_[slot];
+  if (state_.durable()) {
+    if (*state_.own_stamp(slot, side) <= state_.sequence()) {
+      std::memcpy(state_.own(slot, side ^ 1U), state_.own(slot, side), state_.layout().own_block);
+      side ^= 1U;
+    }
+    *state_.own_stamp(slot, side) = state_.sequence() + 1;
+  }
+  return reinterpret_cast<T*>(state_.own(slot, side));
+}
+
+template <typename T>
+void VectorPopulation<T>::restore_own() {
+  if (!options_.own_models || !state_.durable()) return;
+  for (uint32_t slot = 0; slot < capacity(); ++slot) {
+    own_side_[slot] = *state_.own_stamp(slot, 1) > *state_.own_stamp(slot, 0) ? 1 : 0;
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::own_from_shared(T* block) const {
+  std::memcpy(block + layout_.likelihood, tables_.likelihood.data(), tables_.likelihood.bytes());
+  std::memcpy(block + layout_.linear, tables_.linear.data(), tables_.linear.bytes());
+  std::memcpy(block + layout_.transitions, tables_.transitions.data(), tables_.transitions.bytes());
+  if (options_.learning) {
+    std::memcpy(block + layout_.likelihood_counts, first_counts_.data() + layout_.likelihood_counts,
+                (layout_.entries - layout_.likelihood_counts) * sizeof(T));
+  }
+}
+
+// Aᵀ ln C_t - H(A) of an own A.
+template <typename T>
+void VectorPopulation<T>::refresh_linear(T* block) const {
+  for (size_t time = 0; time < tables_.preference_steps; ++time) {
+    T* linear = block + layout_.linear + time * tables_.stride;
+    for (size_t s = 0; s < tables_.states; ++s) {
+      double sum = 0;
+      for (int m = 0; m < joint_.model.modalities(); ++m) {
+        const double* ln_C = joint_.ln_preference(m, static_cast<int>(time));
+        for (size_t o = 0; o < joint_.num_obs(m); ++o) {
+          const auto p = static_cast<double>(
+              block[layout_.likelihood + (tables_.first_outcome[static_cast<size_t>(m)] + o) * tables_.stride + s]);
+          if (options_.use_utility) sum += p * ln_C[o];
+          if (options_.use_states_info_gain) sum += x_log_x(p);
+        }
+      }
+      linear[s] = static_cast<T>(sum);
+    }
+  }
+}
+
+template <typename T>
+Status VectorPopulation<T>::set_own_model(uint32_t slot, const std::vector<Tensor>& A, const std::vector<Tensor>& B) {
+  if (!options_.own_models) return fail(ErrorCode::unsupported, "the agents of this population share one model");
+  if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
+  if (model_.factors() > 1) return fail(ErrorCode::unsupported, "own models are set for models with one factor");
+  GenerativeModel own_model = model_;
+  own_model.A = A;
+  own_model.B = B;
+  std::vector<ModelWarning> warnings;
+  SKEP_CHECK(validate(own_model, {}, &warnings));
+  const JointTables<T> tables =
+      joint_tables<T>(compile(std::move(own_model)), options_.use_utility, options_.use_states_info_gain, false);
+  T* block = writable_own(slot);
+  std::memcpy(block + layout_.likelihood, tables.likelihood.data(), tables.likelihood.bytes());
+  std::memcpy(block + layout_.linear, tables.linear.data(), tables.linear.bytes());
+  std::memcpy(block + layout_.transitions, tables.transitions.data(), tables.transitions.bytes());
+  return {};
+}
+
+namespace {
+
+template <typename T>
+void forget_counts(T* counts, const T* first, size_t n, double share) {
+  if (share == 0) return;
+  for (size_t i = 0; i < n; ++i) counts[i] = first[i] + static_cast<T>(1 - share) * (counts[i] - first[i]);
+}
+
+}  // namespace
+
+// a[o, s] += lr q[s] where a > 0, then every column of the modality is normalised.
+template <typename T>
+void VectorPopulation<T>::learn_likelihood(T* block, const T* belief, const uint16_t* observation) const {
+  for (int m = 0; m < joint_.model.modalities(); ++m) {
+    if (observation[m] == kNotObserved) continue;
+    const size_t first = tables_.first_outcome[static_cast<size_t>(m)] * tables_.stride;
+    const size_t outcomes = joint_.num_obs(m);
+    T* counts = block + layout_.likelihood_counts + first;
+    T* A = block + layout_.likelihood + first;
+    forget_counts(counts, first_counts_.data() + layout_.likelihood_counts + first, outcomes * tables_.stride,
+                  options_.forgetting);
+    T* seen = counts + observation[m] * tables_.stride;
+    for (size_t s = 0; s < tables_.states; ++s) {
+      if (seen[s] > 0) seen[s] += static_cast<T>(options_.lr_pA) * belief[s];
+    }
+    for (size_t s = 0; s < tables_.states; ++s) {
+      T sum = 0;
+      for (size_t o = 0; o < outcomes; ++o) sum += counts[o * tables_.stride + s];
+      for (size_t o = 0; o < outcomes; ++o) A[o * tables_.stride + s] = counts[o * tables_.stride + s] / sum;
+    }
+  }
+}
+
+// b[s', s, u] += lr q'[s'] q[s] where b > 0, then the columns of u are normalised.
+template <typename T>
+void VectorPopulation<T>::learn_transition(T* block, const T* before, const T* belief, uint32_t action) const {
+  const size_t matrix = tables_.states * tables_.stride;
+  if (options_.forgetting > 0) {
+    forget_counts(block + layout_.transition_counts, first_counts_.data() + layout_.transition_counts,
+                  tables_.actions * matrix, options_.forgetting);
+  }
+  for (size_t u = 0; u < tables_.actions; ++u) {
+    if (u != action && options_.forgetting == 0) continue;
+    T* counts = block + layout_.transition_counts + u * matrix;
+    T* B = block + layout_.transitions + u * matrix;
+    for (size_t s = 0; s < tables_.states; ++s) {
+      T* column = counts + s * tables_.stride;
+      const T weight = u == action ? static_cast<T>(options_.lr_pB) * before[s] : T(0);
+      T sum = 0;
+      for (size_t next = 0; next < tables_.states; ++next) {
+        if (column[next] > 0) column[next] += weight * belief[next];
+        sum += column[next];
+      }
+      for (size_t next = 0; next < tables_.states; ++next) B[s * tables_.stride + next] = column[next] / sum;
+    }
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::learn_chunk(std::span<const uint16_t> observations, uint32_t chunk) {
+  const uint32_t last = std::min(capacity(), (chunk + 1) * kChunk);
+  for (uint32_t slot = chunk * kChunk; slot < last; ++slot) {
+    if (!slots_.taken(slot) || age_[slot] == 0) continue;
+    T* block = writable_own(slot);
+    const T* belief = typed_row(current_row(slot));
+    learn_likelihood(block, belief, observations.data() + slot * model_.num_obs.size());
+    if (age_[slot] > 1)
+      learn_transition(block, typed_row(row(slot, side_[slot] ^ 1U)), belief, previous_actions_[slot]);
+    refresh_linear(block);
+  }
+}
+
+template <typename T>
+Status VectorPopulation<T>::learn(std::span<const uint16_t> observations) {
+  if (!options_.learning) return fail(ErrorCode::unsupported, "the population was created without learning");
+  if (observations.size() != capacity() * model_.num_obs.size()) {
+    return fail(ErrorCode::invalid_argument, fmt::format("{} observations, expected {} × {}", observations.size(),
+                                                         capacity(), model_.num_obs.size()));
+  }
+  for (uint32_t slot = 0; slot < capacity(); ++slot) {
+    for (size_t m = 0; m < model_.num_obs.size() && slots_.taken(slot); ++m) {
+      const uint16_t o = observations[slot * model_.num_obs.size() + m];
+      if (o != kNotObserved && o >= model_.num_obs[m]) {
+        return fail(ErrorCode::invalid_argument,
+                    fmt::format("observation of slot {}, modality {}: no outcome {}", slot, m, o));
+      }
+    }
+  }
+  const uint32_t chunks = (capacity() + kChunk - 1) / kChunk;
+  pool_.run(chunks, [&](uint32_t chunk, uint32_t) { learn_chunk(observations, chunk); });
+  commit(false);
+  return {};
+}
+
+template const float* VectorPopulation<float>::own(uint32_t) const;
+template const double* VectorPopulation<double>::own(uint32_t) const;
+template float* VectorPopulation<float>::writable_own(uint32_t);
+template double* VectorPopulation<double>::writable_own(uint32_t);
+template void VectorPopulation<float>::own_from_shared(float*) const;
+template void VectorPopulation<double>::own_from_shared(double*) const;
+template void VectorPopulation<float>::restore_own();
+template void VectorPopulation<double>::restore_own();
+template Status VectorPopulation<float>::learn(std::span<const uint16_t>);
+template Status VectorPopulation<double>::learn(std::span<const uint16_t>);
+template Status VectorPopulation<float>::set_own_model(uint32_t, const std::vector<Tensor>&,
+                                                       const std::vector<Tensor>&);
+template Status VectorPopulation<double>::set_own_model(uint32_t, const std::vector<Tensor>&,
+                                                        const std::vector<Tensor>&);
+
+}  // namespace skep::belief

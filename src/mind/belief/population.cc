@@ -1,0 +1,146 @@
+#include "mind/belief/population.h"
+
+#include <fmt/format.h>
+
+#include "mind/belief/joint_model.h"
+#include "mind/belief/mean_field_population.h"
+#include "mind/belief/model_blob.h"
+#include "mind/belief/vector_population.h"
+
+namespace skep::belief {
+namespace {
+
+constexpr uint32_t kMostAgents = 1u << 26;
+constexpr uint64_t kMostPolicies = 1u << 16;  // × kChunk values of scratch per thread
+constexpr double kMostOwnBytes = 1e12;
+
+Status check(const GenerativeModel& model, const PopulationOptions& o) {
+  const auto refuse = [](std::string what) { return fail(ErrorCode::invalid_argument, std::move(what)); };
+  if (o.capacity == 0 || o.capacity > kMostAgents)
+    return refuse(fmt::format("capacity: expected 1 to {}", kMostAgents));
+  if (!(o.gamma > 0) || !(o.alpha > 0)) return refuse("gamma and alpha must be positive");
+  if (!(o.forgetting >= 0 && o.forgetting <= 1)) return refuse("forgetting: expected 0 to 1");
+  if (o.history > (1u << 20)) return refuse("history: at most 1048576");
+  if (o.history_beliefs && o.history == 0) return refuse("history_beliefs needs history");
+  if (o.learning && !o.own_models) return refuse("learning needs own_models");
+  if (o.learning && (model.factors() != 1 || model.pA.empty() || model.pB.empty())) {
+    return refuse("learning needs a model with one factor, pA and pB");
+  }
+  if (o.plan && policies_of(model).size() > kMostPolicies)
+    return fail(ErrorCode::too_large, fmt::format("more than {} policies", kMostPolicies));
+  if (o.plan && o.own_models && static_cast<size_t>(model.joint_actions()) > kernel::kMostOwnActions) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("own models plan over at most {} joint actions", kernel::kMostOwnActions));
+  }
+  return {};
+}
+
+// Whether the joint of the factors is small enough for the vector kernels.
+bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
+  if (o.backend != BackendKind::automatic) return o.backend == BackendKind::vector_joint;
+  return model.factors() == 1 || model.joint_states() <= std::min<int64_t>(o.joint_limit, 1024);
+}
+
+Result<StateFile> make_state(const GenerativeModel& model, const PopulationOptions& o, const StateLayout& layout) {
+  if (o.file.empty()) return StateFile::create(layout);
+  return StateFile::create(o.file, layout, write_model_blob(model));
+}
+
+StateLayout common_layout(const GenerativeModel& model, const PopulationOptions& o) {
+  StateLayout l;
+  l.capacity = o.capacity;
+  l.element = o.precision == Precision::f32 ? 4 : 8;
+  l.modalities = static_cast<uint32_t>(model.modalities());
+  l.history = o.history;
+  l.history_beliefs = o.history_beliefs ? 1 : 0;
+  l.sides = o.learning || !o.file.empty() ? 2 : 1;
+  l.seed = o.seed;
+  l.flags = o.learning ? 1 : 0;
+  return l;
+}
+
+template <typename P>
+Result<std::unique_ptr<Population>> restored(std::unique_ptr<P> population) {
+  SKEP_CHECK(population->restore_all());
+  return std::unique_ptr<Population>(std::move(population));
+}
+
+// `existing`: the state of a file that was opened, else a new one is made.
+template <typename T>
+Result<std::unique_ptr<Population>> make_vector(GenerativeModel model, PopulationOptions o, kernel::ThreadPool& pool,
+                                                StateFile* existing) {
+  SKEP_TRY(GenerativeModel joint, joint_model(model, o.joint_limit));
+  CompiledModel compiled = compile(std::move(joint));
+  auto tables = joint_tables<T>(compiled, o.use_utility, o.use_states_info_gain, !o.own_models && o.plan);
+  StateLayout layout = common_layout(model, o);
+  layout.backend = static_cast<uint32_t>(BackendKind::vector_joint);
+  layout.stride = static_cast<uint32_t>(tables.stride);
+  if (o.own_models) {
+    layout.own_sides = o.file.empty() ? 1 : 2;
+    layout.own_block = OwnLayout::of(tables, o.learning).entries * sizeof(T);
+    const double size = static_cast<double>(layout.own_block) * o.capacity;
+    if (size > kMostOwnBytes) return fail(ErrorCode::too_large, fmt::format("own models take {:.3g} bytes", size));
+  }
+  Result<StateFile> state =
+      existing != nullptr ? Result<StateFile>(std::move(*existing)) : make_state(model, o, layout);
+  if (!state) return fail(std::move(state).error());
+  if (state->layout() != layout)
+    return fail(ErrorCode::corrupt, fmt::format("{}: sizes don't fit its model", o.file.string()));
+  return restored(std::make_unique<VectorPopulation<T>>(std::move(model), std::move(compiled), std::move(tables),
+                                                        std::move(o), pool, std::move(*state)));
+}
+
+Result<std::unique_ptr<Population>> make_mean_field(GenerativeModel model, PopulationOptions o,
+                                                    kernel::ThreadPool& pool, StateFile* existing) {
+  if (o.own_models) return fail(ErrorCode::unsupported, "own models need a joint small enough for the vector backend");
+  CompiledModel compiled = compile(model);
+  StateLayout layout = common_layout(model, o);
+  layout.backend = static_cast<uint32_t>(BackendKind::mean_field);
+  layout.stride =
+      static_cast<uint32_t>(o.precision == Precision::f32 ? kernel::belief_stride<float>(compiled.states())
+                                                          : kernel::belief_stride<double>(compiled.states()));
+  Result<StateFile> state =
+      existing != nullptr ? Result<StateFile>(std::move(*existing)) : make_state(model, o, layout);
+  if (!state) return fail(std::move(state).error());
+  if (state->layout() != layout)
+    return fail(ErrorCode::corrupt, fmt::format("{}: sizes don't fit its model", o.file.string()));
+  return restored(std::make_unique<MeanFieldPopulation>(std::move(model), std::move(compiled), std::move(o), pool,
+                                                        std::move(*state)));
+}
+
+Result<std::unique_ptr<Population>> make(GenerativeModel model, PopulationOptions o, kernel::ThreadPool& pool,
+                                         StateFile* existing) {
+  SKEP_CHECK(check(model, o));
+  if (!use_vectors(model, o)) return make_mean_field(std::move(model), std::move(o), pool, existing);
+  return o.precision == Precision::f32 ? make_vector<float>(std::move(model), std::move(o), pool, existing)
+                                       : make_vector<double>(std::move(model), std::move(o), pool, existing);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Population>> Population::create(GenerativeModel model, PopulationOptions options,
+                                                       kernel::ThreadPool& pool) {
+  std::vector<ModelWarning> warnings;
+  SKEP_CHECK(validate(model, {}, &warnings));
+  return make(std::move(model), std::move(options), pool, nullptr);
+}
+
+Result<std::unique_ptr<Population>> Population::open(PopulationOptions options, kernel::ThreadPool& pool) {
+  SKEP_TRY(StateFile state, StateFile::open(options.file));
+  SKEP_TRY(GenerativeModel model, read_model_blob(state.model()));
+  const StateLayout& l = state.layout();
+  options.capacity = l.capacity;
+  options.precision = l.element == 4 ? Precision::f32 : Precision::f64;
+  options.backend = static_cast<BackendKind>(l.backend);
+  if (options.backend != BackendKind::vector_joint && options.backend != BackendKind::mean_field) {
+    return fail(ErrorCode::corrupt, fmt::format("{}: unknown backend {}", options.file.string(), l.backend));
+  }
+  options.own_models = l.own_sides > 0;
+  options.learning = (l.flags & 1) != 0;
+  options.history = l.history;
+  options.history_beliefs = l.history_beliefs != 0;
+  options.seed = l.seed;
+  return make(std::move(model), std::move(options), pool, &state);
+}
+
+}  // namespace skep::belief

@@ -1,0 +1,357 @@
+#include "mind/belief/population_base.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+#include "base/random.h"
+#include "mind/belief/half.h"
+
+namespace skep::belief {
+
+PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options, kernel::ThreadPool& pool,
+                               StateFile state, size_t belief_size)
+    : model_(std::move(model)),
+      options_(std::move(options)),
+      pool_(pool),
+      state_(std::move(state)),
+      belief_size_(belief_size),
+      row_bytes_(size_t{state_.layout().stride} * state_.layout().element),
+      sides_(state_.layout().sides),
+      slots_(options_.capacity),
+      actions_(options_.capacity),
+      previous_actions_(options_.learning || state_.durable() ? options_.capacity : 0),
+      free_energy_(options_.capacity),
+      age_(options_.capacity),
+      generation_(options_.capacity),
+      ring_(options_.history > 0 ? options_.capacity : 0),
+      started_(options_.capacity),
+      side_(options_.capacity),
+      pending_(sides_ == 2 ? options_.capacity : 0),
+      chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk) {
+  pending_slots_.reserve(state_.durable() ? options_.capacity : 0);
+}
+
+Status PopulationBase::restore_all() {
+  if (!state_.durable()) return {};
+  for (uint32_t slot = 0; slot < capacity(); ++slot) {
+    const SlotRecord* records[2] = {state_.record(slot, 0), state_.record(slot, 1)};
+    const uint32_t side = records[1]->stamp > records[0]->stamp ? 1 : 0;
+    const SlotRecord& r = *records[side];
+    if (r.stamp == 0) continue;
+    if (r.action >= model_.joint_actions() || r.previous_action >= model_.joint_actions() ||
+        (r.flags & ~(kAlive | kStarted)) != 0) {
+      return fail(ErrorCode::corrupt, fmt::format("{}: slot {} is damaged", options_.file.string(), slot));
+    }
+    side_[slot] = static_cast<uint8_t>(side);
+    generation_[slot] = r.generation;
+    age_[slot] = r.age;
+    free_energy_[slot] = r.free_energy;
+    actions_[slot] = r.action;
+    previous_actions_[slot] = r.previous_action;
+    started_[slot] = (r.flags & kStarted) != 0 ? 1 : 0;
+    if (!ring_.empty()) ring_[slot] = r.ring;
+    if ((r.flags & kAlive) != 0) slots_.take(slot);
+  }
+  restore_own();
+  return {};
+}
+
+void PopulationBase::mark_pending(uint32_t slot) {
+  if (!state_.durable() || pending_[slot] != 0) return;
+  pending_[slot] = 1;
+  pending_slots_.push_back(slot);
+}
+
+void PopulationBase::write_record(uint32_t slot) {
+  if (!state_.durable()) return;
+  SlotRecord* r = state_.record(slot, side_[slot]);
+  r->generation = generation_[slot];
+  r->age = age_[slot];
+  r->free_energy = free_energy_[slot];
+  r->action = actions_[slot];
+  r->previous_action = previous_actions_[slot];
+  r->flags = (slots_.taken(slot) ? kAlive : 0) | (started_[slot] != 0 ? kStarted : 0);
+  r->ring = ring_.empty() ? 0 : ring_[slot];
+  r->stamp = state_.sequence() + 1;
+}
+
+std::byte* PopulationBase::writable_row(uint32_t slot) {
+  const uint32_t side = target_side(slot);
+  if (side != side_[slot]) {
+    std::memcpy(row(slot, side), current_row(slot), row_bytes_);
+    side_[slot] = static_cast<uint8_t>(side);
+  }
+  mark_pending(slot);
+  return current_row(slot);
+}
+
+Result<AgentId> PopulationBase::add() {
+  const auto slot = slots_.take();
+  if (!slot) {
+    return fail(ErrorCode::overloaded, fmt::format("population full: {} agents", capacity()),
+                "create it with a larger capacity");
+  }
+  std::byte* start = writable_row(*slot);
+  ++generation_[*slot];
+  age_[*slot] = 0;
+  started_[*slot] = 0;
+  actions_[*slot] = 0;
+  free_energy_[*slot] = 0;
+  write_start(*slot, start);
+  write_record(*slot);
+  return at(*slot);
+}
+
+Status PopulationBase::remove(AgentId agent) {
+  if (!alive(agent))
+    return fail(ErrorCode::not_found, fmt::format("no agent {} of generation {}", agent.slot, agent.generation));
+  writable_row(agent.slot);
+  slots_.release(agent.slot);
+  write_record(agent.slot);
+  return {};
+}
+
+bool PopulationBase::alive(AgentId agent) const {
+  return occupied(agent.slot) && generation_[agent.slot] == agent.generation;
+}
+
+Status PopulationBase::check_observation(const uint16_t* observation, uint32_t slot) const {
+  for (size_t m = 0; m < model_.num_obs.size(); ++m) {
+    if (observation[m] != kNotObserved && observation[m] >= model_.num_obs[m]) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("observation of slot {}, modality {}: no outcome {}", slot, m, observation[m]));
+    }
+  }
+  return {};
+}
+
+Status PopulationBase::step(std::span<const uint16_t> observations) {
+  const size_t modalities = model_.num_obs.size();
+  if (observations.size() != capacity() * modalities) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} observations, expected {} × {}", observations.size(), capacity(), modalities));
+  }
+  // One pass that vectorises finds out whether anything is out of range at all; empty slots may hold anything.
+  const auto smallest = static_cast<uint16_t>(*std::min_element(model_.num_obs.begin(), model_.num_obs.end()));
+  unsigned doubtful = 0;
+  for (uint16_t o : observations)
+    doubtful |= static_cast<unsigned>(o >= smallest) & static_cast<unsigned>(o != kNotObserved);
+  for (uint32_t slot = 0; doubtful != 0 && slot < capacity(); ++slot) {
+    if (slots_.taken(slot)) SKEP_CHECK(check_observation(observations.data() + slot * modalities, slot));
+  }
+  run({{}, observations, true});
+  commit(true);
+  return {};
+}
+
+Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<const uint16_t> observations) {
+  const size_t modalities = model_.num_obs.size();
+  if (observations.size() != slots.size() * modalities) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} observations, expected {} × {}", observations.size(), slots.size(), modalities));
+  }
+  named_.resize(capacity());  // allocates on the first call only
+  Status status;
+  size_t checked = 0;
+  for (; checked < slots.size() && status; ++checked) {
+    const uint32_t slot = slots[checked];
+    if (!occupied(slot)) {
+      status = fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
+    } else if (named_[slot] != 0) {
+      status = fail(ErrorCode::invalid_argument, fmt::format("slot {} stands twice", slot));
+    } else {
+      named_[slot] = 1;
+      status = check_observation(observations.data() + checked * modalities, slot);
+    }
+  }
+  for (size_t i = 0; i < checked; ++i) {
+    if (slots[i] < capacity()) named_[slots[i]] = 0;
+  }
+  SKEP_CHECK(status);
+  run({slots, observations, false});
+  commit(true);
+  return {};
+}
+
+void PopulationBase::run(const Step& step) {
+  const auto agents = step.all ? capacity() : static_cast<uint32_t>(step.some.size());
+  const uint32_t chunks = (agents + kChunk - 1) / kChunk;
+  pool_.run(chunks, [this, &step](uint32_t chunk, uint32_t thread) { run_chunk(step, chunk, thread); });
+}
+
+void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread) {
+  const auto modalities = static_cast<uint32_t>(model_.num_obs.size());
+  Batch batch{};
+  batch.modalities = modalities;
+  batch.thread = thread;
+  batch.by_slot = step.all;
+  if (step.all) {
+    uint32_t* slots = chunk_slots_.data() + size_t{thread} * kChunk;
+    const uint32_t first = chunk * kChunk / 64;
+    const uint32_t last = std::min((chunk + 1) * kChunk / 64, (capacity() + 63) / 64);
+    uint32_t n = 0;
+    for (uint32_t word = first; word < last; ++word) {
+      for (uint64_t bits = slots_.taken_word(word); bits != 0; bits &= bits - 1) {
+        slots[n++] = word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+      }
+    }
+    batch.slots = slots;
+    batch.n = n;
+    batch.observations = step.observations.data();
+  } else {
+    const size_t first = size_t{chunk} * kChunk;
+    batch.slots = step.some.data() + first;
+    batch.n = static_cast<uint32_t>(std::min<size_t>(kChunk, step.some.size() - first));
+    batch.observations = step.observations.data() + first * modalities;
+  }
+  if (batch.n == 0) return;
+  if (!previous_actions_.empty()) {
+    for (uint32_t i = 0; i < batch.n; ++i) previous_actions_[batch.slots[i]] = actions_[batch.slots[i]];
+  }
+  update(batch);
+  finish(batch);
+}
+
+// Ages, sides, records and history of the agents that update() has just computed.
+void PopulationBase::finish(const Batch& batch) {
+  const bool records = state_.durable();
+  const bool history = options_.history > 0;
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    const uint32_t slot = batch.slots[i];
+    if (sides_ == 2) side_[slot] = static_cast<uint8_t>(target_side(slot));
+    if (history) {
+      HistoryHeader* entry = state_.history(slot, ring_[slot]);
+      entry->action = actions_[slot];
+      entry->free_energy = to_half(free_energy_[slot]);
+      std::memcpy(entry + 1, batch.observation(i), batch.modalities * sizeof(uint16_t));
+      if (options_.history_beliefs) {
+        float* out = state_.history_belief(slot, ring_[slot]);
+        if (options_.precision == Precision::f32) {
+          std::memcpy(out, current_row(slot), row_bytes_);
+        } else {
+          const auto* q = reinterpret_cast<const double*>(current_row(slot));
+          std::transform(q, q + belief_size_, out, [](double p) { return static_cast<float>(p); });
+        }
+      }
+      ++ring_[slot];
+    }
+    ++age_[slot];
+    started_[slot] = 1;
+    if (records) write_record(slot);
+  }
+}
+
+void PopulationBase::commit(bool counts_as_step) {
+  state_.commit(state_.steps() + (counts_as_step ? 1 : 0));
+  for (uint32_t slot : pending_slots_) pending_[slot] = 0;
+  pending_slots_.clear();
+}
+
+double PopulationBase::uniform(uint32_t slot) const {
+  const uint64_t agent = uint64_t{generation_[slot]} << 32 | slot;
+  const uint64_t bits = mix_bits(mix_bits(options_.seed ^ mix_bits(agent)) + age_[slot]);
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
+std::span<const float> PopulationBase::policy_posterior(uint32_t slot) const {
+  if (q_pi_.empty()) return {};
+  return {q_pi_.data() + slot * policies_, policies_};
+}
+
+std::span<const float> PopulationBase::neg_efe(uint32_t slot) const {
+  if (neg_efe_.empty()) return {};
+  return {neg_efe_.data() + slot * policies_, policies_};
+}
+
+void PopulationBase::set_action(uint32_t slot, uint16_t joint_action) {
+  assert(occupied(slot) && joint_action < model_.joint_actions());
+  actions_[slot] = joint_action;
+}
+
+void PopulationBase::set_actions(std::span<const uint16_t> joint_actions) {
+  assert(joint_actions.size() == actions_.size());
+  const auto most = static_cast<uint16_t>(model_.joint_actions() - 1);
+  for (size_t slot = 0; slot < actions_.size(); ++slot) {
+    assert(joint_actions[slot] <= most || !occupied(static_cast<uint32_t>(slot)));
+    actions_[slot] = std::min(joint_actions[slot], most);
+  }
+}
+
+Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief) {
+  if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
+  if (belief.size() != belief_size_) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("belief: {} entries, expected {}", belief.size(), belief_size_));
+  }
+  double sum = 0;
+  for (double p : belief) {
+    if (!(p >= 0)) return fail(ErrorCode::invalid_argument, "belief: negative or not a number");
+    sum += p;
+  }
+  // The concatenated marginals of a mean-field belief sum to the number of factors.
+  const double expected = std::round(sum);
+  if (!(std::abs(sum - expected) < 1e-5) || expected < 1)
+    return fail(ErrorCode::invalid_argument, fmt::format("belief: sums to {}", sum));
+  std::byte* out = writable_row(slot);
+  for (size_t i = 0; i < belief_size_; ++i) {
+    if (options_.precision == Precision::f32) {
+      reinterpret_cast<float*>(out)[i] = static_cast<float>(belief[i]);
+    } else {
+      reinterpret_cast<double*>(out)[i] = belief[i];
+    }
+  }
+  // From now on the belief is what counts, not D.
+  started_[slot] = 1;
+  write_record(slot);
+  return {};
+}
+
+std::span<const float> PopulationBase::belief(uint32_t slot) const {
+  assert(slot < capacity());
+  if (options_.precision != Precision::f32) return {};
+  return {reinterpret_cast<const float*>(current_row(slot)), belief_size_};
+}
+
+void PopulationBase::copy_belief(uint32_t slot, std::span<double> out) const {
+  assert(slot < capacity() && out.size() == belief_size_);
+  if (options_.precision == Precision::f32) {
+    std::copy_n(reinterpret_cast<const float*>(current_row(slot)), belief_size_, out.begin());
+  } else {
+    std::copy_n(reinterpret_cast<const double*>(current_row(slot)), belief_size_, out.begin());
+  }
+}
+
+void PopulationBase::surprised(float threshold, std::vector<uint32_t>& slots) const {
+  slots.clear();
+  for (uint32_t slot = 0; slot < capacity(); ++slot) {
+    if (free_energy_[slot] > threshold && slots_.taken(slot)) slots.push_back(slot);
+  }
+}
+
+bool PopulationBase::history(uint32_t slot, uint32_t i, HistoryEntry& entry) const {
+  if (!occupied(slot) || i >= age_[slot] || i >= options_.history) return false;
+  const uint32_t number = ring_[slot] - 1 - i;
+  const HistoryHeader* header = state_.history(slot, number);
+  entry.step = age_[slot] - 1 - i;
+  entry.observation = {reinterpret_cast<const uint16_t*>(header + 1), model_.num_obs.size()};
+  entry.action = header->action;
+  entry.free_energy = from_half(header->free_energy);
+  entry.belief = options_.history_beliefs ? std::span<const float>(state_.history_belief(slot, number), belief_size_)
+                                          : std::span<const float>();
+  return true;
+}
+
+Bytes PopulationBase::bytes() const {
+  const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
+  const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
+                   of(age_) + of(generation_) + of(ring_) + of(started_) + of(side_) + of(pending_) +
+                   of(pending_slots_) + of(q_pi_) + of(neg_efe_);
+  return Bytes(static_cast<int64_t>(n));
+}
+
+}  // namespace skep::belief

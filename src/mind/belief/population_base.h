@@ -1,0 +1,126 @@
+#pragma once
+// What every backend of a population shares: slots, sides and stamps, history, the chunked step over the thread pool.
+// A backend adds the arithmetic: update() for at most kChunk agents. Internal to mind/belief.
+
+#include <vector>
+
+#include "mind/belief/population.h"
+#include "mind/belief/slot_map.h"
+#include "mind/belief/state_file.h"
+
+namespace skep::belief {
+
+// Agents per unit of parallel work: their rows fit a second-level cache, and 10,000 agents make 20 chunks.
+inline constexpr uint32_t kChunk = 512;
+
+class PopulationBase : public Population {
+ public:
+  Result<AgentId> add() final;
+  Status remove(AgentId agent) final;
+  bool alive(AgentId agent) const final;
+  bool occupied(uint32_t slot) const final { return slot < slots_.capacity() && slots_.taken(slot); }
+  AgentId at(uint32_t slot) const final { return {slot, generation_[slot]}; }
+  size_t size() const final { return slots_.size(); }
+  uint32_t capacity() const final { return slots_.capacity(); }
+
+  // Reads slots, ages and sides back from a file. Called once by the factory, after construction.
+  Status restore_all();
+
+  Status step(std::span<const uint16_t> observations) final;
+  Status step_some(std::span<const uint32_t> slots, std::span<const uint16_t> observations) final;
+
+  std::span<const uint16_t> actions() const final { return actions_; }
+  std::span<const float> free_energy() const final { return free_energy_; }
+  std::span<const float> policy_posterior(uint32_t slot) const final;
+  std::span<const float> neg_efe(uint32_t slot) const final;
+  void set_action(uint32_t slot, uint16_t joint_action) final;
+  void set_actions(std::span<const uint16_t> joint_actions) final;
+  Status set_belief(uint32_t slot, std::span<const double> belief) final;
+  std::span<const float> belief(uint32_t slot) const final;
+  void copy_belief(uint32_t slot, std::span<double> out) const final;
+  size_t belief_size() const final { return belief_size_; }
+  void surprised(float threshold, std::vector<uint32_t>& slots) const final;
+  bool history(uint32_t slot, uint32_t i, HistoryEntry& entry) const final;
+
+  const GenerativeModel& model() const final { return model_; }
+  const PopulationOptions& options() const final { return options_; }
+  uint64_t steps() const final { return state_.steps(); }
+  Bytes bytes() const final;
+  Status sync() final { return state_.sync(); }
+
+ protected:
+  // Agents of one chunk. observation(i) has one entry per modality.
+  struct Batch {
+    const uint32_t* slots;
+    uint32_t n;
+    const uint16_t* observations;
+    bool by_slot;  // observations are indexed by slot, else by position
+    uint32_t modalities;
+    uint32_t thread;
+    [[nodiscard]] const uint16_t* observation(uint32_t i) const {
+      return observations + size_t{by_slot ? slots[i] : i} * modalities;
+    }
+  };
+
+  PopulationBase(GenerativeModel model, PopulationOptions options, kernel::ThreadPool& pool, StateFile state,
+                 size_t belief_size);
+
+  // Writes the agents' new beliefs to target_row, free_energy_, and with options.plan actions_ and policies.
+  virtual void update(const Batch& batch) = 0;
+  // What the backend keeps beside the rows; after slots and sides are known again.
+  virtual void restore_own() {}
+  // The row of a new agent; zero-filled beyond belief_size. Also resets its own model.
+  virtual void write_start(uint32_t slot, std::byte* row) = 0;
+
+  [[nodiscard]] std::byte* row(uint32_t slot, uint32_t side) const {
+    return state_.beliefs() + (size_t{slot} * sides_ + side) * row_bytes_;
+  }
+  [[nodiscard]] std::byte* current_row(uint32_t slot) const { return row(slot, side_[slot]); }
+  // The row that the running change writes: the current one if it isn't needed any more, else the other side.
+  [[nodiscard]] uint32_t target_side(uint32_t slot) const {
+    return sides_ == 1 || pending_[slot] != 0 ? side_[slot] : side_[slot] ^ 1U;
+  }
+  [[nodiscard]] bool fresh(uint32_t slot) const { return started_[slot] == 0; }
+  // For sampled actions: uniform in [0, 1), a function of seed, agent and age alone.
+  [[nodiscard]] double uniform(uint32_t slot) const;
+  void commit(bool counts_as_step);
+
+  GenerativeModel model_;  // the caller's
+  PopulationOptions options_;
+  kernel::ThreadPool& pool_;
+  StateFile state_;
+  size_t belief_size_;
+  size_t row_bytes_;
+  uint32_t sides_;
+  size_t policies_ = 0;  // set by the backend, for keep_policies
+  SlotMap slots_;
+  std::vector<uint16_t> actions_, previous_actions_;
+  std::vector<float> free_energy_;
+  std::vector<uint32_t> age_, generation_;
+  std::vector<uint32_t> ring_;    // history only: entries ever written per slot
+  std::vector<uint8_t> started_;  // 0: the next prior is D
+  std::vector<uint8_t> side_;
+  std::vector<uint8_t> pending_;  // durable: written since the last commit, so the current side may be overwritten
+  std::vector<uint32_t> pending_slots_;
+  std::vector<float> q_pi_, neg_efe_;  // [capacity][policies]
+
+ private:
+  struct Step {
+    std::span<const uint32_t> some;
+    std::span<const uint16_t> observations;
+    bool all;
+  };
+  void run(const Step& step);
+  void run_chunk(const Step& step, uint32_t chunk, uint32_t thread);
+  void finish(const Batch& batch);
+  void write_record(uint32_t slot);
+  void mark_pending(uint32_t slot);
+  // A copy of the current row on the side that may be written, which becomes current.
+  std::byte* writable_row(uint32_t slot);
+  Status check_observation(const uint16_t* observation, uint32_t slot) const;
+
+  std::vector<uint32_t> chunk_slots_;  // [threads][kChunk]
+  std::vector<uint8_t> named_;         // step_some: finds slots named twice
+};
+
+}  // namespace skep::belief

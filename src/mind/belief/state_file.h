@@ -1,0 +1,120 @@
+#pragma once
+// Where a population's state lives: one mapping, anonymous or of a file, cut into sections. For a file it also carries
+// the commit protocol that makes the last complete step survive kill -9 at any instant (doc/population-file.md):
+//
+// Everything an agent's next step depends on exists twice, in two sides with a stamp each. A step reads the side with
+// the highest stamp not above the committed sequence number, writes the other side with the next number as its stamp,
+// and only when all agents are done is that number committed, by one of two alternating commit slots with a checksum.
+// A process that dies in between leaves sides whose stamp is above the committed number: they are ignored. No write
+// ever touches a side that the committed state needs, so nothing is torn, and no journal is replayed.
+//
+// That order is what other processes and a restart see of a *killed process*: its stores are in the page cache. Against
+// a power cut, sync() writes checksums over the committed sides and flushes data before header; open verifies them.
+// Internal to mind/belief.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+
+namespace skep::belief {
+
+// What the sections are sized by; fixed for the life of the file.
+struct StateLayout {
+  uint32_t capacity = 0;
+  uint32_t element = 4;  // bytes of a belief entry: 4 or 8
+  uint32_t stride = 0;   // entries of a belief row
+  uint32_t modalities = 0;
+  uint32_t history = 0;          // entries kept per agent
+  uint32_t history_beliefs = 0;  // bool
+  uint32_t sides = 1;            // 2 for files and for learning
+  uint32_t own_sides = 0;        // 0: shared model, 1, or 2 when a file's own models learn
+  uint64_t own_block = 0;        // bytes of one agent's own model
+  uint64_t seed = 0;
+  uint32_t backend = 0;  // BackendKind
+  uint32_t flags = 0;    // bit 0: learning
+
+  friend bool operator==(const StateLayout&, const StateLayout&) = default;
+};
+
+// One agent, one side.
+struct SlotRecord {
+  uint64_t stamp = 0;  // 0: never written
+  uint32_t generation = 0;
+  uint32_t age = 0;  // updates since add()
+  float free_energy = 0;
+  uint16_t action = 0;           // chosen after the last update
+  uint16_t previous_action = 0;  // between the last two beliefs
+  uint32_t flags = 0;            // kAlive, kStarted
+  uint32_t ring = 0;             // entries ever written to the slot's history, whoever lived in it
+};
+inline constexpr uint32_t kAlive = 1;
+inline constexpr uint32_t kStarted = 2;  // the belief counts, not D
+static_assert(sizeof(SlotRecord) == 32);
+
+struct HistoryHeader {  // then one uint16 per modality
+  uint16_t action;
+  uint16_t free_energy;  // half precision
+};
+
+class StateFile {
+ public:
+  // In memory: huge pages where they help.
+  static Result<StateFile> create(const StateLayout& layout);
+  // A new file; refuses to overwrite one. `model` is opaque here.
+  static Result<StateFile> create(const std::filesystem::path& path, const StateLayout& layout,
+                                  std::span<const std::byte> model);
+  // Verifies header, sizes, commit slots, and the checksums if the file was sealed. Stamps above the committed number,
+  // left by a step that never completed, are cleared.
+  static Result<StateFile> open(const std::filesystem::path& path);
+
+  StateFile(StateFile&& other) noexcept;
+  StateFile& operator=(StateFile&& other) noexcept;
+  ~StateFile();
+
+  [[nodiscard]] const StateLayout& layout() const { return layout_; }
+  [[nodiscard]] std::span<const std::byte> model() const;
+  [[nodiscard]] bool durable() const { return fd_ >= 0; }
+  [[nodiscard]] size_t bytes() const { return size_; }
+
+  [[nodiscard]] std::byte* beliefs() const { return base_ + beliefs_; }   // [capacity][sides][stride]
+  [[nodiscard]] SlotRecord* record(uint32_t slot, uint32_t side) const;   // durable only
+  [[nodiscard]] std::byte* own(uint32_t slot, uint32_t side) const;       // own_block bytes
+  [[nodiscard]] uint64_t* own_stamp(uint32_t slot, uint32_t side) const;  // durable only
+  // Entry `number` (since the slot exists) of the ring; depth + 1 of them, so that a step that never completes spoils
+  // only the spare one.
+  [[nodiscard]] HistoryHeader* history(uint32_t slot, uint32_t number) const;
+  [[nodiscard]] float* history_belief(uint32_t slot, uint32_t number) const;
+
+  // Committed sequence number and steps. In memory they are just counters.
+  [[nodiscard]] uint64_t sequence() const { return sequence_; }
+  [[nodiscard]] uint64_t steps() const { return steps_; }
+  // Makes everything stamped sequence() + 1 the committed state.
+  void commit(uint64_t steps);
+  // Seals the committed state with checksums and flushes it to the disk.
+  Status sync();
+
+ private:
+  StateFile() = default;
+  void plan_sections();
+  Status map(size_t size);
+  Status recover();
+  void clear_unfinished();
+  [[nodiscard]] uint64_t checksum_of_state() const;
+  void release();
+
+  StateLayout layout_;
+  std::byte* base_ = nullptr;
+  size_t size_ = 0;
+  int fd_ = -1;
+  size_t model_ = 0, model_bytes_ = 0;
+  size_t records_ = 0, own_stamps_ = 0, beliefs_ = 0, history_ = 0, history_beliefs_ = 0, own_ = 0;
+  size_t history_entry_ = 0;
+  uint64_t sequence_ = 0, steps_ = 0;
+};
+
+}  // namespace skep::belief

@@ -1,0 +1,359 @@
+#include "mind/belief/vector_population.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "mind/belief/categorical.h"
+
+namespace skep::belief {
+
+template <typename T>
+OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts) {
+  OwnLayout l;
+  const size_t likelihood = t.outcomes * t.stride;
+  const size_t transitions = t.actions * t.states * t.stride;
+  l.linear = likelihood;
+  l.transitions = l.linear + t.preference_steps * t.stride;
+  l.model = l.transitions + transitions;
+  l.likelihood_counts = l.model;
+  l.transition_counts = l.likelihood_counts + (counts ? likelihood : 0);
+  l.entries = l.transition_counts + (counts ? transitions : 0);
+  constexpr size_t line = 64 / sizeof(T);
+  l.entries = (l.entries + line - 1) / line * line;
+  return l;
+}
+
+template OwnLayout OwnLayout::of<float>(const JointTables<float>&, bool);
+template OwnLayout OwnLayout::of<double>(const JointTables<double>&, bool);
+
+template <typename T>
+VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
+    : group_start(p.tables_.actions + 2),
+      order(kChunk),
+      source(kChunk),
+      likelihood(kChunk * static_cast<size_t>(p.joint_.model.modalities())),
+      transition(kChunk),
+      target(kChunk),
+      evidence(kChunk),
+      surprise(kChunk),
+      rows(16 * std::max(p.tables_.stride, p.tables_.pitch)) {
+  if (!p.options_.plan) return;
+  policy_values = AlignedArray<T>(p.tree_.policies * kChunk);
+  first_action.resize(p.tables_.actions);
+  marginal.resize(static_cast<size_t>(*std::max_element(p.model_.num_controls.begin(), p.model_.num_controls.end())));
+  const auto depth = static_cast<size_t>(p.tree_.depth);
+  for (size_t d = 0; d < depth; ++d) {
+    level_values.emplace_back(p.options_.own_models || depth == 1 ? 0 : kChunk);
+    level_rows.emplace_back(p.options_.own_models || d + 1 == depth ? 0 : kChunk * p.tables_.stride);
+    level_pointers.emplace_back(kChunk);
+  }
+  if (p.options_.own_models) {
+    own_predicted = AlignedArray<T>(depth * p.tables_.actions * p.tables_.stride);
+    own_values = AlignedArray<T>(depth * p.tables_.actions);
+    own_scratch = AlignedArray<T>(p.tables_.actions * p.tables_.pitch);
+  }
+}
+
+template <typename T>
+VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables,
+                                      PopulationOptions options, kernel::ThreadPool& pool, StateFile state)
+    : PopulationBase(std::move(model), std::move(options), pool, std::move(state), tables.states),
+      joint_(std::move(joint)),
+      tables_(std::move(tables)),
+      tree_(policy_tree(joint_.model)),
+      layout_(OwnLayout::of(tables_, options_.learning)),
+      kernels_(kernel::belief_kernels<T>()),
+      own_side_(options_.own_models ? options_.capacity : 0) {
+  policies_ = tree_.policies;
+  plain_policies_ = tree_.depth == 1 && model_.factors() == 1 && tree_.policies == tables_.actions;
+  for (size_t p = 0; p < tree_.policies && plain_policies_; ++p)
+    plain_policies_ = tree_.first_action[p] == static_cast<int>(p);
+  if (options_.keep_policies && options_.plan) {
+    q_pi_.resize(policies_ * options_.capacity);
+    neg_efe_.resize(policies_ * options_.capacity);
+  }
+  if (options_.learning) {
+    first_counts_ = AlignedArray<T>(layout_.entries);
+    T* counts = first_counts_.data();
+    for (size_t m = 0; m < joint_.model.A.size(); ++m) {
+      const std::vector<double>& from = joint_.model.pA[m].data;
+      for (size_t i = 0; i < from.size(); ++i) {
+        counts[layout_.likelihood_counts + (tables_.first_outcome[m] + i / tables_.states) * tables_.stride +
+               i % tables_.states] = static_cast<T>(from[i]);
+      }
+    }
+    // [next][s][action] to columns.
+    const std::vector<double>& from = joint_.model.pB[0].data;
+    for (size_t i = 0; i < from.size(); ++i) {
+      const size_t action = i % tables_.actions;
+      const size_t s = i / tables_.actions % tables_.states;
+      const size_t next = i / tables_.actions / tables_.states;
+      counts[layout_.transition_counts + (action * tables_.states + s) * tables_.stride + next] =
+          static_cast<T>(from[i]);
+    }
+  }
+  for (int t = 0; t < pool.threads(); ++t) scratch_.emplace_back(*this);
+}
+
+template <typename T>
+std::string VectorPopulation<T>::backend() const {
+  return fmt::format("vector {} {}", kernels_.target, sizeof(T) == 4 ? "f32" : "f64");
+}
+
+template <typename T>
+void VectorPopulation<T>::marginal(uint32_t slot, int factor, std::span<double> out) const {
+  assert(factor >= 0 && factor < model_.factors() &&
+         out.size() == static_cast<size_t>(model_.num_states[static_cast<size_t>(factor)]));
+  std::fill(out.begin(), out.end(), 0.0);
+  const T* q = typed_row(current_row(slot));
+  size_t inner = 1;  // joint states that share a state of the factors up to this one
+  for (auto f = static_cast<size_t>(factor) + 1; f < model_.num_states.size(); ++f)
+    inner *= static_cast<size_t>(model_.num_states[f]);
+  for (size_t s = 0; s < tables_.states; ++s) out[s / inner % out.size()] += static_cast<double>(q[s]);
+}
+
+template <typename T>
+void VectorPopulation<T>::write_start(uint32_t slot, std::byte* row) {
+  std::memcpy(row, tables_.start.data(), row_bytes_);
+  if (options_.own_models) own_from_shared(writable_own(slot));
+}
+
+// Counting sort of the batch by last action; agents that have not started form the last group.
+template <typename T>
+void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const {
+  std::fill(s.group_start.begin(), s.group_start.end(), 0);
+  const auto group = [this](uint32_t slot) {
+    return fresh(slot) ? static_cast<uint32_t>(tables_.actions) : uint32_t{actions_[slot]};
+  };
+  for (uint32_t i = 0; i < batch.n; ++i) ++s.group_start[group(batch.slots[i]) + 1];
+  for (size_t g = 1; g < s.group_start.size(); ++g) s.group_start[g] += s.group_start[g - 1];
+  const auto modalities = batch.modalities;
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    const uint32_t slot = batch.slots[i];
+    const uint32_t at = s.group_start[group(slot)]++;
+    s.order[at] = slot;
+    s.source[at] = fresh(slot) ? tables_.start.data() : typed_row(current_row(slot));
+    s.target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
+    const uint16_t* o = batch.observation(i);
+    for (uint32_t m = 0; m < modalities; ++m) {
+      s.likelihood[at * modalities + m] = o[m] == kNotObserved ? nullptr : tables_.observation(m, o[m]);
+    }
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::filter_shared(const Batch& batch, Scratch& s) const {
+  order_by_action(batch, s);
+  kernel::FilterArgs<T> args;
+  args.states = tables_.states;
+  args.modalities = batch.modalities;
+  args.scratch = s.rows.data();
+  uint32_t first = 0;
+  // order_by_action has moved each group's start to its end.
+  for (size_t g = 0; g <= tables_.actions; ++g) {
+    const uint32_t end = s.group_start[g];
+    if (end > first) {
+      args.transition = g < tables_.actions ? tables_.transition(g) : nullptr;
+      args.n = end - first;
+      args.source = s.source.data() + first;
+      args.target = s.target.data() + first;
+      args.likelihood = s.likelihood.data() + first * batch.modalities;
+      args.evidence = s.evidence.data() + first;
+      kernels_.filter(args);
+    }
+    first = end;
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::filter_own(const Batch& batch, Scratch& s) const {
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    const uint32_t slot = batch.slots[i];
+    const T* block = own(slot);
+    s.order[i] = slot;
+    s.source[i] = fresh(slot) ? tables_.start.data() : typed_row(current_row(slot));
+    s.target[i] = reinterpret_cast<T*>(row(slot, target_side(slot)));
+    s.transition[i] =
+        fresh(slot) ? nullptr : block + layout_.transitions + actions_[slot] * tables_.states * tables_.stride;
+    const uint16_t* o = batch.observation(i);
+    for (uint32_t m = 0; m < batch.modalities; ++m) {
+      s.likelihood[i * batch.modalities + m] =
+          o[m] == kNotObserved ? nullptr
+                               : block + layout_.likelihood + (tables_.first_outcome[m] + o[m]) * tables_.stride;
+    }
+  }
+  if (options_.plan) return;  // filter_and_plan_own() goes on, one agent at a time
+  kernels_.filter_own({tables_.states, batch.n, s.transition.data(), s.source.data(), s.target.data(), batch.modalities,
+                       s.likelihood.data(), s.evidence.data(), s.rows.data()});
+}
+
+// Filtering and planning of one agent back to back: its transitions are read from memory once.
+template <typename T>
+void VectorPopulation<T>::filter_and_plan_own(const Batch& batch, Scratch& s) {
+  filter_own(batch, s);
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    kernels_.filter_own({tables_.states, 1, s.transition.data() + i, s.source.data() + i, s.target.data() + i,
+                         batch.modalities, s.likelihood.data() + i * batch.modalities, s.evidence.data() + i,
+                         s.rows.data()});
+    const void* next = i + 1 < batch.n ? own(s.order[i + 1]) : nullptr;
+    plan_own_node(s, own(s.order[i]), s.target[i], 0, 0, i, T(0), next);
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::plan_own_node(Scratch& s, const T* block, const T* belief, uint32_t node, int depth,
+                                        uint32_t column, T value, const void* prefetch) const {
+  const size_t actions = tables_.actions;
+  const auto level = static_cast<size_t>(depth);
+  kernel::OwnEfeArgs<T> args;
+  args.states = tables_.states;
+  args.outcomes = tables_.outcomes;
+  args.actions = actions;
+  args.transitions = block + layout_.transitions;
+  args.likelihood = block + layout_.likelihood;
+  args.linear = block + layout_.linear + std::min(level, tables_.preference_steps - 1) * tables_.stride;
+  args.entropy = tables_.entropy;
+  args.belief = belief;
+  args.predicted = s.own_predicted.data() + level * actions * tables_.stride;
+  args.value = s.own_values.data() + level * actions;
+  args.scratch = s.own_scratch.data();
+  args.prefetch = depth == 0 ? prefetch : nullptr;
+  args.prefetch_bytes = layout_.model * sizeof(T);
+  kernels_.efe_own(args);
+  for (uint32_t next : tree_.nodes[node].next) {
+    const PolicyTree::Node& child = tree_.nodes[next];
+    const auto action = static_cast<size_t>(child.action);
+    const T path = value + args.value[action];
+    for (uint32_t p : child.ends) s.policy_values[p * kChunk + column] = path;
+    if (!child.next.empty())
+      plan_own_node(s, block, args.predicted + action * tables_.stride, next, depth + 1, column, path, nullptr);
+  }
+}
+
+// Adds each child's step to the values of the path so far, for all n agents of the chunk.
+template <typename T>
+void VectorPopulation<T>::plan_node(Scratch& s, uint32_t node, int depth, uint32_t n) const {
+  const auto level = static_cast<size_t>(depth);
+  const std::vector<const T*>& beliefs = s.level_pointers[level];
+  for (uint32_t next : tree_.nodes[node].next) {
+    const PolicyTree::Node& child = tree_.nodes[next];
+    const auto action = static_cast<size_t>(child.action);
+    T* value = tree_.depth == 1 ? s.policy_values.data() + child.ends.front() * kChunk : s.level_values[level].data();
+    if (depth == 0) {
+      std::fill_n(value, n, T(0));
+    } else {
+      std::copy_n(s.level_values[level - 1].data(), n, value);
+    }
+    kernels_.efe({tables_.states, tables_.outcomes, tables_.predictive_of(action), tables_.folded_at(level, action),
+                  tables_.entropy, n, beliefs.data(), value});
+    for (uint32_t p : child.ends) {
+      T* out = s.policy_values.data() + p * kChunk;
+      if (out != value) std::copy_n(value, n, out);
+    }
+    if (child.next.empty()) continue;
+    std::vector<const T*>& below = s.level_pointers[level + 1];
+    for (uint32_t i = 0; i < n; ++i) {
+      s.target[i] = s.level_rows[level].data() + i * tables_.stride;
+      below[i] = s.target[i];
+    }
+    kernel::FilterArgs<T> args;
+    args.states = tables_.states;
+    args.transition = tables_.transition(action);
+    args.n = n;
+    args.source = beliefs.data();
+    args.target = s.target.data();
+    kernels_.predict(args);
+    plan_node(s, next, depth + 1, n);
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::update(const Batch& batch) {
+  Scratch& s = scratch_[batch.thread];
+  if (options_.own_models && options_.plan) {
+    filter_and_plan_own(batch, s);
+  } else if (options_.own_models) {
+    filter_own(batch, s);
+  } else {
+    filter_shared(batch, s);
+    if (options_.plan) {
+      std::copy_n(s.target.begin(), batch.n, s.level_pointers[0].begin());
+      plan_node(s, 0, 0, batch.n);
+    }
+  }
+  kernels_.surprise(s.evidence.data(), batch.n, s.surprise.data());
+  for (uint32_t i = 0; i < batch.n; ++i) free_energy_[s.order[i]] = static_cast<float>(s.surprise[i]);
+  if (options_.plan) choose(s, batch.n);
+}
+
+template <typename T>
+void VectorPopulation<T>::choose(Scratch& s, uint32_t n) {
+  T* values = s.policy_values.data();
+  const size_t policies = tree_.policies;
+  if (!neg_efe_.empty()) {
+    for (uint32_t i = 0; i < n; ++i) {
+      for (size_t p = 0; p < policies; ++p)
+        neg_efe_[s.order[i] * policies + p] = static_cast<float>(values[p * kChunk + i]);
+    }
+  }
+  kernels_.softmax(values, policies, kChunk, n, static_cast<T>(options_.gamma), tables_.ln_prior.data());
+  if (!q_pi_.empty()) {
+    for (uint32_t i = 0; i < n; ++i) {
+      for (size_t p = 0; p < policies; ++p)
+        q_pi_[s.order[i] * policies + p] = static_cast<float>(values[p * kChunk + i]);
+    }
+  }
+  if (plain_policies_ && options_.action_selection == ActionSelection::deterministic) {
+    for (uint32_t i = 0; i < n; ++i) {
+      size_t best = 0;
+      for (size_t p = 1; p < policies; ++p) {
+        if (values[p * kChunk + i] > values[best * kChunk + i] + T(1e-8)) best = p;
+      }
+      actions_[s.order[i]] = static_cast<uint16_t>(best);
+    }
+    return;
+  }
+  for (uint32_t i = 0; i < n; ++i) actions_[s.order[i]] = choose_one(s, i, s.order[i]);
+}
+
+// From the posterior over policies to one action per factor of the caller's model.
+template <typename T>
+uint16_t VectorPopulation<T>::choose_one(Scratch& s, uint32_t i, uint32_t slot) const {
+  std::vector<double>& posterior = s.first_action;
+  std::fill(posterior.begin(), posterior.end(), 0.0);
+  for (size_t p = 0; p < tree_.policies; ++p) {
+    posterior[static_cast<size_t>(tree_.first_action[p])] += static_cast<double>(s.policy_values[p * kChunk + i]);
+  }
+  const double u = options_.action_selection == ActionSelection::sampled ? uniform(slot) : 0;
+  double share = u;  // consumed digit by digit: one number draws all factors
+  uint32_t chosen = 0;
+  size_t inner = tables_.actions;
+  for (int controls : model_.num_controls) {
+    const auto count = static_cast<size_t>(controls);
+    inner /= count;
+    double* marginal = s.marginal.data();
+    std::fill_n(marginal, count, 0.0);
+    for (size_t a = 0; a < posterior.size(); ++a) marginal[a / inner % count] += posterior[a];
+    size_t action = 0;
+    if (options_.action_selection == ActionSelection::sampled) {
+      for (size_t a = 0; a < count; ++a) marginal[a] = options_.alpha * std::log(marginal[a] + kLogEpsilon);
+      softmax(marginal, count);
+      action = draw(marginal, count, share);
+      double below = 0;
+      for (size_t a = 0; a < action; ++a) below += marginal[a];
+      share = std::clamp((share - below) / std::max(marginal[action], 1e-300), 0.0, 0x1.fffffffffffffp-1);
+    } else {
+      action = select_highest(marginal, count);
+    }
+    chosen = chosen * static_cast<uint32_t>(count) + static_cast<uint32_t>(action);
+  }
+  return static_cast<uint16_t>(chosen);
+}
+
+template class VectorPopulation<float>;
+template class VectorPopulation<double>;
+
+}  // namespace skep::belief

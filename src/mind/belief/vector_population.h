@@ -1,0 +1,88 @@
+#pragma once
+// The population whose beliefs are over the joint of all factors, stepped by the vector kernels: shared models with
+// folded planning, or an own A and B for every agent. T is float or double. Internal to mind/belief.
+//
+// A chunk of agents is ordered by last action, so that those with the same transition go through the filter kernel
+// together; planning then runs over the whole chunk, one action at a time, while that action's matrix stays in cache.
+
+#include "kernel/belief_kernels.h"
+#include "mind/belief/compiled_model.h"
+#include "mind/belief/joint_tables.h"
+#include "mind/belief/policy_tree.h"
+#include "mind/belief/population_base.h"
+
+namespace skep::belief {
+
+// Where the parts of an agent's own model stand in its block, in entries of T.
+struct OwnLayout {
+  size_t likelihood = 0, linear = 0, transitions = 0;  // laid out as in JointTables
+  size_t model = 0;                                    // entries of the above together
+  size_t likelihood_counts = 0, transition_counts = 0;
+  size_t entries = 0;
+
+  template <typename T>
+  static OwnLayout of(const JointTables<T>& tables, bool counts);
+};
+
+template <typename T>
+class VectorPopulation final : public PopulationBase {
+ public:
+  VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables, PopulationOptions options,
+                   kernel::ThreadPool& pool, StateFile state);
+
+  void marginal(uint32_t slot, int factor, std::span<double> out) const override;
+  Status learn(std::span<const uint16_t> observations) override;
+  Status set_own_model(uint32_t slot, const std::vector<Tensor>& A, const std::vector<Tensor>& B) override;
+  std::string backend() const override;
+
+ protected:
+  void update(const Batch& batch) override;
+  void restore_own() override;
+  void write_start(uint32_t slot, std::byte* row) override;
+
+ private:
+  // What one thread works in. Allocated once.
+  struct Scratch {
+    Scratch(const VectorPopulation& population);
+    std::vector<uint32_t> group_start;
+    std::vector<uint32_t> order;  // slots by position
+    std::vector<const T*> source, likelihood, transition;
+    std::vector<T*> target;
+    AlignedArray<T> evidence, surprise, rows;
+    AlignedArray<T> policy_values;                          // [policies][kChunk]
+    std::vector<AlignedArray<T>> level_values, level_rows;  // per depth of the policy tree
+    std::vector<std::vector<const T*>> level_pointers;
+    AlignedArray<T> own_predicted, own_values, own_scratch;
+    std::vector<double> first_action, marginal;
+  };
+
+  void order_by_action(const Batch& batch, Scratch& s) const;
+  void filter_shared(const Batch& batch, Scratch& s) const;
+  void filter_own(const Batch& batch, Scratch& s) const;
+  void filter_and_plan_own(const Batch& batch, Scratch& s);
+  void plan_node(Scratch& s, uint32_t node, int depth, uint32_t n) const;
+  void plan_own_node(Scratch& s, const T* own, const T* belief, uint32_t node, int depth, uint32_t column, T value,
+                     const void* prefetch) const;
+  void choose(Scratch& s, uint32_t n);
+  uint16_t choose_one(Scratch& s, uint32_t i, uint32_t slot) const;
+  [[nodiscard]] const T* own(uint32_t slot) const;
+  T* writable_own(uint32_t slot);
+  void own_from_shared(T* block) const;
+  void refresh_linear(T* block) const;
+  void learn_chunk(std::span<const uint16_t> observations, uint32_t chunk);
+  void learn_likelihood(T* block, const T* belief, const uint16_t* observation) const;
+  void learn_transition(T* block, const T* before, const T* belief, uint32_t action) const;
+  [[nodiscard]] const T* typed_row(const std::byte* row) const { return reinterpret_cast<const T*>(row); }
+
+  CompiledModel joint_;  // one factor
+  JointTables<T> tables_;
+  PolicyTree tree_;
+  OwnLayout layout_;
+  AlignedArray<T> first_counts_;  // learning: the shared model's, laid out as in a block
+  const kernel::BeliefKernels<T>& kernels_;
+  std::vector<Scratch> scratch_;  // per thread
+  std::vector<uint8_t> own_side_;
+  bool plain_policies_ = false;  // one step, policy p is joint action p, one factor: q_pi is the action posterior
+};
+
+}  // namespace skep::belief
