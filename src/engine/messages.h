@@ -84,6 +84,7 @@ struct Generate {
   int max_tokens = 512;
   std::vector<std::string> stop;  // at most 16, each non-empty; not part of the answer
   std::string grammar;            // GBNF with the root `root`; empty: free text
+  std::string json_schema;        // that `grammar` was made from; only for engines that take no grammar (HTTP)
   bool ignore_eos = false;        // for benchmarks
   bool logprobs = false;
   int top_logprobs = 0;      // 0..20

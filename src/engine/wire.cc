@@ -33,8 +33,8 @@ void fields(A& a, Sampling& m) {
 }
 template <typename A>
 void fields(A& a, Generate& m) {
-  a(m.messages, m.prompt, m.assistant_prefix, m.add_special, m.sampling, m.max_tokens, m.stop, m.grammar, m.ignore_eos,
-    m.logprobs, m.top_logprobs, m.share_scope, m.sequence_key, m.priority);
+  a(m.messages, m.prompt, m.assistant_prefix, m.add_special, m.sampling, m.max_tokens, m.stop, m.grammar, m.json_schema,
+    m.ignore_eos, m.logprobs, m.top_logprobs, m.share_scope, m.sequence_key, m.priority);
 }
 template <typename A>
 void fields(A&, Cancel&) {}

@@ -27,6 +27,7 @@ std::vector<Message> one_of_each() {
   generate.stop = {"\n\n", "END"};
   generate.grammar = "root ::= \"a\"";
   generate.share_scope = "key-1";
+  generate.json_schema = R"({"type":"object"})";
   generate.sequence_key = "agent-7";
   generate.priority = 0;
   Loaded loaded;
