@@ -1,0 +1,297 @@
+#include "engine/native/weight_cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "kernel/lm/pack.h"
+
+namespace skep::engine::native {
+namespace {
+
+using kernel::lm::Matrix;
+
+constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'W', 'G', 'T', 'S'};
+constexpr uint32_t kVersion = 1;        // of this file
+constexpr uint32_t kLayoutVersion = 1;  // of kernel/lm/format.h
+constexpr int64_t kPage = 4096;
+
+struct FileHeader {
+  char magic[8];
+  uint32_t version, layout_version;
+  uint64_t source_size, source_fingerprint;
+  uint64_t file_size;
+  uint32_t matrices, reserved;
+  uint64_t checksum;  // XXH3 of this header with 0 here, and of the entries
+};
+struct Entry {
+  uint64_t name_hash;
+  uint32_t format, rows, columns, reserved;
+  uint64_t offset, bytes;
+  uint64_t checksum;  // XXH3 of the matrix
+};
+static_assert(sizeof(FileHeader) == 56 && sizeof(Entry) == 48);
+
+int64_t aligned(int64_t n) { return (n + kPage - 1) / kPage * kPage; }
+
+Matrix described(const MatrixInfo& info, const uint8_t* data) { return {info.format, info.rows, info.columns, data}; }
+
+std::vector<Entry> layout_of(std::span<const MatrixInfo> matrices) {
+  std::vector<Entry> entries;
+  int64_t at = aligned(static_cast<int64_t>(sizeof(FileHeader) + sizeof(Entry) * matrices.size()));
+  for (const MatrixInfo& m : matrices) {
+    Entry e{};
+    e.name_hash = XXH3_64bits(m.name.data(), m.name.size());
+    e.format = static_cast<uint32_t>(m.format);
+    e.rows = static_cast<uint32_t>(m.rows);
+    e.columns = static_cast<uint32_t>(m.columns);
+    e.offset = static_cast<uint64_t>(at);
+    e.bytes = static_cast<uint64_t>(described(m, nullptr).bytes());
+    at = aligned(at + static_cast<int64_t>(e.bytes));
+    entries.push_back(e);
+  }
+  return entries;
+}
+
+uint64_t file_size_of(std::span<const Entry> entries) {
+  return entries.empty()
+             ? static_cast<uint64_t>(kPage)
+             : static_cast<uint64_t>(aligned(static_cast<int64_t>(entries.back().offset + entries.back().bytes)));
+}
+
+uint64_t header_checksum(FileHeader header, std::span<const Entry> entries) {
+  header.checksum = 0;
+  const uint64_t seed = XXH3_64bits(&header, sizeof header);
+  return XXH3_64bits_withSeed(entries.data(), entries.size_bytes(), seed);
+}
+
+FileHeader header_for(const SourceIdentity& source, std::span<const Entry> entries) {
+  FileHeader h{};
+  std::memcpy(h.magic, kMagic, sizeof kMagic);
+  h.version = kVersion;
+  h.layout_version = kLayoutVersion;
+  h.source_size = source.size;
+  h.source_fingerprint = source.fingerprint;
+  h.file_size = file_size_of(entries);
+  h.matrices = static_cast<uint32_t>(entries.size());
+  h.checksum = header_checksum(h, entries);
+  return h;
+}
+
+// Header and entries of a mapped cache file, checked against each other and the file's size.
+Result<std::vector<Entry>> read_entries(std::span<const uint8_t> file, const std::string& path, FileHeader& header) {
+  const auto damaged = [&] { return fail(ErrorCode::corrupt, fmt::format("{}: damaged weight cache", path)); };
+  if (file.size() < sizeof header) return damaged();
+  std::memcpy(&header, file.data(), sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return damaged();
+  if (header.version != kVersion || header.layout_version != kLayoutVersion) {
+    return fail(ErrorCode::conflict, fmt::format("{}: weight cache of another version", path));
+  }
+  if (header.file_size != file.size() || header.matrices > (file.size() - sizeof header) / sizeof(Entry))
+    return damaged();
+  std::vector<Entry> entries(header.matrices);
+  std::memcpy(entries.data(), file.data() + sizeof header, entries.size() * sizeof(Entry));
+  if (header.checksum != header_checksum(header, entries)) return damaged();
+  for (const Entry& e : entries) {
+    if (e.offset > file.size() || e.bytes > file.size() - e.offset || e.offset % kPage != 0) return damaged();
+  }
+  return entries;
+}
+
+class MappedTensors final : public PackedTensors {
+ public:
+  MappedTensors(MappedFile file, std::vector<Matrix> matrices)
+      : file_(std::move(file)), matrices_(std::move(matrices)) {}
+  [[nodiscard]] Matrix matrix(size_t index) const override { return matrices_[index]; }
+  [[nodiscard]] Bytes bytes() const override { return Bytes(static_cast<int64_t>(file_.bytes().size())); }
+
+ private:
+  MappedFile file_;
+  std::vector<Matrix> matrices_;
+};
+
+class HeldTensors final : public PackedTensors {
+ public:
+  explicit HeldTensors(std::span<const MatrixInfo> infos) : infos_(infos.begin(), infos.end()) {
+    int64_t total = 0;
+    for (const MatrixInfo& m : infos_) {
+      offsets_.push_back(total);
+      total += (described(m, nullptr).bytes() + 63) / 64 * 64;
+    }
+    size_ = total;
+    data_.reset(static_cast<uint8_t*>(std::aligned_alloc(64, static_cast<size_t>(std::max<int64_t>(total, 64)))));
+  }
+  uint8_t* data(size_t index) { return data_.get() + offsets_[index]; }
+  [[nodiscard]] bool valid() const { return data_ != nullptr; }
+  [[nodiscard]] Matrix matrix(size_t index) const override {
+    return described(infos_[index], data_.get() + offsets_[index]);
+  }
+  [[nodiscard]] Bytes bytes() const override { return Bytes(size_); }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* p) const { std::free(p); }
+  };
+  std::vector<MatrixInfo> infos_;
+  std::vector<int64_t> offsets_;
+  int64_t size_ = 0;
+  std::unique_ptr<uint8_t, Free> data_;
+};
+
+// One tile of a matrix of the GGUF file.
+void pack_one(std::span<const uint8_t> file, const MatrixInfo& m, int tile, uint8_t* out) {
+  const int first = tile * kernel::lm::kTileRows, rows = std::min(kernel::lm::kTileRows, m.rows - first);
+  const uint8_t* source = file.data() + m.offset + first * kernel::lm::gguf_row_bytes(m.format, m.columns);
+  kernel::lm::pack_tile(m.format, m.columns, source, rows, out);
+}
+
+// A file that vanishes unless it is given its name.
+class TemporaryFile {
+ public:
+  static Result<TemporaryFile> create(const std::string& path) {
+    TemporaryFile t;
+    t.path_ = fmt::format("{}.{}.tmp", path, getpid());
+    t.file_ = ::open(t.path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+    if (t.file_ < 0) return fail(ErrorCode::io, fmt::format("{}: {}", t.path_, std::strerror(errno)));
+    return t;
+  }
+  TemporaryFile(TemporaryFile&& other) noexcept
+      : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile() {
+    if (file_ < 0) return;
+    close(file_);
+    unlink(path_.c_str());
+  }
+  Status write(int64_t offset, const void* data, size_t size) {
+    const auto* at = static_cast<const uint8_t*>(data);
+    while (size > 0) {
+      const ssize_t written = pwrite(file_, at, size, offset);
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return fail(ErrorCode::io, fmt::format("{}: {}", path_, std::strerror(errno)));
+      at += written;
+      offset += written;
+      size -= static_cast<size_t>(written);
+    }
+    return {};
+  }
+  Status publish(const std::string& name, uint64_t size) {
+    if (ftruncate(file_, static_cast<off_t>(size)) != 0 || fsync(file_) != 0 ||
+        std::rename(path_.c_str(), name.c_str()) != 0) {
+      return fail(ErrorCode::io, fmt::format("{}: {}", name, std::strerror(errno)));
+    }
+    close(std::exchange(file_, -1));
+    return {};
+  }
+
+ private:
+  TemporaryFile() = default;
+  std::string path_;
+  int file_ = -1;
+};
+
+}  // namespace
+
+SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes) {
+  constexpr size_t kSamples = 64, kSampleBytes = 4096;
+  const size_t header = std::min(static_cast<size_t>(header_bytes), file.size());
+  uint64_t hash = XXH3_64bits(file.data(), header);
+  const size_t data = file.size() - header;
+  for (size_t i = 0; i < kSamples && data > 0; ++i) {
+    const size_t at = header + (data > kSampleBytes ? (data - kSampleBytes) / kSamples * i : 0);
+    hash = XXH3_64bits_withSeed(file.data() + at, std::min(kSampleBytes, file.size() - at), hash);
+  }
+  return {file.size(), hash};
+}
+
+std::unique_ptr<PackedTensors> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
+                                            const WeightProgress& progress) {
+  auto held = std::make_unique<HeldTensors>(matrices);
+  if (!held->valid()) return nullptr;
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    const Matrix m = held->matrix(i);
+    const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
+    for (int tile = 0; tile < m.tiles(); ++tile) pack_one(file, matrices[i], tile, held->data(i) + tile * step);
+    if (progress) progress(static_cast<float>(i + 1) / static_cast<float>(matrices.size()));
+  }
+  return held;
+}
+
+Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const SourceIdentity& source,
+                                                  std::span<const MatrixInfo> matrices) {
+  SKEP_TRY(MappedFile file, MappedFile::open(path));
+  FileHeader header{};
+  SKEP_TRY(const std::vector<Entry> entries, read_entries(file.bytes(), path, header));
+  if (SourceIdentity{header.source_size, header.source_fingerprint} != source) {
+    return fail(ErrorCode::conflict, fmt::format("{}: weight cache of another model", path));
+  }
+  const std::vector<Entry> wanted = layout_of(matrices);
+  if (entries.size() != wanted.size()) return fail(ErrorCode::conflict, fmt::format("{}: other matrices", path));
+  std::vector<Matrix> found;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Entry& a = entries[i];
+    const Entry& b = wanted[i];
+    if (a.name_hash != b.name_hash || a.format != b.format || a.rows != b.rows || a.columns != b.columns ||
+        a.offset != b.offset || a.bytes != b.bytes) {
+      return fail(ErrorCode::conflict, fmt::format("{}: other matrices", path));
+    }
+    found.push_back(described(matrices[i], file.bytes().data() + a.offset));
+  }
+  return std::make_unique<MappedTensors>(std::move(file), std::move(found));
+}
+
+Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
+                   std::span<const MatrixInfo> matrices, const WeightProgress& progress) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
+  std::vector<Entry> entries = layout_of(matrices);
+  constexpr int kTilesAtOnce = 64;
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    const Matrix m = described(matrices[i], nullptr);
+    const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
+    std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), XXH3_freeState);
+    XXH3_64bits_reset(hash.get());
+    std::vector<uint8_t> buffer(static_cast<size_t>(step) * kTilesAtOnce);
+    for (int tile = 0; tile < m.tiles(); tile += kTilesAtOnce) {
+      const int count = std::min(kTilesAtOnce, m.tiles() - tile);
+      for (int j = 0; j < count; ++j) pack_one(file, matrices[i], tile + j, buffer.data() + j * step);
+      const auto size = static_cast<size_t>(count * step);
+      XXH3_64bits_update(hash.get(), buffer.data(), size);
+      SKEP_CHECK(out.write(static_cast<int64_t>(entries[i].offset) + tile * step, buffer.data(), size));
+    }
+    entries[i].checksum = XXH3_64bits_digest(hash.get());
+    if (progress) progress(static_cast<float>(i + 1) / static_cast<float>(matrices.size()));
+  }
+  const FileHeader header = header_for(source, entries);
+  SKEP_CHECK(out.write(sizeof header, entries.data(), entries.size() * sizeof(Entry)));
+  SKEP_CHECK(out.write(0, &header, sizeof header));
+  return out.publish(path, header.file_size);
+}
+
+Status verify_cache(const std::string& path) {
+  SKEP_TRY(const MappedFile file, MappedFile::open(path));
+  FileHeader header{};
+  SKEP_TRY(const std::vector<Entry> entries, read_entries(file.bytes(), path, header));
+  for (const Entry& e : entries) {
+    if (XXH3_64bits(file.bytes().data() + e.offset, e.bytes) != e.checksum) {
+      return fail(ErrorCode::corrupt, fmt::format("{}: a matrix fails its checksum", path));
+    }
+  }
+  return {};
+}
+
+std::string cache_path_for(const std::string& model_path) {
+  const std::filesystem::path path(model_path);
+  return (path.parent_path() / ".skep" / (path.filename().string() + ".weights")).string();
+}
+
+}  // namespace skep::engine::native

@@ -1,0 +1,58 @@
+#pragma once
+// Weights repacked once per model and kept in a file (doc/weight-cache.md): loading is mapping it. Several workers map
+// the same file, and a model larger than memory is paged by the system.
+//
+// The file is written under a temporary name, synchronized and renamed, so under its own name there is either nothing
+// or all of it; two that write at once write the same bytes. Its header carries a checksum that every opening checks,
+// and one per matrix, checked by verify(): reading all of it would cost what the mapping saves.
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "engine/native/architecture.h"
+#include "engine/native/mapped_file.h"
+#include "kernel/lm/format.h"
+
+namespace skep::engine::native {
+
+using WeightProgress = std::function<void(float fraction)>;
+
+// The matrices of a model, in the order in which they were asked for.
+class PackedTensors {
+ public:
+  virtual ~PackedTensors() = default;
+  [[nodiscard]] virtual kernel::lm::Matrix matrix(size_t index) const = 0;
+  [[nodiscard]] virtual Bytes bytes() const = 0;
+};
+
+// Which model a cache file belongs to: size of the GGUF file and a hash of its header and of samples of its tensors.
+struct SourceIdentity {
+  uint64_t size = 0;
+  uint64_t fingerprint = 0;
+  friend bool operator==(const SourceIdentity&, const SourceIdentity&) = default;
+};
+// `header_bytes`: how much of the file stands before the tensors.
+SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes);
+
+// Packs into memory.
+std::unique_ptr<PackedTensors> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
+                                            const WeightProgress& progress = {});
+
+// not_found: no such file. corrupt: it is damaged. conflict: it is of another version or another model.
+Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const SourceIdentity& source,
+                                                  std::span<const MatrixInfo> matrices);
+// Writes it, in place of what is there. io: the disk is full, the folder is not writable; nothing is left then.
+Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
+                   std::span<const MatrixInfo> matrices, const WeightProgress& progress = {});
+// Reads all of a cache file. corrupt: a matrix fails its checksum.
+Status verify_cache(const std::string& path);
+
+// Where a model's cache file lies: <folder of the model>/.skep/<file name>.weights.
+std::string cache_path_for(const std::string& model_path);
+
+}  // namespace skep::engine::native

@@ -1,0 +1,101 @@
+#include "engine/native/weights.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "kernel/lm/pack.h"
+
+namespace skep::engine::native {
+namespace {
+
+// Every matrix that is packed, in the order of the cache file. Embeddings are packed only where they are the output
+// matrix as well; otherwise a row at a time is read from the GGUF file.
+std::vector<MatrixInfo> packed_matrices(const Architecture& a) {
+  std::vector<MatrixInfo> all{a.output};
+  for (const LayerInfo& l : a.layers) {
+    for (const MatrixInfo* m : {&l.q, &l.k, &l.v, &l.output, &l.gate, &l.up, &l.down}) all.push_back(*m);
+  }
+  return all;
+}
+
+std::vector<float> floats(std::span<const uint8_t> file, const VectorInfo& v) {
+  std::vector<float> out(static_cast<size_t>(v.size));
+  if (v) std::memcpy(out.data(), file.data() + v.offset, out.size() * sizeof(float));
+  return out;
+}
+
+int64_t first_tensor(const ModelHeader& header) {
+  int64_t first = header.file_size;
+  for (const TensorInfo& t : header.tensors) first = std::min(first, t.offset);
+  return first;
+}
+
+// The cache where it can be had, else memory: a folder that can't be written to costs start-up time, not the model.
+Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, const std::string& cache_path,
+                                              const SourceIdentity& source, std::span<const MatrixInfo> matrices,
+                                              const WeightProgress& progress) {
+  if (!cache_path.empty()) {
+    auto cached = open_cache(cache_path, source, matrices);
+    if (cached) return cached;
+    if (write_cache(cache_path, source, file, matrices, progress)) {
+      cached = open_cache(cache_path, source, matrices);
+      if (cached) return cached;
+    }
+  }
+  auto held = pack_tensors(file, matrices, progress);
+  if (held == nullptr) return fail(ErrorCode::out_of_memory, "no memory for the packed weights");
+  return held;
+}
+
+}  // namespace
+
+Result<Weights> Weights::load(const std::string& path, const std::string& cache_path, const WeightProgress& progress) {
+  SKEP_TRY(const ModelHeader header, read_header(path));
+  Weights w;
+  SKEP_TRY(w.architecture_, describe(header));
+  SKEP_TRY(w.source_, MappedFile::open(path));
+  const auto file = w.source_.bytes();
+  if (static_cast<int64_t>(file.size()) != header.file_size) {
+    return fail(ErrorCode::corrupt, fmt::format("{} changed while it was read", path));
+  }
+  Architecture& a = w.architecture_;
+  if (const VectorInfo factors = rope_factors(header)) SKEP_CHECK(apply_rope_factors(a.rope, floats(file, factors)));
+
+  const SourceIdentity source = identify(file, first_tensor(header));
+  w.fingerprint_ = source.fingerprint;
+  const std::vector<MatrixInfo> matrices = packed_matrices(a);
+  SKEP_TRY(w.packed_, obtain(file, cache_path, source, matrices, progress));
+  w.bytes_ = w.packed_->bytes();
+  for (const MatrixInfo& m : matrices) (kernel::lm::is_quantized(m.format) ? w.any_quantized_ : w.any_float_) = true;
+
+  size_t next = 0;
+  const auto matrix = [&] { return w.packed_->matrix(next++); };
+  w.output_ = matrix();
+  w.output_norm_ = floats(file, a.output_norm);
+  for (const LayerInfo& l : a.layers) {
+    LayerWeights layer;
+    for (kernel::lm::Matrix* m : {&layer.q, &layer.k, &layer.v, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+      *m = matrix();
+    }
+    layer.attention_norm = floats(file, l.attention_norm);
+    layer.feed_forward_norm = floats(file, l.feed_forward_norm);
+    layer.q_bias = floats(file, l.q_bias);
+    layer.k_bias = floats(file, l.k_bias);
+    layer.v_bias = floats(file, l.v_bias);
+    layer.q_norm = floats(file, l.q_norm);
+    layer.k_norm = floats(file, l.k_norm);
+    w.layers_.push_back(std::move(layer));
+  }
+  return w;
+}
+
+void Weights::embed(int token, std::span<float> out) const {
+  assert(token >= 0 && token < architecture_.vocabulary);
+  if (architecture_.tied) return kernel::lm::unpack_row(output_, token, out);
+  const MatrixInfo& m = architecture_.embeddings;
+  const uint8_t* row = source_.bytes().data() + m.offset + token * kernel::lm::gguf_row_bytes(m.format, m.columns);
+  kernel::lm::dequantize_row(m.format, row, out);
+}
+
+}  // namespace skep::engine::native

@@ -1,0 +1,59 @@
+#pragma once
+// A model's weights as the pass uses them: matrices packed into tiles, vectors as floats. Read-only, shared by threads.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "engine/native/architecture.h"
+#include "engine/native/mapped_file.h"
+#include "engine/native/weight_cache.h"
+#include "kernel/lm/format.h"
+
+namespace skep::engine::native {
+
+struct LayerWeights {
+  kernel::lm::Matrix q, k, v, output, gate, up, down;
+  std::vector<float> attention_norm, feed_forward_norm;
+  std::vector<float> q_bias, k_bias, v_bias;  // empty: none
+  std::vector<float> q_norm, k_norm;          // empty: none
+};
+
+class Weights {
+ public:
+  // Maps the packed matrices from the cache, which is made first where it is missing. `cache_path` empty: packs into
+  // memory of this process.
+  static Result<Weights> load(const std::string& path, const std::string& cache_path,
+                              const WeightProgress& progress = {});
+
+  [[nodiscard]] const Architecture& architecture() const { return architecture_; }
+  [[nodiscard]] const LayerWeights& layer(int i) const { return layers_[static_cast<size_t>(i)]; }
+  [[nodiscard]] int layers() const { return static_cast<int>(layers_.size()); }
+  [[nodiscard]] const std::vector<float>& output_norm() const { return output_norm_; }
+  [[nodiscard]] const kernel::lm::Matrix& output() const { return output_; }
+  [[nodiscard]] bool any_quantized() const { return any_quantized_; }  // matrices beside the embeddings
+  [[nodiscard]] bool any_float() const { return any_float_; }
+
+  // The embedding of one token; token in [0, vocabulary).
+  void embed(int token, std::span<float> out) const;
+
+  [[nodiscard]] Bytes bytes() const { return bytes_; }  // of the packed matrices
+  // Of what the model is: shape and sampled data. What saved KV pages carry.
+  [[nodiscard]] uint64_t fingerprint() const { return fingerprint_; }
+
+ private:
+  Weights() = default;
+  Architecture architecture_;
+  MappedFile source_;
+  std::unique_ptr<PackedTensors> packed_;
+  std::vector<LayerWeights> layers_;
+  std::vector<float> output_norm_;
+  kernel::lm::Matrix output_;
+  bool any_quantized_ = false, any_float_ = false;
+  Bytes bytes_;
+  uint64_t fingerprint_ = 0;
+};
+
+}  // namespace skep::engine::native
