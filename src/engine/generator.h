@@ -1,0 +1,102 @@
+#pragma once
+// Runs many generations at once on one forward pass: continuous batching over the slots of a KvCache. Each step() puts
+// the next token of every stream and a budgeted part of the prompts into one batch (batch_plan.h), samples, and emits
+// what became of it.
+//
+//  - A prompt that shares its beginning with one that is being evaluated waits for it and takes the cells over, so a
+//    preamble that a hundred agents have in common is evaluated once.
+//  - A slot goes to the most urgent request, the oldest first. A critical one that finds none preempts the least
+//    urgent stream, which goes on later without evaluating anything again.
+//  - Cells for a sequence's whole answer are set aside when it gets its slot: a running one is never out of cells.
+//
+// Single-threaded. Answers come through `emit` from inside start(), cancel() and step(): Piece*, then exactly one
+// Finished or Failed per request.
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/batch_plan.h"
+#include "engine/conversation_memo.h"
+#include "engine/forward.h"
+#include "engine/kv_cache.h"
+#include "engine/sequence.h"
+#include "engine/wire.h"
+
+namespace skep::engine {
+
+struct GeneratorOptions {
+  int slots = 4;             // sequences that are generated at once
+  int waiting_limit = 4096;  // requests without a slot; one more is answered with overloaded
+  int worth_waiting = 16;    // tokens of a common beginning that make a prompt wait for another
+  uint64_t random_seed = 0;  // of the seeds given to requests that bring none
+  Parking* parking = nullptr;
+};
+
+class Generator {
+ public:
+  using Emit = std::function<void(RequestId, Message)>;
+
+  Generator(Forward& forward, const Vocabulary& vocabulary, const Clock& clock, GeneratorOptions options, Emit emit);
+
+  void start(RequestId id, Generate request);
+  void cancel(RequestId id);
+
+  // One batch step. False: there is nothing to do.
+  bool step();
+
+  [[nodiscard]] Heartbeat heartbeat() const;
+  [[nodiscard]] const KvCache& cache() const { return cache_; }
+  [[nodiscard]] const StepTimes& times() const { return times_; }
+
+ private:
+  using List = std::list<std::unique_ptr<Sequence>>;
+  struct Batch {
+    std::vector<Slice> slices;
+    std::vector<Sequence*> sequences;  // of each slice
+    int stream_tokens = 0, prompt_tokens = 0;
+  };
+
+  Result<std::unique_ptr<Sequence>> prepare(RequestId id, Generate request);
+  Result<std::vector<Token>> prompt_of(const Generate& request, std::string& text);
+  void enqueue(std::unique_ptr<Sequence> sequence);
+
+  // Admission (admission.cc).
+  void admit();
+  bool try_admit(Sequence& sequence);
+  enum class Shared { ready, later };
+  Shared share_from_running(const Sequence& sequence);
+  [[nodiscard]] bool fits(const Sequence& sequence);
+  std::optional<Slot> free_slot();
+  bool preempt_for(const Sequence& sequence);
+  void suspend(Sequence& sequence);
+
+  Batch build_batch();
+  void settle(const Batch& batch);
+  void sample(Sequence& sequence, int row);
+  void add_token(Sequence& sequence, Token token, std::span<const float> logits);
+  void finish(Sequence& sequence, FinishReason reason);
+  void fail_sequence(Sequence& sequence, Error error);
+  void remove(Sequence& sequence);
+  void leave_slot(Sequence& sequence);
+
+  Forward& forward_;
+  const Vocabulary& vocabulary_;
+  const Clock& clock_;
+  GeneratorOptions options_;
+  Emit emit_;
+  KvCache cache_;
+  ConversationMemo memo_;
+  StepTimes times_;
+  Random seeds_;
+  List waiting_;  // most urgent first, then the oldest; suspended ones among them
+  List running_;  // in the order of admission
+  std::vector<bool> slot_taken_;
+  size_t rotation_ = 0;
+  int64_t prompt_evaluated_ = 0;
+  int64_t generated_ = 0;
+};
+
+}  // namespace skep::engine

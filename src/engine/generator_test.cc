@@ -1,0 +1,421 @@
+#include "engine/generator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "engine/toy_forward.h"
+#include "engine/toy_vocabulary.h"
+
+namespace skep::engine {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+struct Outcome {
+  std::string text;
+  int tokens = 0;
+  std::vector<TokenLogprob> logprobs;
+  std::optional<Finished> finished;
+  std::optional<Error> failed;
+  [[nodiscard]] bool over() const { return finished || failed; }
+};
+
+struct Engine {
+  explicit Engine(ToyOptions toy = {}, GeneratorOptions options = {})
+      : forward(std::move(toy)),
+        generator(forward, vocabulary, clock, options, [this](RequestId id, Message m) { hear(id, m); }) {}
+
+  void hear(RequestId id, const Message& message) {
+    Outcome& o = outcomes[id];
+    EXPECT_FALSE(o.over()) << "something after the end of request " << id;
+    if (const auto* piece = std::get_if<Piece>(&message)) {
+      o.text += piece->text;
+      o.tokens += piece->tokens;
+      o.logprobs.insert(o.logprobs.end(), piece->logprobs.begin(), piece->logprobs.end());
+    } else if (const auto* finished = std::get_if<Finished>(&message)) {
+      o.finished = *finished;
+    } else if (const auto* failed = std::get_if<Failed>(&message)) {
+      o.failed = failed->error;
+    }
+  }
+  void run(int limit = 10000) {
+    while (limit-- > 0 && generator.step()) clock.advance(milliseconds(1));
+  }
+  Outcome ask(Generate request) {
+    const RequestId id = next++;
+    generator.start(id, std::move(request));
+    run();
+    return outcomes[id];
+  }
+
+  ManualClock clock;
+  ToyVocabulary vocabulary;
+  ToyForward forward;
+  std::map<RequestId, Outcome> outcomes;
+  Generator generator;
+  RequestId next = 1000;
+};
+
+Generate prompt(std::string text, int max_tokens = 8) {
+  Generate request;
+  request.prompt = std::move(text);
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+// Continues whatever ends in the text before `|` with what follows it, then ends.
+ToyOptions saying(const std::string& answer, char after = ':') {
+  ToyOptions toy;
+  toy.script = [answer, after](std::span<const Token> history) -> std::optional<Token> {
+    const auto mark = std::find(history.rbegin(), history.rend(), static_cast<Token>(after));
+    const auto said = static_cast<size_t>(mark - history.rbegin());
+    if (said >= answer.size()) return ToyVocabulary::kEnd;
+    return static_cast<uint8_t>(answer[said]);
+  };
+  return toy;
+}
+
+TEST(Generator, AnswersUntilTheModelEnds) {
+  Engine engine(saying("hello world"));
+  const Outcome o = engine.ask(prompt("say:", 50));
+  EXPECT_EQ(o.text, "hello world");
+  ASSERT_TRUE(o.finished);
+  EXPECT_EQ(o.finished->reason, FinishReason::stop);
+  EXPECT_EQ(o.finished->usage, (Usage{5, 0, 11}));
+  EXPECT_EQ(o.tokens, 11);
+}
+
+TEST(Generator, EndsAtMaxTokens) {
+  Engine engine(saying("hello world"));
+  const Outcome o = engine.ask(prompt("say:", 5));
+  EXPECT_EQ(o.text, "hello");
+  EXPECT_EQ(o.finished->reason, FinishReason::length);
+}
+
+TEST(Generator, RendersMessagesWithTheTemplateAndContinuesAPrefix) {
+  Engine engine(saying("xyz", '\n'));
+  Generate request;
+  request.messages = {{"system", "be brief"}, {"user", "hi"}};
+  request.max_tokens = 20;
+  EXPECT_EQ(engine.ask(request).text, "xyz");
+  Engine other(saying("+1", '='));
+  request.assistant_prefix = "sum=";
+  EXPECT_EQ(other.ask(request).text, "+1");
+}
+
+TEST(Generator, StopsBeforeAStopString) {
+  Engine engine(saying("one two END three"));
+  Generate request = prompt("say:", 50);
+  request.stop = {"END"};
+  const Outcome o = engine.ask(request);
+  EXPECT_EQ(o.text, "one two ");
+  EXPECT_EQ(o.finished->reason, FinishReason::stop);
+  EXPECT_EQ(o.finished->usage.completion_tokens, 11);
+  EXPECT_EQ(o.tokens, 11);
+}
+
+TEST(Generator, IgnoresTheEndWhereToldTo) {
+  Engine engine(saying("ab"));
+  Generate request = prompt("say:", 9);
+  request.ignore_eos = true;
+  const Outcome o = engine.ask(request);
+  EXPECT_EQ(o.finished->reason, FinishReason::length);
+  EXPECT_EQ(o.finished->usage.completion_tokens, 9);
+}
+
+TEST(Generator, AGrammarHoldsTheAnswerToIt) {
+  Engine engine(saying("free text"));
+  Generate request = prompt("say:", 50);
+  request.grammar = "{\"a\": 1}";
+  const Outcome o = engine.ask(request);
+  EXPECT_EQ(o.text, "{\"a\": 1}");
+  EXPECT_EQ(o.finished->reason, FinishReason::stop);
+  request.ignore_eos = true;
+  EXPECT_EQ(engine.ask(request).text, "{\"a\": 1}") << "a complete grammar ends an answer that must not end";
+  request.grammar = "invalid";
+  EXPECT_EQ(engine.ask(request).failed->code, ErrorCode::invalid_argument);
+}
+
+TEST(Generator, LogprobsComeWithThePieces) {
+  Engine engine(saying("ok"));
+  Generate request = prompt("say:");
+  request.logprobs = true;
+  request.top_logprobs = 2;
+  const Outcome o = engine.ask(request);
+  EXPECT_EQ(o.text, "ok");
+  ASSERT_EQ(o.logprobs.size(), 2U);
+  EXPECT_EQ(o.logprobs[0].text, "o");
+  EXPECT_NEAR(o.logprobs[0].logprob, 0, 1e-3) << "the script leaves no doubt";
+  ASSERT_EQ(o.logprobs[1].top.size(), 2U);
+  EXPECT_EQ(o.logprobs[1].top[0].first, "k");
+}
+
+TEST(Generator, ABadRequestIsAnsweredWithTheReason) {
+  Engine engine({.context_tokens = 32});
+  EXPECT_THAT(engine.ask(prompt(std::string(40, 'x'))).failed->message, HasSubstr("41 tokens"));
+  EXPECT_THAT(engine.ask(prompt(std::string(40, 'x'))).failed->message, HasSubstr("32"));
+  EXPECT_EQ(engine.ask(prompt("x", 0)).failed->code, ErrorCode::invalid_argument);
+  Generate request = prompt("x");
+  request.stop = {""};
+  EXPECT_TRUE(engine.ask(request).failed);
+  request = prompt("x");
+  request.priority = 4;
+  EXPECT_TRUE(engine.ask(request).failed);
+  request = prompt("x");
+  request.sampling.repeat_penalty = 0;
+  EXPECT_TRUE(engine.ask(request).failed);
+  request = prompt("");
+  request.add_special = false;
+  EXPECT_TRUE(engine.ask(request).failed);
+  EXPECT_EQ(engine.forward.steps(), 0);
+}
+
+TEST(Generator, TheAnswerEndsWhereTheContextDoes) {
+  Engine engine({.context_tokens = 32});
+  Generate request = prompt(std::string(19, 'x'), 100);
+  request.ignore_eos = true;
+  const Outcome o = engine.ask(request);
+  EXPECT_EQ(o.finished->reason, FinishReason::length);
+  EXPECT_EQ(o.finished->usage.completion_tokens, 12);
+}
+
+TEST(Generator, ManyRequestsShareTheSlotsAndAllEnd) {
+  Engine engine({.cells = 2048}, {.slots = 4});
+  for (RequestId id = 1; id <= 40; ++id) {
+    Generate request = prompt("request " + std::to_string(id), 10);
+    request.ignore_eos = true;
+    engine.generator.start(id, request);
+  }
+  int most = 0;
+  while (engine.generator.step()) most = std::max(most, engine.generator.heartbeat().generating);
+  EXPECT_EQ(most, 4);
+  for (RequestId id = 1; id <= 40; ++id) EXPECT_EQ(engine.outcomes[id].finished->usage.completion_tokens, 10);
+}
+
+TEST(Generator, ACommonPreambleIsEvaluatedOnceHoweverManyComeAtOnce) {
+  Engine engine({.sequences = 64, .cells = 4096, .batch_tokens = 512}, {.slots = 8});
+  const std::string preamble(150, 'p');
+  for (RequestId id = 1; id <= 30; ++id) {
+    Generate request = prompt(preamble + " agent " + std::to_string(100 + id), 4);
+    request.ignore_eos = true;
+    engine.generator.start(id, request);
+  }
+  engine.run();
+  int cached = 0;
+  for (RequestId id = 1; id <= 30; ++id) cached += engine.outcomes[id].finished->usage.cached_tokens;
+  EXPECT_GE(cached, 29 * 151);
+  EXPECT_LE(engine.forward.tokens_evaluated(), 161 + 29 * (3 + 8) + 30 * 4);
+}
+
+TEST(Generator, TheNextTurnOfAConversationEvaluatesOnlyWhatIsNew) {
+  Engine engine(saying("the answer", '\n'));
+  Generate request;
+  request.sequence_key = "agent 1";
+  request.max_tokens = 50;
+  request.messages = {{"user", "first?"}};
+  const Outcome first = engine.ask(request);
+  ASSERT_EQ(first.text, "the answer");
+  const int known = first.finished->usage.prompt_tokens + first.finished->usage.completion_tokens;
+  request.messages.push_back({"assistant", first.text});
+  request.messages.push_back({"user", "second?"});
+  const Outcome second = engine.ask(request);
+  EXPECT_EQ(second.finished->usage.cached_tokens, known);
+}
+
+TEST(Generator, CachedTokensAreTheTruth) {
+  Engine engine;
+  Generate request = prompt("a prompt of some length", 4);
+  request.ignore_eos = true;
+  EXPECT_EQ(engine.ask(request).finished->usage.cached_tokens, 0);
+  const int before = engine.forward.tokens_evaluated();
+  const Outcome again = engine.ask(request);
+  EXPECT_EQ(again.finished->usage.cached_tokens, 23) << "all but the last token, whose logits are needed";
+  EXPECT_EQ(engine.forward.tokens_evaluated() - before, 1 + 3);
+  request.share_scope = "somebody else";
+  EXPECT_EQ(engine.ask(request).finished->usage.cached_tokens, 0);
+}
+
+TEST(Generator, CancelTakesEffectBeforeTheNextStep) {
+  Engine engine;
+  Generate request = prompt("work", 100);
+  request.ignore_eos = true;
+  engine.generator.start(1, request);
+  engine.generator.start(2, request);
+  for (int i = 0; i < 5; ++i) engine.generator.step();
+  engine.generator.cancel(1);
+  EXPECT_EQ(engine.outcomes[1].finished->reason, FinishReason::cancelled);
+  EXPECT_EQ(engine.generator.heartbeat().generating, 1);
+  engine.generator.cancel(1);
+  engine.generator.cancel(77);
+  engine.run();
+  EXPECT_EQ(engine.outcomes[2].finished->usage.completion_tokens, 100);
+}
+
+TEST(Generator, AWaitingRequestCanBeCancelledToo) {
+  Engine engine({}, {.slots = 1});
+  engine.generator.start(1, prompt("a", 50));
+  engine.generator.start(2, prompt("b", 50));
+  engine.generator.step();
+  engine.generator.cancel(2);
+  EXPECT_EQ(engine.outcomes[2].finished->reason, FinishReason::cancelled);
+  EXPECT_EQ(engine.outcomes[2].finished->usage.completion_tokens, 0);
+}
+
+TEST(Generator, AFailedStepFailsItsRequestsAndTheNextOnesWork) {
+  bool broken = true;
+  ToyOptions toy = saying("fine");
+  toy.before_step = [&](std::span<const Slice>, const std::atomic<bool>&) -> Status {
+    if (broken) return fail(ErrorCode::internal, "the tensors are on fire");
+    return {};
+  };
+  Engine engine(toy);
+  EXPECT_THAT(engine.ask(prompt("say:")).failed->message, HasSubstr("on fire"));
+  EXPECT_EQ(engine.forward.cells_used(), 0);
+  broken = false;
+  EXPECT_EQ(engine.ask(prompt("say:")).text, "fine");
+}
+
+TEST(Generator, UrgentRequestsGetTheNextSlot) {
+  Engine engine({}, {.slots = 1});
+  std::vector<RequestId> order;
+  for (const auto& [id, priority] : std::map<RequestId, int>{{1, 2}, {2, 3}, {3, 2}, {4, 1}}) {
+    Generate request = prompt("r" + std::to_string(id), 3);
+    request.priority = priority;
+    request.ignore_eos = true;
+    engine.generator.start(id, request);
+    engine.clock.advance(milliseconds(1));
+  }
+  while (engine.generator.step()) {
+    for (RequestId id = 1; id <= 4; ++id) {
+      if (engine.outcomes[id].over() && std::find(order.begin(), order.end(), id) == order.end()) order.push_back(id);
+    }
+  }
+  EXPECT_THAT(order, ::testing::ElementsAre(4, 1, 3, 2));
+}
+
+TEST(Generator, ACriticalRequestStartsInTheNextStepAndThePreemptedGoOnWithoutEvaluatingAgain) {
+  ToyOptions toy{.sequences = 32, .cells = 1024};
+  Engine alone(toy, {.slots = 2});
+  Generate background = prompt("background work", 30);
+  background.priority = 3;
+  background.ignore_eos = true;
+  const std::string expected = alone.ask(background).text;
+
+  Engine engine(toy, {.slots = 2});
+  engine.generator.start(1, background);
+  background.prompt = "other work here";
+  engine.generator.start(2, background);
+  for (int i = 0; i < 10; ++i) engine.generator.step();
+  Generate critical = prompt("now!", 5);
+  critical.priority = 0;
+  critical.ignore_eos = true;
+  engine.generator.start(3, critical);
+  engine.generator.step();
+  EXPECT_EQ(engine.outcomes[3].tokens, 1) << "its first token comes out of the very next step";
+  engine.run();
+  EXPECT_EQ(engine.outcomes[3].finished->usage.completion_tokens, 5);
+  EXPECT_EQ(engine.outcomes[1].text, expected);
+  EXPECT_EQ(engine.outcomes[2].finished->usage.completion_tokens, 30);
+  EXPECT_LE(engine.forward.tokens_evaluated(), (16 + 29) + (16 + 29) + (5 + 4)) << "nothing was evaluated twice";
+}
+
+TEST(Generator, APromptDoesNotStallRunningStreams) {
+  Engine engine({.cells = 2048, .context_tokens = 1024, .batch_tokens = 512}, {.slots = 2});
+  Generate request = prompt("stream", 200);
+  request.ignore_eos = true;
+  engine.generator.start(1, request);
+  for (int i = 0; i < 20; ++i) engine.generator.step();
+  const int before = engine.outcomes[1].finished ? -1 : engine.forward.tokens_evaluated();
+  engine.generator.start(2, prompt(std::string(900, 'x'), 1));
+  engine.generator.step();
+  EXPECT_LE(engine.forward.tokens_evaluated() - before, 1 + 4 * StepTimes::kLeast) << "a part of it, with the stream";
+}
+
+TEST(Generator, AFullQueueRefusesWithOverloaded) {
+  Engine engine({}, {.slots = 1, .waiting_limit = 2});
+  for (RequestId id = 1; id <= 3; ++id) engine.generator.start(id, prompt("x"));
+  EXPECT_EQ(engine.outcomes[3].failed->code, ErrorCode::overloaded);
+}
+
+TEST(Generator, SequencesWaitForCellsInsteadOfRunningOut) {
+  Engine engine({.cells = 64, .context_tokens = 48}, {.slots = 4});
+  for (RequestId id = 1; id <= 6; ++id) {
+    Generate request = prompt("p" + std::to_string(id), 40);
+    request.ignore_eos = true;
+    engine.generator.start(id, request);
+  }
+  engine.run();
+  for (RequestId id = 1; id <= 6; ++id) EXPECT_EQ(engine.outcomes[id].finished->usage.completion_tokens, 40);
+}
+
+TEST(Generator, MemoryThatCannotShareStillAnswers) {
+  ToyOptions toy = saying("same");
+  toy.can_share = toy.can_truncate = false;
+  Engine engine(toy, {.slots = 2});
+  for (int i = 0; i < 3; ++i) {
+    const Outcome o = engine.ask(prompt("say:", 50));
+    EXPECT_EQ(o.text, "same");
+    EXPECT_EQ(o.finished->usage.cached_tokens, 0);
+  }
+}
+
+// Random requests, priorities, cancels and interleavings in a small cache: every answer is exactly what a plain engine
+// gives to it alone.
+TEST(Generator, RandomInterleavingsGiveTheAnswersOfAPlainSequentialEngine) {
+  const auto reference = [](const Generate& request) {
+    Engine engine({.cells = 512}, {.slots = 1});
+    return engine.ask(request).text;
+  };
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    Random random(seed);
+    Engine engine(
+        {.sequences = 6 + static_cast<int>(random.below(20)),
+         .cells = 260 + static_cast<int>(random.below(300)),
+         .context_tokens = 128,
+         .batch_tokens = 8 + static_cast<int>(random.below(60))},
+        {.slots = 1 + static_cast<int>(random.below(5)), .worth_waiting = 1 + static_cast<int>(random.below(20))});
+    std::map<RequestId, Generate> requests;
+    std::map<RequestId, bool> cancelled;
+    RequestId next = 1;
+    for (int i = 0; i < 400; ++i) {
+      engine.clock.advance(milliseconds(random.below(20)));
+      if (requests.size() < 25 && random.below(4) == 0) {
+        Generate request = prompt("", 1 + static_cast<int>(random.below(20)));
+        const char* preambles[] = {"", "a common preamble for all of them, ", "a common preamble for some: "};
+        request.prompt = preambles[random.below(3)];
+        for (uint32_t n = 1 + random.below(30); n > 0; --n) request.prompt += static_cast<char>('a' + random.below(2));
+        request.share_scope = random.below(4) == 0 ? "other" : "";
+        request.priority = static_cast<int>(random.below(4));
+        request.ignore_eos = true;
+        request.sampling.temperature = random.below(2) == 0 ? 0.0F : 0.8F;
+        request.sampling.seed = 1 + random.below(1000);
+        requests[next] = request;
+        engine.generator.start(next++, request);
+      }
+      if (next > 1 && random.below(40) == 0) {
+        const RequestId id = 1 + random.below(static_cast<uint32_t>(next - 1));
+        if (!engine.outcomes[id].over()) cancelled[id] = true;
+        engine.generator.cancel(id);
+      }
+      engine.generator.step();
+      ASSERT_EQ(engine.generator.cache().used_cells(), engine.forward.cells_used()) << "seed " << seed;
+    }
+    engine.run();
+    for (const auto& [id, request] : requests) {
+      const Outcome& o = engine.outcomes[id];
+      ASSERT_TRUE(o.finished) << (o.failed ? o.failed->message : "not over") << " seed " << seed;
+      const std::string expected = reference(request);
+      if (cancelled[id]) {
+        EXPECT_TRUE(expected.starts_with(o.text) || o.text.find("\uFFFD") != std::string::npos);
+      } else {
+        EXPECT_EQ(o.text, expected) << "seed " << seed << " request " << id;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace skep::engine

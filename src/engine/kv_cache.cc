@@ -1,0 +1,308 @@
+#include "engine/kv_cache.h"
+
+#include <algorithm>
+#include <cassert>
+#include <unordered_set>
+
+namespace skep::engine {
+namespace {
+
+std::vector<PrefixNode*> path_to(PrefixNode& node) {
+  std::vector<PrefixNode*> path;
+  for (PrefixNode* n = &node; n->parent != nullptr; n = n->parent) path.push_back(n);
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
+// A part of a node is worth cutting it in two from here on.
+constexpr int kWorthCutting = 4;
+
+// How many of the tokens found are of use: whole nodes, and a part of the last if it is worth it.
+int usable(const PrefixTree::Match& found) {
+  const PrefixNode& node = *found.node;
+  const bool whole = found.tokens == node.end();
+  return whole || found.tokens - node.begin >= kWorthCutting ? found.tokens : node.begin;
+}
+
+std::vector<Token> prefix_of(PrefixNode& node) {
+  std::vector<Token> tokens;
+  for (const PrefixNode* n : path_to(node)) tokens.insert(tokens.end(), n->tokens.begin(), n->tokens.end());
+  return tokens;
+}
+
+}  // namespace
+
+KvCache::KvCache(Forward& forward, int slots, const Clock& clock, Parking* parking)
+    : forward_(forward), clock_(clock), parking_(parking), slots_(static_cast<size_t>(slots)) {
+  assert(slots > 0 && slots <= forward.limits().sequences);
+  if (!forward.limits().can_share || !forward.limits().can_truncate) return;
+  for (SequenceId id = forward.limits().sequences - 1; id >= slots; --id) free_ids_.push_back(id);
+}
+
+bool KvCache::known(const PrefixNode& node) const {
+  return node.resident() || (parking_ != nullptr && node.parked != 0 && parking_->holds(node.parked));
+}
+
+int KvCache::known(const std::string& scope, std::span<const Token> tokens) {
+  const PrefixTree::Match found = tree_.match(scope, tokens);
+  for (const PrefixNode* node : path_to(*found.node)) {
+    if (!known(*node)) return node->begin;
+  }
+  return usable(found);
+}
+
+int KvCache::evictable_cells() {
+  std::vector<PrefixNode*> nodes;
+  tree_.for_each([&](PrefixNode& node) { nodes.push_back(&node); });
+  std::unordered_set<const PrefixNode*> held;  // with a pin at or below them
+  int cells = 0;
+  for (auto it = nodes.rbegin(); it != nodes.rend(); ++it) {  // children first
+    PrefixNode& node = **it;
+    const bool below = held.contains(&node);
+    if (node.pins > 0 || below) {
+      held.insert(&node);
+      held.insert(node.parent);
+    } else if (node.sequence != PrefixNode::kNowhere) {
+      cells += node.size();
+    }
+  }
+  return cells;
+}
+
+int KvCache::take(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+  Running& running = slots_[static_cast<size_t>(slot)];
+  assert(running.shared == 0 && running.own == 0);
+  if (!forward_.limits().can_share) return 0;
+  const PrefixTree::Match found = tree_.match(scope, tokens);
+  const int useful = usable(found);
+  for (PrefixNode* node : path_to(*found.node)) {
+    if (node->begin >= useful || (!node->resident() && !restore(*node))) break;
+    // Of a node that is used in part the rest must stay free to be evicted.
+    if (node->end() > useful) node = cut(*node, useful);
+    if (node == nullptr) break;
+    forward_.share(node->sequence, slot, node->begin, node->end());
+    running.pin = Pin(*node);
+    running.shared = node->end();
+    ++node->uses;
+    node->used = clock_.now();
+    node->awaited = false;
+  }
+  return running.shared;
+}
+
+void KvCache::advance(Slot slot, int count) {
+  slots_[static_cast<size_t>(slot)].own += count;
+  used_ += count;
+  assert(used_ <= forward_.limits().cells);
+}
+
+void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+  Running& running = slots_[static_cast<size_t>(slot)];
+  const int length = static_cast<int>(tokens.size());
+  if (!forward_.limits().can_share || length <= running.shared) return;
+  PrefixTree::Match found = tree_.match(scope, tokens);
+  // What is known but not in the cache gets the slot's cells.
+  for (PrefixNode* node : path_to(*found.node)) {
+    if (node->resident()) continue;
+    PrefixNode* revived = node->end() <= found.tokens ? revive(*node, slot) : nullptr;
+    if (revived == nullptr) {
+      PrefixNode* parent = node->parent;
+      if (!forget(*node)) return;
+      found = {parent, parent->end()};
+      break;
+    }
+    running.pin = Pin(*revived);
+    running.shared = revived->end();
+  }
+  if (found.tokens == length) {
+    running.shared = length;  // others published the same meanwhile; the own cells are duplicates then
+    return;
+  }
+  const Pin path(*found.node);  // from eviction for want of an id
+  PrefixNode* parent = found.node;
+  if (parent->parent != nullptr && found.tokens < parent->end()) parent = cut(*parent, found.tokens);
+  if (parent == nullptr) return;
+  const auto rest = tokens.subspan(static_cast<size_t>(found.tokens));
+  PrefixNode* node = nullptr;
+  if (parent->parent != nullptr && parent->children.empty() && parent->pins <= 2 && !parent->awaited &&
+      running.shared == parent->end()) {
+    // Nobody else is on it: the same conversation grows, and needs no further id.
+    node = parent;
+    forward_.share(slot, node->sequence, found.tokens, length);
+    node->tokens.insert(node->tokens.end(), rest.begin(), rest.end());
+    if (parking_ != nullptr && node->parked != 0) parking_->erase(node->parked);
+    node->parked = 0;
+    node->copied = false;
+  } else {
+    const auto id = free_id();
+    if (!id) return;
+    node = &tree_.add(*parent, rest);
+    settle(*node, *id);
+    forward_.share(slot, *id, found.tokens, length);
+  }
+  node->used = clock_.now();
+  running.pin = Pin(*node);
+  running.shared = length;
+  running.own -= length - found.tokens;
+  assert(running.own >= 0);
+}
+
+PrefixNode* KvCache::revive(PrefixNode& node, Slot slot) {
+  const Pin parent(*node.parent);
+  const auto id = free_id();
+  if (!id) return nullptr;
+  settle(node, *id);
+  forward_.share(slot, *id, node.begin, node.end());
+  slots_[static_cast<size_t>(slot)].own -= node.size();
+  return &node;
+}
+
+void KvCache::release(Slot slot) {
+  Running& running = slots_[static_cast<size_t>(slot)];
+  forward_.drop(slot, 0, Forward::kEnd);
+  used_ -= running.own;
+  running = {};
+}
+
+void KvCache::suspend(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+  publish(slot, scope, tokens);
+  PrefixNode& node = *tree_.match(scope, tokens).node;
+  node.awaited = node.parent != nullptr;
+  release(slot);
+}
+
+bool KvCache::make_room(int cells) {
+  while (free_cells() < cells) {
+    PrefixNode* node = weakest();
+    if (node == nullptr) return false;
+    evict(*node);
+  }
+  return true;
+}
+
+bool KvCache::adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
+  if (!forward_.limits().can_save || static_cast<int>(prefix.size()) > forward_.limits().context_tokens) return false;
+  const PrefixTree::Match found = tree_.match(scope, prefix);
+  if (found.tokens != begin || found.node->end() != begin) return false;
+  PrefixNode& node = tree_.add(*found.node, prefix.subspan(static_cast<size_t>(begin)));
+  node.parked = ticket;
+  node.used = clock_.now();
+  return true;
+}
+
+int KvCache::park_copies(int count) {
+  if (parking_ == nullptr) return 0;
+  int parked = 0;
+  tree_.for_each([&](PrefixNode& node) {
+    if (parked >= count || node.sequence == PrefixNode::kNowhere || node.copied) return;
+    node.copied = true;
+    if (parking_->holds(node.parked)) return;
+    auto bytes = forward_.save(node.sequence, node.begin, node.end());
+    if (!bytes) return;
+    node.parked = parking_->put(*node.scope, prefix_of(node), node.begin, std::move(*bytes));
+    parked += node.parked != 0 ? 1 : 0;
+  });
+  return parked;
+}
+
+void KvCache::truncate(Slot slot, int length, int evaluated) {
+  Running& running = slots_[static_cast<size_t>(slot)];
+  assert(forward_.limits().can_truncate && length >= running.shared && evaluated - length <= running.own);
+  if (length == evaluated) return;
+  forward_.drop(slot, length, evaluated);
+  running.own -= evaluated - length;
+  used_ -= evaluated - length;
+}
+
+// Uses per second since the last one: what is used often and was used lately stays. Costs and sizes cancel out, as both
+// grow with the tokens.
+double KvCache::value(const PrefixNode& node) const {
+  const double age = seconds(clock_.now() - node.used);
+  const double rate = static_cast<double>(1 + node.uses) / (age + 1);
+  return node.awaited ? 1e9 * rate : rate;
+}
+
+PrefixNode* KvCache::weakest() {
+  PrefixNode* found = nullptr;
+  tree_.for_each([&](PrefixNode& node) {
+    if (node.sequence == PrefixNode::kNowhere || node.pins > 0 || node.resident_children > 0) return;
+    if (found == nullptr || value(node) < value(*found)) found = &node;
+  });
+  return found;
+}
+
+void KvCache::evict(PrefixNode& leaf) {
+  assert(leaf.pins == 0 && leaf.resident_children == 0);
+  if (parking_ != nullptr && !(leaf.parked != 0 && parking_->holds(leaf.parked))) {
+    auto bytes = forward_.save(leaf.sequence, leaf.begin, leaf.end());
+    leaf.parked = bytes ? parking_->put(*leaf.scope, prefix_of(leaf), leaf.begin, std::move(*bytes)) : 0;
+  }
+  forward_.drop(leaf.sequence, 0, Forward::kEnd);
+  free_ids_.push_back(std::exchange(leaf.sequence, PrefixNode::kNowhere));
+  used_ -= leaf.size();
+  --leaf.parent->resident_children;
+  if (leaf.parked == 0) forget(leaf);
+}
+
+// Removes a node that is not in the cache, and all below it. False: something holds it.
+bool KvCache::forget(PrefixNode& node) {
+  assert(!node.resident());
+  if (node.pins > 0) return false;
+  while (!node.children.empty()) forget(*node.children.begin()->second);
+  if (parking_ != nullptr && node.parked != 0) parking_->erase(node.parked);
+  tree_.remove(node);
+  return true;
+}
+
+void KvCache::settle(PrefixNode& node, SequenceId id) {
+  node.sequence = id;
+  ++node.parent->resident_children;
+}
+
+std::optional<SequenceId> KvCache::free_id() {
+  if (free_ids_.empty()) {
+    PrefixNode* node = weakest();
+    if (node == nullptr) return std::nullopt;
+    evict(*node);
+  }
+  const SequenceId id = free_ids_.back();
+  free_ids_.pop_back();
+  return id;
+}
+
+// The upper part of a node that is in the cache, under an id of its own.
+PrefixNode* KvCache::cut(PrefixNode& node, int at) {
+  const Pin pin(node);
+  const auto id = free_id();
+  if (!id) return nullptr;
+  const int begin = node.begin;
+  PrefixNode& upper = tree_.split(node, at);
+  forward_.share(node.sequence, *id, begin, at);
+  forward_.drop(node.sequence, begin, at);
+  upper.sequence = *id;
+  upper.resident_children = 1;  // the parent has one resident child as before
+  if (parking_ != nullptr && node.parked != 0) parking_->erase(node.parked);
+  node.parked = 0;
+  node.copied = false;
+  return &upper;
+}
+
+bool KvCache::restore(PrefixNode& node) {
+  if (!known(node) || !node.parent->resident() || !parking_->pays(node.parked)) return false;
+  const Pin parent(*node.parent);
+  if (!make_room(node.size())) return false;
+  const auto id = free_id();
+  if (!id) return false;
+  const auto bytes = parking_->get(node.parked);
+  const Status loaded = bytes ? forward_.load(*id, node.begin, node.end(), *bytes) : fail(bytes.error());
+  if (!loaded) {
+    free_ids_.push_back(*id);
+    parking_->erase(std::exchange(node.parked, 0));
+    return false;
+  }
+  settle(node, *id);
+  used_ += node.size();
+  return true;
+}
+
+}  // namespace skep::engine

@@ -1,0 +1,212 @@
+#include "engine/kv_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/random.h"
+#include "engine/toy_forward.h"
+
+namespace skep::engine {
+namespace {
+
+using ::testing::ElementsAre;
+
+std::vector<Token> text(const std::string& s) { return {s.begin(), s.end()}; }
+
+// Slots that evaluate on the toy what the cache does not give them.
+struct Fixture {
+  explicit Fixture(ToyOptions options = {}, int slots = 3) : forward(options), cache(forward, slots, clock) {}
+
+  // Evaluates `tokens` in `slot`, taking over what is known of all but the last. Returns what was taken over.
+  int run(Slot slot, const std::vector<Token>& tokens, const std::string& scope = "") {
+    const int taken = cache.take(slot, scope, std::span(tokens).first(tokens.size() - 1));
+    const int rest = static_cast<int>(tokens.size()) - taken;
+    EXPECT_TRUE(cache.make_room(rest));
+    const Slice slice{slot, taken, std::span(tokens).subspan(static_cast<size_t>(taken)), 1};
+    const auto done = forward.step({&slice, 1});
+    EXPECT_TRUE(done) << (done ? "" : done.error().message);
+    cache.advance(slot, rest);
+    EXPECT_EQ(cache.used_cells(), forward.cells_used());
+    return taken;
+  }
+  void end(Slot slot, const std::vector<Token>& tokens, const std::string& scope = "") {
+    cache.publish(slot, scope, tokens);
+    EXPECT_EQ(cache.used_cells(), forward.cells_used());
+    cache.release(slot);
+    EXPECT_EQ(cache.used_cells(), forward.cells_used());
+  }
+
+  ManualClock clock;
+  ToyForward forward;
+  KvCache cache;
+};
+
+TEST(KvCache, WhatASequenceLeftIsTakenOverByTheNextWithoutACopy) {
+  Fixture f;
+  EXPECT_EQ(f.run(0, text("common preamble, one")), 0);
+  f.end(0, text("common preamble, one"));
+  EXPECT_EQ(f.run(1, text("common preamble, two")), 17);
+  EXPECT_EQ(f.cache.used_cells(), 20 + 3);
+  f.end(1, text("common preamble, two"));
+  EXPECT_EQ(f.run(2, text("common preamble, two more")), 20) << "the node was split where they part";
+}
+
+TEST(KvCache, ARunningSequenceSharesWhatItPublished) {
+  Fixture f;
+  f.run(0, text("preamble A"));
+  f.cache.publish(0, "", text("preamble "));
+  EXPECT_EQ(f.run(1, text("preamble B")), 9);
+  EXPECT_EQ(f.cache.used_cells(), 11);
+  f.end(0, text("preamble A"));
+  f.end(1, text("preamble B"));
+  EXPECT_EQ(f.cache.known("", text("preamble A")), 10);
+  EXPECT_EQ(f.cache.known("", text("preamble B")), 10);
+}
+
+TEST(KvCache, ScopesNeverShare) {
+  Fixture f;
+  f.run(0, text("secret of one key"), "key 1");
+  f.end(0, text("secret of one key"), "key 1");
+  EXPECT_EQ(f.run(1, text("secret of one key"), "key 2"), 0);
+  EXPECT_EQ(f.run(2, text("secret of one key!"), "key 1"), 17);
+}
+
+TEST(KvCache, CellsThatASlotNeedsAreNeverEvicted) {
+  Fixture f({.cells = 32});
+  f.run(0, text("abcdefghij"));
+  f.end(0, text("abcdefghij"));
+  EXPECT_EQ(f.run(1, text("abcdefghijKL")), 10);
+  EXPECT_EQ(f.cache.evictable_cells(), 0);
+  EXPECT_FALSE(f.cache.make_room(25));
+  EXPECT_TRUE(f.cache.make_room(20));
+  EXPECT_THAT(f.forward.tokens_of(1), ::testing::ElementsAreArray(text("abcdefghijKL")));
+  f.cache.release(1);
+  EXPECT_EQ(f.cache.evictable_cells(), 10);
+  EXPECT_TRUE(f.cache.make_room(32));
+  EXPECT_EQ(f.forward.cells_used(), 0);
+}
+
+TEST(KvCache, WhatIsUsedOftenOutlivesWhatIsNot) {
+  Fixture f({.cells = 40});
+  f.run(0, text("often used"));
+  f.end(0, text("often used"));
+  for (int i = 0; i < 3; ++i) {
+    f.run(0, text("often used!"));
+    f.cache.release(0);
+  }
+  f.run(0, text("rarely use"));
+  f.end(0, text("rarely use"));
+  f.clock.advance(std::chrono::seconds(5));
+  EXPECT_TRUE(f.cache.make_room(25));
+  EXPECT_EQ(f.cache.known("", text("often used")), 10);
+  EXPECT_EQ(f.cache.known("", text("rarely use")), 0);
+}
+
+TEST(KvCache, LeavesGoBeforeTheirParents) {
+  Fixture f({.cells = 64});
+  for (const char* t : {"shared beginning, a", "shared beginning, b"}) {
+    f.run(0, text(t));
+    f.end(0, text(t));
+  }
+  EXPECT_TRUE(f.cache.make_room(64 - 18));
+  EXPECT_EQ(f.cache.known("", text("shared beginning, a")), 18);
+}
+
+TEST(KvCache, ASuspendedSequenceComesBackToItsCells) {
+  Fixture f({.cells = 64});
+  f.run(0, text("interrupted work"));
+  f.cache.suspend(0, "", text("interrupted work"));
+  f.run(1, text("something else that was used later"));
+  f.end(1, text("something else that was used later"));
+  f.clock.advance(std::chrono::seconds(100));
+  EXPECT_TRUE(f.cache.make_room(40));
+  EXPECT_EQ(f.cache.known("", text("interrupted work")), 16) << "the other one went first";
+  EXPECT_EQ(f.cache.take(0, "", text("interrupted work")), 16);
+}
+
+TEST(KvCache, WithoutIdsThingsAreEvictedAndNothingBreaks) {
+  Fixture f({.sequences = 5, .cells = 512}, 2);  // three ids for nodes
+  for (char c = 'a'; c <= 'z'; ++c) {
+    const auto t = text(std::string("prefix ") + c + " and a tail");
+    f.run(0, t);
+    f.end(0, t);
+  }
+  EXPECT_EQ(f.run(1, text("prefix z and a tail")), 18);
+  EXPECT_LE(f.cache.used_cells(), 3 * 19 + 1);
+}
+
+TEST(KvCache, TheSameTextFromTwoSlotsIsKeptOnce) {
+  Fixture f;
+  f.run(0, text("twice the same"));
+  f.run(1, text("twice the same"));
+  f.end(0, text("twice the same"));
+  f.end(1, text("twice the same"));
+  EXPECT_EQ(f.cache.used_cells(), 14);
+}
+
+TEST(KvCache, MemoryThatCannotShareIsLeftAlone) {
+  Fixture f({.can_share = false, .can_truncate = false});
+  f.run(0, text("recurrent"));
+  f.end(0, text("recurrent"));
+  EXPECT_EQ(f.run(1, text("recurrent")), 0);
+  f.cache.release(1);
+  EXPECT_EQ(f.forward.cells_used(), 0);
+}
+
+TEST(KvCache, ARefusedDraftIsTakenBack) {
+  Fixture f;
+  f.run(0, text("text draft"));
+  f.cache.truncate(0, 5, 10);
+  EXPECT_EQ(f.forward.cells_used(), 5);
+  EXPECT_EQ(f.cache.used_cells(), 5);
+  f.end(0, text("text "));
+  EXPECT_EQ(f.cache.known("", text("text draft")), 5);
+}
+
+// Random sequences in a small cache with few ids: the books agree with the toy, and what a slot sees is its text.
+TEST(KvCache, RandomUseKeepsTheBooksRight) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    Random random(seed);
+    Fixture f({.sequences = 4 + static_cast<int>(random.below(12)), .cells = 120}, 3);
+    std::map<Slot, std::vector<Token>> running;
+    for (int i = 0; i < 300; ++i) {
+      const Slot slot = static_cast<Slot>(random.below(3));
+      f.clock.advance(std::chrono::milliseconds(random.below(500)));
+      const auto it = running.find(slot);
+      if (it == running.end()) {
+        std::string s;
+        for (uint32_t n = 2 + random.below(25); n > 0; --n) s += static_cast<char>('a' + random.below(2));
+        f.run(slot, text(s));
+        running[slot] = text(s);
+        continue;
+      }
+      ASSERT_EQ(f.forward.tokens_of(slot), it->second);
+      switch (random.below(4)) {
+        case 0:
+          f.cache.publish(slot, "",
+                          std::span(it->second).first(1 + random.below(static_cast<uint32_t>(it->second.size()))));
+          break;
+        case 1:
+          f.end(slot, it->second);
+          running.erase(it);
+          break;
+        case 2:
+          f.cache.suspend(slot, "", it->second);
+          running.erase(it);
+          break;
+        default:
+          f.cache.release(slot);
+          running.erase(it);
+      }
+      ASSERT_EQ(f.cache.used_cells(), f.forward.cells_used()) << "seed " << seed << " step " << i;
+    }
+    for (const auto& [slot, tokens] : running) f.cache.release(slot);
+    EXPECT_TRUE(f.cache.make_room(120));
+    EXPECT_EQ(f.forward.cells_used(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace skep::engine

@@ -1,0 +1,30 @@
+#pragma once
+// Where the contents of KV cells wait outside the cache. The seam between KvCache and what holds the bytes (host
+// memory, disk: ParkingLot), which may forget anything at any time.
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "engine/messages.h"
+
+namespace skep::engine {
+
+class Parking {
+ public:
+  using Ticket = uint64_t;  // 0: none
+
+  virtual ~Parking() = default;
+
+  // Takes the cells of the last tokens of `prefix`, those at [begin, prefix.size()). 0: no room, or not worth it.
+  virtual Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) = 0;
+  [[nodiscard]] virtual bool holds(Ticket ticket) const = 0;
+  // The bytes, checked. They stay parked as well, so that evicting the cells again costs nothing.
+  virtual Result<std::string> get(Ticket ticket) = 0;
+  virtual void erase(Ticket ticket) = 0;
+  // Is reading it back cheaper than evaluating its tokens again?
+  [[nodiscard]] virtual bool pays(Ticket ticket) const = 0;
+};
+
+}  // namespace skep::engine

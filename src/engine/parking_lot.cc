@@ -1,0 +1,316 @@
+#include "engine/parking_lot.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+
+namespace skep::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'K', 'V', '0', '1'};
+constexpr size_t kQueuedWrites = 64;
+constexpr size_t kHeaderLimit = 16U << 20U;
+constexpr double kWeight = 0.3;  // of the newest measurement
+
+template <typename T>
+void put_number(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+void put_text(std::string& out, std::string_view text) {
+  put_number(out, static_cast<uint32_t>(text.size()));
+  out.append(text);
+}
+
+// What an entry is, before its bytes.
+struct Header {
+  std::string identity, scope;
+  std::vector<Token> prefix;
+  int32_t begin = 0;
+  uint64_t bytes = 0;
+};
+
+std::string write_header(const Header& h, std::string_view bytes) {
+  std::string body;
+  put_text(body, h.identity);
+  put_text(body, h.scope);
+  put_number(body, static_cast<uint32_t>(h.prefix.size()));
+  body.append(reinterpret_cast<const char*>(h.prefix.data()), h.prefix.size() * sizeof(Token));
+  put_number(body, h.begin);
+  put_number(body, static_cast<uint64_t>(bytes.size()));
+  put_number(body, static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
+  std::string out(kMagic, sizeof kMagic);
+  put_number(out, static_cast<uint32_t>(body.size()));
+  put_number(out, static_cast<uint64_t>(XXH3_64bits(body.data(), body.size())));
+  return out + body;
+}
+
+template <typename T>
+bool take_number(std::string_view& in, T& value) {
+  if (in.size() < sizeof value) return false;
+  std::memcpy(&value, in.data(), sizeof value);
+  in.remove_prefix(sizeof value);
+  return true;
+}
+bool take_text(std::string_view& in, std::string& text) {
+  uint32_t size = 0;
+  if (!take_number(in, size) || size > in.size()) return false;
+  text = in.substr(0, size);
+  in.remove_prefix(size);
+  return true;
+}
+
+// Reads the header of a file and leaves the stream at its bytes. False: not ours, or damaged.
+bool read_header(std::ifstream& file, Header& h, uint64_t& checksum) {
+  char start[sizeof kMagic + 12];
+  if (!file.read(start, sizeof start) || std::memcmp(start, kMagic, sizeof kMagic) != 0) return false;
+  uint32_t size = 0;
+  uint64_t sum = 0;
+  std::memcpy(&size, start + sizeof kMagic, sizeof size);
+  std::memcpy(&sum, start + sizeof kMagic + sizeof size, sizeof sum);
+  if (size > kHeaderLimit) return false;
+  std::string body(size, '\0');
+  if (!file.read(body.data(), size) || XXH3_64bits(body.data(), body.size()) != sum) return false;
+  std::string_view in = body;
+  uint32_t tokens = 0;
+  if (!take_text(in, h.identity) || !take_text(in, h.scope) || !take_number(in, tokens)) return false;
+  if (static_cast<uint64_t>(tokens) * sizeof(Token) > in.size()) return false;
+  h.prefix.resize(tokens);
+  std::memcpy(h.prefix.data(), in.data(), tokens * sizeof(Token));
+  in.remove_prefix(tokens * sizeof(Token));
+  return take_number(in, h.begin) && take_number(in, h.bytes) && take_number(in, checksum) && in.empty() &&
+         h.begin >= 0 && static_cast<size_t>(h.begin) < h.prefix.size();
+}
+
+std::string file_name(const Header& h) {
+  std::string key;
+  put_text(key, h.identity);
+  put_text(key, h.scope);
+  put_number(key, h.begin);
+  key.append(reinterpret_cast<const char*>(h.prefix.data()), h.prefix.size() * sizeof(Token));
+  const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
+  return fmt::format("{:016x}{:016x}.kv", hash.high64, hash.low64);
+}
+
+void learn(double& average, double value) { average += kWeight * (value - average); }
+
+}  // namespace
+
+ParkingLot::ParkingLot(ParkingOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {
+  if (options_.directory.empty()) return;
+  std::error_code failed;
+  fs::create_directories(options_.directory, failed);
+  if (failed) {
+    options_.directory.clear();  // without a disk we are a memory
+    return;
+  }
+  writer_ = std::thread([this] { write_behind(); });
+}
+
+ParkingLot::~ParkingLot() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_all();
+  if (writer_.joinable()) writer_.join();
+}
+
+Parking::Ticket ParkingLot::put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) {
+  const Bytes size(static_cast<int64_t>(bytes.size()));
+  if (size > options_.memory) return 0;
+  make_room(size);
+  const Ticket ticket = next_++;
+  Entry entry;
+  entry.ticket = ticket;
+  entry.tokens = static_cast<int>(prefix.size()) - begin;
+  entry.size = size.count;
+  entry.bytes = std::make_shared<const std::string>(std::move(bytes));
+  memory_used_ += size;
+  entry.age = ages_.insert(ages_.end(), ticket);
+  if (!options_.directory.empty() && size <= options_.disk) {
+    const Header header{options_.identity, scope, {prefix.begin(), prefix.end()}, begin, 0};
+    const fs::path file = options_.directory / file_name(header);
+    if (const auto old = by_file_.find(file.string()); old != by_file_.end()) erase(old->second);
+    trim_disk(size.count);
+    const std::lock_guard lock(mutex_);
+    if (writes_.size() < kQueuedWrites) {  // else the disk is too slow for us: this one stays in memory only
+      entry.file = file;
+      by_file_[file.string()] = ticket;
+      disk_used_ += size.count;
+      ++unwritten_[file.string()];
+      writes_.push_back({file, write_header(header, *entry.bytes), entry.bytes});
+      changed_.notify_all();
+    }
+  }
+  entries_.emplace(ticket, std::move(entry));
+  return ticket;
+}
+
+// Drops the longest unused from memory: to disk only where they are there, else for good.
+void ParkingLot::make_room(Bytes bytes) {
+  for (auto it = ages_.begin(); it != ages_.end() && memory_used_ + bytes > options_.memory;) {
+    Entry& entry = entries_.at(*it++);
+    if (!entry.bytes) continue;
+    if (written(entry)) {
+      entry.bytes.reset();
+      memory_used_ -= Bytes(entry.size);
+    } else {
+      erase(entry.ticket);
+    }
+  }
+}
+
+bool ParkingLot::written(const Entry& entry) const {
+  if (entry.file.empty()) return false;
+  const std::lock_guard lock(mutex_);
+  return !unwritten_.contains(entry.file.string());
+}
+
+void ParkingLot::trim_disk(int64_t more) {
+  for (auto it = ages_.begin(); it != ages_.end() && disk_used_ + more > options_.disk.count;) {
+    Entry& entry = entries_.at(*it++);
+    if (entry.file.empty() || !written(entry)) continue;
+    forget_file(entry);
+    if (!entry.bytes) erase(entry.ticket);
+  }
+}
+
+void ParkingLot::forget_file(Entry& entry) {
+  std::error_code ignored;
+  fs::remove(entry.file, ignored);
+  by_file_.erase(entry.file.string());
+  entry.file.clear();
+  disk_used_ -= entry.size;
+}
+
+void ParkingLot::erase(Ticket ticket) {
+  const auto at = entries_.find(ticket);
+  if (at == entries_.end()) return;
+  Entry& entry = at->second;
+  if (entry.bytes) memory_used_ -= Bytes(entry.size);
+  if (written(entry)) {
+    forget_file(entry);
+  } else if (!entry.file.empty()) {
+    by_file_.erase(entry.file.string());
+    disk_used_ -= entry.size;  // its file, once written, is a survivor for the next worker, or replaced
+  }
+  ages_.erase(entry.age);
+  entries_.erase(at);
+}
+
+void ParkingLot::touch(Entry& entry) { ages_.splice(ages_.end(), ages_, entry.age); }
+
+Result<std::string> ParkingLot::get(Ticket ticket) {
+  const auto at = entries_.find(ticket);
+  if (at == entries_.end()) return fail(ErrorCode::not_found, "parked cells are gone");
+  Entry& entry = at->second;
+  touch(entry);
+  const TimePoint before = clock_.now();
+  if (entry.bytes) {
+    std::string bytes = *entry.bytes;
+    const double took = seconds(clock_.now() - before);
+    if (took > 0) learn(memory_rate_, static_cast<double>(entry.size) / took);
+    return bytes;
+  }
+  auto bytes = read_back(entry);
+  if (!bytes) {
+    erase(ticket);
+    return bytes;
+  }
+  const double took = seconds(clock_.now() - before);
+  if (took > 0) learn(disk_rate_, static_cast<double>(entry.size) / took);
+  return bytes;
+}
+
+Result<std::string> ParkingLot::read_back(const Entry& entry) const {
+  const auto corrupt = [&] { return fail(ErrorCode::corrupt, fmt::format("{}: damaged", entry.file.string())); };
+  std::ifstream file(entry.file, std::ios::binary);
+  Header header;
+  uint64_t checksum = 0;
+  if (!read_header(file, header, checksum) || header.bytes != static_cast<uint64_t>(entry.size)) return corrupt();
+  if (header.identity != options_.identity) return corrupt();
+  std::string bytes(static_cast<size_t>(entry.size), '\0');
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) return corrupt();
+  if (XXH3_64bits(bytes.data(), bytes.size()) != checksum) return corrupt();
+  return bytes;
+}
+
+bool ParkingLot::pays(Ticket ticket) const {
+  const auto at = entries_.find(ticket);
+  if (at == entries_.end()) return false;
+  if (recompute_ <= 0) return true;
+  const double rate = at->second.bytes ? memory_rate_ : disk_rate_;
+  return static_cast<double>(at->second.size) / rate < recompute_ * at->second.tokens;
+}
+
+std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
+  std::vector<Survivor> found;
+  if (options_.directory.empty()) return found;
+  std::error_code failed;
+  for (const auto& item : fs::directory_iterator(options_.directory, failed)) {
+    if (item.path().extension() != ".kv") continue;
+    std::ifstream file(item.path(), std::ios::binary);
+    Header header;
+    uint64_t checksum = 0;
+    const bool ours = read_header(file, header, checksum) && header.identity == options_.identity;
+    if (!ours) continue;  // another model's, or damaged: whoever owns it trims it by age
+    const auto size = static_cast<int64_t>(header.bytes);
+    if (disk_used_ + size > options_.disk.count) {
+      fs::remove(item.path(), failed);
+      continue;
+    }
+    const Ticket ticket = next_++;
+    Entry entry;
+    entry.ticket = ticket;
+    entry.tokens = static_cast<int>(header.prefix.size()) - header.begin;
+    entry.size = size;
+    entry.file = item.path();
+    by_file_[entry.file.string()] = ticket;
+    entry.age = ages_.insert(ages_.end(), ticket);
+    disk_used_ += size;
+    entries_.emplace(ticket, std::move(entry));
+    found.push_back({ticket, std::move(header.scope), std::move(header.prefix), header.begin});
+  }
+  std::sort(found.begin(), found.end(), [](const Survivor& a, const Survivor& b) { return a.begin < b.begin; });
+  return found;
+}
+
+void ParkingLot::write_behind() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return closing_ || !writes_.empty(); });
+    if (writes_.empty()) return;
+    const Write write = std::move(writes_.front());
+    writes_.pop_front();
+    lock.unlock();
+    const fs::path part = write.file.string() + ".part";
+    bool good = false;
+    {
+      std::ofstream file(part, std::ios::binary | std::ios::trunc);
+      file.write(write.header.data(), static_cast<std::streamsize>(write.header.size()));
+      file.write(write.bytes->data(), static_cast<std::streamsize>(write.bytes->size()));
+      file.flush();
+      good = file.good();
+    }
+    std::error_code failed;
+    if (good) fs::rename(part, write.file, failed);
+    if (!good || failed) fs::remove(part, failed);  // read_back() finds nothing, and the entry is forgotten then
+    lock.lock();
+    const auto at = unwritten_.find(write.file.string());
+    if (--at->second == 0) unwritten_.erase(at);
+    changed_.notify_all();
+  }
+}
+
+void ParkingLot::sync() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return unwritten_.empty(); });
+}
+
+Bytes ParkingLot::disk_used() const { return Bytes(disk_used_); }
+
+}  // namespace skep::engine

@@ -1,0 +1,108 @@
+#pragma once
+// Where KV cells wait outside the cache: in host memory first, the longest unused on disk, both bounded. What is on
+// disk outlives the worker: the next one of the same model finds it again (survivors()). Every entry carries what it
+// belongs to (model, cache type, library, scope, all tokens up to its end) and a checksum; what does not match is
+// forgotten, and then evaluated again. doc/parked.md has the file format.
+//
+// One thread, but for the writing: a thread of its own brings new entries to disk behind the caller's back, so that a
+// killed worker loses at most the last moments.
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "engine/parking.h"
+
+namespace skep::engine {
+
+struct ParkingOptions {
+  Bytes memory;                     // for entries in host memory
+  std::filesystem::path directory;  // empty: no disk. Made if missing; one per model will do, others are told apart
+  Bytes disk;                       // for files in it
+  std::string identity;             // of model, adapter, cache type and library: entries of another are not ours
+};
+
+class ParkingLot final : public Parking {
+ public:
+  explicit ParkingLot(ParkingOptions options, const Clock& clock);
+  ~ParkingLot() override;  // after what is being written
+  ParkingLot(const ParkingLot&) = delete;
+  ParkingLot& operator=(const ParkingLot&) = delete;
+
+  Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) override;
+  [[nodiscard]] bool holds(Ticket ticket) const override { return entries_.contains(ticket); }
+  Result<std::string> get(Ticket ticket) override;
+  void erase(Ticket ticket) override;
+  [[nodiscard]] bool pays(Ticket ticket) const override;
+
+  // What an earlier worker left on disk, beginnings before what follows them. Its ticket is 0 once it was given up.
+  struct Survivor {
+    Ticket ticket;
+    std::string scope;
+    std::vector<Token> prefix;
+    int begin;
+  };
+  std::vector<Survivor> survivors();
+
+  // Waits until all entries that fit are on disk.
+  void sync();
+
+  // Measured: what one prompt token costs to evaluate. Reading back is measured here.
+  void set_recompute_cost(double seconds_per_token) { recompute_ = seconds_per_token; }
+
+  [[nodiscard]] Bytes memory_used() const { return memory_used_; }
+  [[nodiscard]] Bytes disk_used() const;
+  [[nodiscard]] int entries() const { return static_cast<int>(entries_.size()); }
+
+ private:
+  struct Entry {
+    Ticket ticket = 0;
+    int tokens = 0;
+    int64_t size = 0;                          // of the bytes
+    std::shared_ptr<const std::string> bytes;  // null: only on disk
+    std::filesystem::path file;                // empty: only in memory
+    std::list<Ticket>::iterator age;
+  };
+  struct Write {
+    std::filesystem::path file;
+    std::string header;
+    std::shared_ptr<const std::string> bytes;
+  };
+  void make_room(Bytes bytes);
+  void forget_file(Entry& entry);
+  void touch(Entry& entry);
+  void trim_disk(int64_t more);
+  void write_behind();
+  [[nodiscard]] bool written(const Entry& entry) const;
+  Result<std::string> read_back(const Entry& entry) const;
+
+  ParkingOptions options_;
+  const Clock& clock_;
+  std::unordered_map<Ticket, Entry> entries_;
+  std::unordered_map<std::string, Ticket> by_file_;
+  std::list<Ticket> ages_;  // the longest unused first
+  Ticket next_ = 1;
+  Bytes memory_used_;
+  int64_t disk_used_ = 0;
+  double recompute_ = 0;      // seconds per token; 0: not known
+  double memory_rate_ = 2e9;  // bytes per second, moving averages
+  double disk_rate_ = 200e6;
+
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  std::deque<Write> writes_;
+  std::unordered_map<std::string, int> unwritten_;  // files in writes_ or being written
+  bool closing_ = false;
+  std::thread writer_;
+};
+
+}  // namespace skep::engine

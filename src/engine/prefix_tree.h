@@ -1,0 +1,71 @@
+#pragma once
+// A radix tree over tokens: what is in the KV cache, by what stands before it. A node is a range of tokens that follows
+// its parent's; the path from the root spells a whole prefix. One tree per scope: sequences share only within theirs.
+// Pure book-keeping: KvCache moves the cells.
+//
+// Invariants: siblings begin with different tokens; a node is not empty (roots are); node.begin == parent.end().
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/forward.h"
+
+namespace skep::engine {
+
+struct PrefixNode {
+  static constexpr SequenceId kNowhere = -1;
+
+  PrefixNode* parent = nullptr;  // null: a root
+  int begin = 0;                 // position of the first token
+  std::vector<Token> tokens;
+  std::map<Token, std::unique_ptr<PrefixNode>> children;  // by their first token
+  const std::string* scope = nullptr;
+
+  SequenceId sequence = kNowhere;  // the id that holds its cells; kNowhere: not in the cache (parked)
+  uint64_t parked = 0;             // the parking lot's ticket; 0: none
+  bool copied = false;             // KvCache::park_copies() was here
+  int pins = 0;                    // running sequences that need its cells and all above it
+  bool awaited = false;            // a suspended sequence comes back to it
+  int resident_children = 0;
+  int64_t uses = 0;  // how often it was taken over
+  TimePoint used{};  // last time
+
+  [[nodiscard]] int size() const { return static_cast<int>(tokens.size()); }
+  [[nodiscard]] int end() const { return begin + size(); }
+  [[nodiscard]] bool resident() const { return sequence != kNowhere || parent == nullptr; }
+};
+
+class PrefixTree {
+ public:
+  // How far `tokens` are known: `tokens` of them, the last of which is in `node` (a root when none is).
+  struct Match {
+    PrefixNode* node = nullptr;
+    int tokens = 0;
+  };
+  Match match(const std::string& scope, std::span<const Token> tokens);
+
+  // Cuts `node` at the position `at`, strictly inside. Returns the new upper part; `node` stays what it was to those
+  // who hold it and its children, and begins at `at` now. The caller gives the upper part its cells.
+  PrefixNode& split(PrefixNode& node, int at);
+
+  // A new child, not yet resident. No sibling begins with the same token.
+  PrefixNode& add(PrefixNode& parent, std::span<const Token> tokens);
+
+  // Removes a node without children.
+  void remove(PrefixNode& leaf);
+
+  void for_each(const std::function<void(PrefixNode&)>& visit);  // parents first
+  [[nodiscard]] int nodes() const { return nodes_; }             // without roots
+
+ private:
+  std::map<std::string, PrefixNode> roots_;
+  int nodes_ = 0;
+};
+
+}  // namespace skep::engine

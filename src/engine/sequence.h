@@ -1,0 +1,57 @@
+#pragma once
+// One generation: what it was asked, its tokens, and how far it is. Owned by the Generator.
+//
+//   waiting ──slot──▶ running: prompt (evaluated < tokens - 1) ──▶ stream (evaluated == tokens - 1) ──▶ over
+//      ▲                 │
+//      └──── suspended ◀─┘ (preempted; comes back with what it has evaluated)
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/answer.h"
+#include "engine/kv_cache.h"
+#include "engine/messages.h"
+#include "engine/sampler.h"
+#include "engine/vocabulary.h"
+
+namespace skep::engine {
+
+struct Sequence {
+  Sequence(RequestId which, Generate what, std::vector<Token> prompt, Sampler chooser)
+      : id(which),
+        request(std::move(what)),
+        tokens(std::move(prompt)),
+        prompt_tokens(static_cast<int>(tokens.size())),
+        sampler(std::move(chooser)),
+        answer(request.stop) {}
+
+  RequestId id = 0;
+  Generate request;
+  std::string prompt_text;    // for the conversation memo; empty where it has no key
+  std::vector<Token> tokens;  // the prompt's, then the generated ones
+  int prompt_tokens = 0;
+  int room = 0;  // tokens that may be generated: max_tokens, or what the context leaves
+
+  Sampler sampler;
+  std::unique_ptr<Grammar> grammar;  // null: free text
+  Answer answer;
+
+  std::optional<Slot> slot;  // set: running
+  int evaluated = 0;         // tokens in the cache; in a slot fewer than tokens.size()
+  int cached = 0;            // of the prompt, taken over at the first start
+  int generated = 0;
+
+  TimePoint arrived{}, started{}, first_token{};  // started: it got its first slot
+
+  [[nodiscard]] bool in_prompt() const { return evaluated + 1 < static_cast<int>(tokens.size()) || generated == 0; }
+  [[nodiscard]] int pending() const { return static_cast<int>(tokens.size()) - evaluated; }
+  [[nodiscard]] std::span<const Token> evaluated_tokens() const {
+    return std::span(tokens).first(static_cast<size_t>(evaluated));
+  }
+};
+
+}  // namespace skep::engine

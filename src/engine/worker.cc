@@ -1,0 +1,198 @@
+#include "engine/worker.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <random>
+
+#include "engine/connection.h"
+#include "engine/generator.h"
+
+namespace skep::engine {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr Duration kLoadStall = seconds(120);  // without progress while loading
+constexpr Duration kStepLimit = seconds(60);   // of one step, or 20 times the usual
+constexpr size_t kEmbedInputs = 2048;
+
+class Worker {
+ public:
+  explicit Worker(int fd) : connection_(fd, [this] { stop(); }) {}
+
+  int run(const ModelLoader& load) {
+    connection_.send(0, Hello{kWireVersion, static_cast<int32_t>(getpid())});
+    connection_.flush();
+    const auto options = first_words();
+    if (!options) return give_up(options.error());
+    auto model = load_model(load, *options);
+    if (!model) return give_up(model.error());
+    connection_.send(0, model->loaded);
+    connection_.drain(seconds(5));
+    if (options->measure_only) return 0;
+    set_forward(model->forward.get());
+    serve(*model, *options);
+    set_forward(nullptr);
+    return connection_.error() ? 1 : 0;
+  }
+
+ private:
+  // On the connection's thread.
+  void stop() {
+    stopping_ = true;
+    const std::lock_guard lock(forward_mutex_);
+    if (forward_ != nullptr) forward_->cancel();
+  }
+
+  void set_forward(Forward* forward) {
+    const std::lock_guard lock(forward_mutex_);
+    forward_ = forward;
+  }
+
+  int give_up(const Error& error) {
+    if (connection_.ended() && !connection_.error()) return 0;
+    connection_.send(0, Failed{error});
+    connection_.drain(seconds(5));
+    return 1;
+  }
+
+  // Hello and LoadOptions, in this order.
+  Result<LoadOptions> first_words() {
+    bool greeted = false;
+    while (!connection_.ended()) {
+      for (auto& [request, message] : connection_.receive(seconds(1))) {
+        if (const auto* hello = std::get_if<Hello>(&message)) {
+          if (hello->version != kWireVersion) {
+            return fail(ErrorCode::unsupported,
+                        fmt::format("the daemon speaks version {}, this worker {}", hello->version, kWireVersion));
+          }
+          greeted = true;
+        } else if (auto* options = std::get_if<LoadOptions>(&message); options != nullptr && greeted) {
+          return std::move(*options);
+        } else {
+          return fail(ErrorCode::corrupt, "a worker expects Hello and LoadOptions first");
+        }
+      }
+    }
+    return fail(connection_.error().value_or(Error{ErrorCode::cancelled, "the daemon hung up", {}}));
+  }
+
+  Result<ReadyModel> load_model(const ModelLoader& load, const LoadOptions& options) {
+    float reported = -1;
+    connection_.begin_work(kLoadStall);
+    auto model = load(options, [&](float fraction) {
+      connection_.begin_work(kLoadStall);
+      if (fraction - reported >= 0.01F || fraction >= 1) {
+        reported = fraction;
+        connection_.send(0, Progress{fraction});
+        connection_.flush();
+      }
+      return !stopping_;
+    });
+    connection_.end_work();
+    return model;
+  }
+
+  void serve(ReadyModel& model, const LoadOptions& options) {
+    GeneratorOptions settings;
+    settings.slots = std::max(1, std::min(options.sequences, model.forward->limits().sequences));
+    settings.random_seed = std::random_device{}();
+    Generator generator(*model.forward, *model.vocabulary, clock_, settings,
+                        [this](RequestId id, Message message) { connection_.send(id, message); });
+    bool busy = false;
+    while (!stopping_) {
+      for (auto& [request, message] : connection_.receive(busy ? Duration(0) : Duration(seconds(1)))) {
+        handle(model, generator, request, std::move(message));
+      }
+      if (stopping_) break;
+      const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
+      connection_.begin_work(std::max<Duration>(kStepLimit, std::chrono::duration_cast<Duration>(usual)));
+      busy = generator.step();
+      connection_.end_work();
+      connection_.set_heartbeat(generator.heartbeat());
+      connection_.flush();
+    }
+  }
+
+  void handle(ReadyModel& model, Generator& generator, RequestId id, Message message) {
+    if (auto* generate = std::get_if<Generate>(&message)) {
+      if (model.loaded.can_generate) return generator.start(id, std::move(*generate));
+      refuse(id, {ErrorCode::unsupported, "this engine makes embeddings, it does not generate", {}});
+    } else if (std::holds_alternative<Cancel>(message)) {
+      generator.cancel(id);
+    } else if (auto* embed = std::get_if<Embed>(&message)) {
+      answer(id, run_embed(model, *embed));
+    } else if (const auto* tokenize = std::get_if<Tokenize>(&message)) {
+      answer(id, run_tokenize(model, *tokenize));
+    } else {
+      refuse(id, {ErrorCode::corrupt, fmt::format("a worker does not expect message kind {}", message.index()), {}});
+    }
+  }
+
+  template <typename T>
+  void answer(RequestId id, Result<T> result) {
+    if (!result) return refuse(id, result.error());
+    connection_.send(id, std::move(*result));
+  }
+  void refuse(RequestId id, const Error& error) { connection_.send(id, Failed{error}); }
+
+  Result<Embeddings> run_embed(ReadyModel& model, Embed& request) {
+    if (model.loaded.can_generate) {
+      return fail(ErrorCode::unsupported, "this engine was loaded to generate, not for embeddings");
+    }
+    if (request.inputs.size() + request.token_inputs.size() > kEmbedInputs) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{} inputs, at most {} are allowed", request.inputs.size() + request.token_inputs.size(),
+                              kEmbedInputs));
+    }
+    std::vector<std::vector<Token>> inputs;
+    for (const std::string& text : request.inputs) {
+      SKEP_TRY(std::vector<Token> tokens, model.vocabulary->tokenize(text, true, false));
+      inputs.push_back(std::move(tokens));
+    }
+    Embeddings answer;
+    for (auto& tokens : request.token_inputs) {
+      for (const Token token : tokens) {
+        if (token < 0 || token >= model.loaded.vocabulary) {
+          return fail(ErrorCode::invalid_argument, fmt::format("token {} is not in the vocabulary", token));
+        }
+      }
+      inputs.push_back(std::move(tokens));
+    }
+    for (const auto& tokens : inputs) answer.prompt_tokens += static_cast<int>(tokens.size());
+    const Duration limit = kStepLimit + std::chrono::milliseconds(100) * answer.prompt_tokens;
+    connection_.begin_work(limit);
+    auto vectors = model.forward->embed(inputs);
+    connection_.end_work();
+    if (!vectors) return fail(vectors.error());
+    answer.vectors = std::move(*vectors);
+    return answer;
+  }
+
+  static Result<Tokens> run_tokenize(ReadyModel& model, const Tokenize& request) {
+    std::string text = request.text;
+    const bool chat = !request.messages.empty();
+    if (chat) {
+      SKEP_TRY(text, model.vocabulary->render(request.messages));
+    }
+    SKEP_TRY(std::vector<Token> tokens, model.vocabulary->tokenize(text, chat || request.add_special, chat));
+    return Tokens{std::move(tokens)};
+  }
+
+  SystemClock clock_;
+  std::atomic<bool> stopping_{false};
+  std::mutex forward_mutex_;
+  Forward* forward_ = nullptr;
+  Connection connection_;  // last: its thread uses the above
+};
+
+}  // namespace
+
+int run_worker(int fd, const ModelLoader& load) {
+  Worker worker(fd);
+  return worker.run(load);
+}
+
+}  // namespace skep::engine

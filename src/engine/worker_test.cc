@@ -1,0 +1,218 @@
+#include "engine/worker.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "engine/toy_forward.h"
+#include "engine/toy_vocabulary.h"
+#include "engine/wire.h"
+
+namespace skep::engine {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+// The daemon's side of a worker that runs the toy on a thread of this process.
+class Daemon {
+ public:
+  explicit Daemon(ToyOptions toy = {}, Error refusal = {ErrorCode::internal, "", ""}) {
+    int fds[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    fd_ = fds[0];
+    const auto load = [toy, refusal](const LoadOptions& options,
+                                     const std::function<bool(float)>& progress) -> Result<ReadyModel> {
+      if (!refusal.message.empty()) return fail(refusal);
+      for (const float f : {0.0F, 0.5F, 1.0F}) {
+        if (!progress(f)) return fail(ErrorCode::cancelled, "given up");
+      }
+      ReadyModel model;
+      model.loaded.vocabulary = ToyVocabulary::kSize;
+      model.loaded.can_generate = !options.embeddings;
+      model.forward = std::make_unique<ToyForward>(toy);
+      model.vocabulary = std::make_unique<ToyVocabulary>();
+      return model;
+    };
+    status_ = std::async(std::launch::async, [worker = fds[1], load] { return run_worker(worker, load); });
+  }
+  ~Daemon() { hang_up(); }
+
+  void send(RequestId id, const Message& message) { write_raw(encode(id, message).value()); }
+  void write_raw(const std::string& bytes) {
+    EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  void hang_up() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+  // The next message that is no heartbeat. Empty when the worker hung up, or is silent for ten seconds.
+  std::optional<std::pair<RequestId, Message>> next(bool heartbeats = false) {
+    while (true) {
+      auto frame = decoder_.next().value();
+      if (!frame) {
+        char chunk[4096];
+        pollfd p{fd_, POLLIN, 0};
+        if (poll(&p, 1, 10'000) <= 0) return std::nullopt;
+        const ssize_t n = recv(fd_, chunk, sizeof chunk, 0);
+        if (n <= 0) return std::nullopt;
+        decoder_.feed({chunk, static_cast<size_t>(n)});
+        continue;
+      }
+      auto message = decode(*frame).value();
+      if (heartbeats || !std::holds_alternative<Heartbeat>(message))
+        return std::pair(frame->request, std::move(message));
+    }
+  }
+  template <typename T>
+  T expect() {
+    auto got = next();
+    if (!got || !std::holds_alternative<T>(got->second)) {
+      ADD_FAILURE() << "another message, or none: " << (got ? static_cast<int>(got->second.index()) : -1);
+      return {};
+    }
+    return std::get<T>(got->second);
+  }
+  void start(LoadOptions options = {}) {
+    EXPECT_EQ(expect<Hello>().version, kWireVersion);
+    send(0, Hello{kWireVersion, 0});
+    send(0, options);
+    for (int i = 0; i < 3; ++i) expect<Progress>();
+    expect<Loaded>();
+  }
+  int status() { return status_.get(); }
+
+ private:
+  int fd_ = -1;
+  FrameDecoder decoder_;
+  std::future<int> status_;
+};
+
+Generate prompt(std::string text, int max_tokens) {
+  Generate request;
+  request.prompt = std::move(text);
+  request.max_tokens = max_tokens;
+  request.ignore_eos = true;
+  return request;
+}
+
+TEST(Worker, LoadsAnswersAndEndsOnShutdown) {
+  Daemon daemon;
+  daemon.start();
+  daemon.send(7, prompt("hello", 5));
+  int tokens = 0;
+  while (true) {
+    const auto got = daemon.next();
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->first, 7U);
+    if (const auto* finished = std::get_if<Finished>(&got->second)) {
+      EXPECT_EQ(finished->usage.completion_tokens, 5);
+      break;
+    }
+    tokens += std::get<Piece>(got->second).tokens;
+  }
+  EXPECT_EQ(tokens, 5);
+  daemon.send(0, Shutdown{});
+  EXPECT_EQ(daemon.status(), 0);
+}
+
+TEST(Worker, EndsWhenTheDaemonHangsUp) {
+  Daemon daemon;
+  daemon.start();
+  daemon.send(1, prompt("endless", 200));
+  daemon.hang_up();
+  EXPECT_EQ(daemon.status(), 0);
+}
+
+TEST(Worker, AFailedLoadIsItsLastWord) {
+  Daemon daemon({}, {ErrorCode::corrupt, "not a model", ""});
+  daemon.expect<Hello>();
+  daemon.send(0, Hello{kWireVersion, 0});
+  daemon.send(0, LoadOptions{});
+  EXPECT_EQ(daemon.expect<Failed>().error.code, ErrorCode::corrupt);
+  EXPECT_FALSE(daemon.next());
+  EXPECT_EQ(daemon.status(), 1);
+}
+
+TEST(Worker, AnotherVersionIsRefused) {
+  Daemon daemon;
+  daemon.expect<Hello>();
+  daemon.send(0, Hello{kWireVersion + 1, 0});
+  EXPECT_THAT(daemon.expect<Failed>().error.message, HasSubstr("version"));
+  EXPECT_EQ(daemon.status(), 1);
+}
+
+TEST(Worker, GarbageOnTheSocketEndsIt) {
+  Daemon daemon;
+  daemon.start();
+  daemon.write_raw(std::string(64, '\xFF'));
+  EXPECT_EQ(daemon.status(), 1);
+}
+
+TEST(Worker, MeasuringEndsAfterLoaded) {
+  Daemon daemon;
+  LoadOptions options;
+  options.measure_only = true;
+  daemon.start(options);
+  EXPECT_FALSE(daemon.next());
+  EXPECT_EQ(daemon.status(), 0);
+}
+
+TEST(Worker, AStepThatHangsIsEndedByShutdown) {
+  ToyOptions toy;
+  toy.before_step = [](std::span<const Slice>, const std::atomic<bool>& cancelled) -> Status {
+    while (!cancelled) std::this_thread::yield();
+    return {};
+  };
+  Daemon daemon(toy);
+  daemon.start();
+  daemon.send(1, prompt("x", 5));
+  daemon.send(0, HeartbeatRequest{});
+  EXPECT_TRUE(daemon.next(true)) << "the connection is alive while the step hangs";
+  daemon.send(0, Shutdown{});
+  EXPECT_EQ(daemon.status(), 0);
+}
+
+TEST(Worker, TokenizesAndRefusesWhatTheModelIsNotFor) {
+  Daemon daemon;
+  daemon.start();
+  daemon.send(3, Tokenize{{}, "ab", true});
+  EXPECT_EQ(daemon.expect<Tokens>().tokens, (std::vector<Token>{ToyVocabulary::kBegin, 'a', 'b'}));
+  daemon.send(4, Embed{{"text"}, {}});
+  EXPECT_EQ(daemon.expect<Failed>().error.code, ErrorCode::unsupported);
+
+  Daemon embedder;
+  LoadOptions options;
+  options.embeddings = true;
+  embedder.start(options);
+  embedder.send(5, Embed{{"text"}, {{1, 2, 3}}});
+  EXPECT_EQ(embedder.expect<Embeddings>().vectors.size(), 2U);
+  embedder.send(6, Embed{{}, {{9999}}});
+  EXPECT_EQ(embedder.expect<Failed>().error.code, ErrorCode::invalid_argument);
+  embedder.send(7, prompt("x", 3));
+  EXPECT_EQ(embedder.expect<Failed>().error.code, ErrorCode::unsupported);
+}
+
+TEST(Worker, ACancelledRequestEndsWhileOthersGoOn) {
+  Daemon daemon;
+  daemon.start();
+  daemon.send(1, prompt("one", 200));
+  daemon.send(1, Cancel{});
+  daemon.send(2, prompt("two", 3));
+  int ended = 0;
+  while (ended < 2) {
+    const auto got = daemon.next();
+    ASSERT_TRUE(got);
+    if (const auto* finished = std::get_if<Finished>(&got->second)) {
+      ++ended;
+      EXPECT_EQ(finished->reason == FinishReason::cancelled, got->first == 1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace skep::engine
