@@ -1,0 +1,17 @@
+#pragma once
+// libllama as a process-wide library: started once, its log kept instead of printed.
+
+#include <string>
+
+#include "base/result.h"
+
+namespace skep::engine {
+
+// Loads the backends and takes over the log. Any number of calls; unavailable where there is no CPU backend.
+Status start_llama();
+
+// The last lines that libllama logged as errors or warnings since the last call, at most a few hundred bytes: what goes
+// into the message of a failure that it reports as a bare null.
+std::string take_llama_errors();
+
+}  // namespace skep::engine
