@@ -1,0 +1,117 @@
+// Runs `skep model …` as the command line does, on real files.
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+
+namespace skep::cli {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+struct Output {
+  int code = 0;
+  std::string out, err;
+};
+
+Output run(std::vector<std::string> arguments) {
+  CLI::App app{"skep"};
+  int code = kOk;
+  add_model(app, code);
+  std::reverse(arguments.begin(), arguments.end());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  app.parse(arguments);
+  std::fflush(stdout);
+  std::fflush(stderr);
+  Output output{
+      .code = code, .out = testing::internal::GetCapturedStdout(), .err = testing::internal::GetCapturedStderr()};
+  return output;
+}
+
+class ModelCommand : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "skep_model_XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string path(const char* name) { return (folder_ / name).string(); }
+
+  fs::path folder_;
+};
+
+void expect_fits(const std::string& text, size_t columns) {
+  for (size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    const std::string line = text.substr(at, end - at);
+    const auto width = std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; });
+    EXPECT_LE(static_cast<size_t>(width), columns) << line;
+  }
+}
+
+TEST_F(ModelCommand, MakesListsAndInspectsAModel) {
+  const Output made = run({"model", "synth", "--shape", "tiny", "--type", "q8_0", "-o", path("little.gguf")});
+  ASSERT_EQ(made.code, kOk) << made.err;
+  EXPECT_NE(made.out.find("Q8_0"), std::string::npos);
+  std::ofstream(path("bad.gguf")) << "nonsense";
+
+  const Output listed = run({"model", "list", "--folder", folder_.string()});
+  EXPECT_EQ(listed.code, kOk);
+  EXPECT_NE(listed.out.find("little"), std::string::npos) << listed.out;
+  EXPECT_NE(listed.out.find("broken"), std::string::npos);
+  EXPECT_NE(listed.out.find("begins with 'nons'"), std::string::npos);
+  EXPECT_EQ(listed.out.find('\033'), std::string::npos) << "no colours where no terminal is";
+
+  const Output inspected = run({"model", "inspect", "LITTLE:latest", "--folder", folder_.string(), "--tensors"});
+  EXPECT_EQ(inspected.code, kOk) << inspected.err;
+  EXPECT_NE(inspected.out.find("token_embd.weight"), std::string::npos);
+  expect_fits(inspected.out, 80);
+}
+
+TEST_F(ModelCommand, SpeaksJson) {
+  ASSERT_EQ(run({"model", "synth", "-o", path("a.gguf"), "--layers", "3"}).code, kOk);
+  const json::value listed = json::parse(run({"model", "list", "--folder", folder_.string(), "--json"}).out);
+  const json::object& model = listed.at("models").at(0).as_object();
+  EXPECT_EQ(model.at("name").as_string(), "a");
+  EXPECT_EQ(model.at("layers").as_int64(), 3);
+  const json::value inspected = json::parse(run({"model", "inspect", path("a.gguf"), "--json"}).out);
+  EXPECT_EQ(inspected.at("parameters").to_number<int64_t>(), model.at("parameters").to_number<int64_t>());
+  const json::value shapes = json::parse(run({"model", "synth", "--shapes", "--json"}).out);
+  EXPECT_GT(shapes.at("shapes").as_array().size(), 5U);
+}
+
+TEST_F(ModelCommand, ListsTheShapesWithinEightyColumns) {
+  const Output shapes = run({"model", "synth", "--shapes", "--type", "Q4_K_M"});
+  EXPECT_NE(shapes.out.find("qwen2.5-coder-7b "), std::string::npos) << "no name is cut";
+  expect_fits(shapes.out, 80);
+}
+
+TEST_F(ModelCommand, SaysWhatIsWrongAndHowToGoOn) {
+  const Output shape = run({"model", "synth", "--shape", "huge", "-o", path("x.gguf")});
+  EXPECT_EQ(shape.code, kUsage);
+  EXPECT_NE(shape.err.find("known: tiny"), std::string::npos) << shape.err;
+  EXPECT_EQ(run({"model", "synth", "--type", "q1", "-o", path("x.gguf")}).code, kUsage);
+  EXPECT_EQ(run({"model", "synth", "--heads", "7", "-o", path("x.gguf")}).code, kUsage);
+  EXPECT_FALSE(fs::exists(path("x.gguf")));
+  std::ofstream(path("cut.gguf")) << "GGUF";
+  const Output cut = run({"model", "inspect", path("cut.gguf")});
+  EXPECT_EQ(cut.code, kUsage);
+  EXPECT_NE(cut.err.find("at byte 4"), std::string::npos) << cut.err;
+  EXPECT_EQ(run({"model", "inspect", "nothing", "--folder", folder_.string()}).code, kUsage);
+}
+
+TEST_F(ModelCommand, ReplacesAFileOnlyWhenForced) {
+  ASSERT_EQ(run({"model", "synth", "-o", path("a.gguf")}).code, kOk);
+  EXPECT_NE(run({"model", "synth", "-o", path("a.gguf")}).code, kOk);
+  EXPECT_EQ(run({"model", "synth", "-o", path("a.gguf"), "--force"}).code, kOk);
+}
+
+}  // namespace
+}  // namespace skep::cli
