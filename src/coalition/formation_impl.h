@@ -1,0 +1,49 @@
+#pragma once
+// The inside of a Formation, shared by its two sources: formation.cc starts over, formation_update.cc goes on.
+
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "coalition/cell_index.h"
+#include "coalition/formation.h"
+#include "coalition/links.h"
+#include "coalition/local_search.h"
+
+namespace skep::coalition {
+
+constexpr uint64_t evaluations_per_agent = 64;  // bounds a search; about 8 are used
+
+struct Formation::Impl {
+  Impl(const Grid& on, ValueFunction function, FormationOptions with)
+      : grid(on),
+        value(std::move(function)),
+        options(with),
+        cells(on),
+        pool(kernel::ThreadPool::create(with.threads)),
+        random(with.seed),
+        searches(static_cast<size_t>(pool->threads())) {}
+
+  Status order(std::span<const Position> positions);
+  void form();
+  void search_seams(std::span<const std::vector<Rank>> seams);
+  void search_small_components();
+  Result<std::vector<CellKey>> cells_of(std::span<const Move> moves, std::span<const Agent> changed);
+
+  Grid grid;
+  ValueFunction value;
+  FormationOptions options;
+  CellIndex cells;
+  std::unique_ptr<kernel::ThreadPool> pool;
+  Random random;
+  Links links;
+  State state;
+  std::vector<LocalSearch> searches;  // by worker; the first also searches everything
+  std::vector<Agent> ids;             // by rank
+  std::vector<Rank> ranks;            // by agent
+  std::vector<std::pair<CellKey, Agent>> keyed, scratch;
+  std::vector<CellKey> keys;
+  double total = 0;
+};
+
+}  // namespace skep::coalition

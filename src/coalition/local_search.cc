@@ -1,0 +1,365 @@
+#include "coalition/local_search.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace skep::coalition {
+namespace {
+
+constexpr double unknown = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+void State::reset(const Links& rows, const ValueFunction& function, std::span<const Agent> names) {
+  const size_t agents = rows.agents();
+  assert(names.size() == agents);
+  links = &rows;
+  set = function.set.get();
+  ids = names;
+  if (cost.size() < agents + 2) {
+    cost.resize(agents + 2);
+    for (size_t n = 0; n < cost.size(); ++n) cost[n] = function.cost.of(n);
+  }
+  partition.reset(agents);
+  set_value.clear();
+  if (set != nullptr)
+    for (const Agent& name : ids) set_value.push_back(set->value({&name, 1}));
+}
+
+double State::value(Coalition coalition) const {
+  double links_inside = 0;
+  Rank member = partition.first(coalition);
+  for (uint32_t i = 0; i < partition.size(coalition); ++i, member = partition.next(member))
+    links_inside += partition.notes(member).inside;
+  return links_inside / 2 - cost[partition.size(coalition)] + (set == nullptr ? 0 : set_value[coalition]);
+}
+
+double State::total() const {
+  double sum = 0;
+  for (Coalition c = 0; c < partition.agents(); ++c)
+    if (partition.size(c) > 0) sum += value(c);
+  return sum;
+}
+
+void LocalSearch::begin(State& state, Rank begin, Rank end, uint64_t effort) {
+  assert(begin <= end && end <= state.partition.agents());
+  state_ = &state;
+  begin_ = begin;
+  end_ = end;
+  effort_ = effort;
+  gained_ = 0;
+  cursor_ = begin;
+  if (queue_.size() < end - begin + size_t{1}) queue_.resize(end - begin + size_t{1});
+  queue_front_ = queue_length_ = 0;
+  for (SparseSums* sums : {&by_coalition_, &by_agent_, &link_of_, &visited_}) sums->begin(begin, end);
+  recording_ = false;
+  journal_.clear();
+  touched_.clear();
+}
+
+void LocalSearch::wake(Rank agent) {
+  if (state_->partition.notes(agent).queued) return;
+  state_->partition.notes(agent).queued = true;
+  size_t back = queue_front_ + queue_length_++;
+  if (back >= queue_.size()) back -= queue_.size();
+  queue_[back] = agent;
+}
+
+double LocalSearch::set_of(std::span<const Rank> members) {
+  names_.clear();
+  for (const Rank member : members) names_.push_back(state_->ids[member]);
+  return names_.empty() ? 0 : state_->set->value(names_);
+}
+
+// What `agent`'s going out of its coalition costs the coalition, links and set; negative when it is better off without.
+double LocalSearch::loss_of_leaving(Rank agent) {
+  const Coalition from = state_->partition.of(agent);
+  double loss = state_->partition.notes(agent).inside - marginal(state_->partition.size(from) - 1);
+  if (state_->set != nullptr) {
+    gather(from, members_);
+    std::erase(members_, agent);
+    loss += state_->set_value[from] - set_of(members_);
+  }
+  return loss;
+}
+
+double LocalSearch::gain_of_leaving(Rank agent) {
+  double gain = -loss_of_leaving(agent) - marginal(0);
+  if (state_->set != nullptr) gain += set_of({&agent, 1});
+  return gain;
+}
+
+// The set value of the coalition with the agent, who is not in it.
+double LocalSearch::set_with(Coalition coalition, Rank agent) {
+  gather(coalition, members_);
+  members_.push_back(agent);
+  return set_of(members_);
+}
+
+// An empty coalition's number. `near`, an agent's own number, is often free.
+Coalition LocalSearch::empty_coalition(Rank near) {
+  if (state_->partition.size(near) == 0) return near;
+  while (state_->partition.size(cursor_) != 0)
+    if (++cursor_ == end_) cursor_ = begin_;
+  return cursor_;
+}
+
+// Moves the agent, keeps `inside` true, and returns the exact gain. `wakes`: those whose best move may have changed are
+// queued.
+double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
+  Partition& partition = state_->partition;
+  const Coalition from = partition.of(agent);
+  double there = 0;
+  for (const Link& link : state_->links->row(agent)) {
+    if (!sees(link.to)) continue;
+    const Coalition theirs = partition.of(link.to);
+    const double weight = link.weight;
+    const double gone = theirs == from ? weight : 0, come = theirs == to ? weight : 0;  // both selects, no branches
+    Partition::Notes& notes = state_->partition.notes(link.to);
+    notes.inside += come - gone;
+    there += come;
+    if (wakes == Wakes::none || theirs == to || (wakes == Wakes::left && theirs != from)) continue;
+    notes.margin += std::abs(link.weight);
+    if (notes.margin > least_gain || state_->set != nullptr) wake(link.to);
+  }
+  double gain = (there - marginal(partition.size(to))) -
+                (state_->partition.notes(agent).inside - marginal(partition.size(from) - 1));
+  partition.move(agent, to);
+  state_->partition.notes(agent).inside = there;
+  if (state_->set != nullptr) {
+    for (const Coalition changed : {from, to}) {
+      gather(changed, members_);
+      const double before = std::exchange(state_->set_value[changed], set_of(members_));
+      gain += state_->set_value[changed] - before;
+    }
+  }
+  if (recording_) journal_.push_back({agent, from});
+  touched_.push_back(agent);
+  if (partition.size(from) > 0) touched_.push_back(partition.first(from));
+  gained_ += gain;
+  return gain;
+}
+
+void LocalSearch::undo_to(size_t length) {
+  const bool was = recording_;
+  recording_ = false;
+  while (journal_.size() > length) {
+    const Step step = journal_.back();
+    journal_.pop_back();
+    apply(step.agent, step.from, Wakes::none);
+  }
+  recording_ = was;
+}
+
+// The best single move of the agent, if it gains.
+bool LocalSearch::improve(Rank agent) {
+  const Partition& partition = state_->partition;
+  const Coalition from = partition.of(agent);
+  by_coalition_.clear();
+  for (const Link& link : state_->links->row(agent))
+    if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
+  const double loss = loss_of_leaving(agent);
+
+  // The best and the second best of what it can do; staying gains 0.
+  double best = 0, second = -unknown;
+  Coalition target = from;
+  const auto offer = [&](Coalition coalition, double gain) {
+    if (gain > best + least_gain) {
+      second = best;
+      best = gain;
+      target = coalition;
+    } else {
+      second = std::max(second, gain);
+    }
+  };
+  if (partition.size(from) > 1) {
+    double gain = -loss - marginal(0);
+    if (state_->set != nullptr) gain += set_of({&agent, 1});
+    offer(Partition::none, gain);
+  }
+  for (const Coalition to : by_coalition_.keys()) {
+    if (to == from) continue;
+    double gain = by_coalition_.of(to) - marginal(partition.size(to)) - loss;
+    if (state_->set != nullptr) gain += set_with(to, agent) - state_->set_value[to];
+    offer(to, gain);
+  }
+  state_->partition.notes(agent).margin = static_cast<float>(second - best);
+  if (target == from) return false;
+  apply(agent, target == Partition::none ? empty_coalition(agent) : target, Wakes::all);
+  return true;
+}
+
+void LocalSearch::leave(Rank agent) {
+  if (state_->partition.size(state_->partition.of(agent)) > 1) apply(agent, empty_coalition(agent), Wakes::left);
+}
+
+void LocalSearch::descend() {
+  while (queue_length_ > 0 && effort_ > 0) {
+    const Rank agent = queue_[queue_front_];
+    if (++queue_front_ == queue_.size()) queue_front_ = 0;
+    --queue_length_;
+    state_->partition.notes(agent).queued = false;
+    --effort_;
+    improve(agent);
+  }
+}
+
+bool LocalSearch::first_visit(Coalition coalition) {
+  if (visited_.has(coalition)) return false;
+  visited_.add(coalition, 1);
+  return true;
+}
+
+// Joins the coalition with the neighbour that gains most, if any does.
+bool LocalSearch::merge(Coalition coalition) {
+  const Partition& partition = state_->partition;
+  by_coalition_.clear();
+  gather(coalition, others_);
+  effort_ -= std::min<uint64_t>(effort_, others_.size());
+  for (const Rank member : others_)
+    for (const Link& link : state_->links->row(member))
+      if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
+  double best = least_gain;
+  Coalition target = coalition;
+  const uint32_t size = partition.size(coalition);
+  for (const Coalition other : by_coalition_.keys()) {
+    if (other == coalition) continue;
+    const uint32_t theirs = partition.size(other);
+    double gain = by_coalition_.of(other) - (state_->cost[size + theirs] - state_->cost[size] - state_->cost[theirs]);
+    if (state_->set != nullptr) {
+      gather(other, members_);
+      members_.insert(members_.end(), others_.begin(), others_.end());
+      gain += set_of(members_) - state_->set_value[coalition] - state_->set_value[other];
+    }
+    if (gain > best) {
+      best = gain;
+      target = other;
+    }
+  }
+  if (target == coalition) return false;
+  Coalition smaller = coalition, larger = target;
+  if (partition.size(smaller) > partition.size(larger)) std::swap(smaller, larger);
+  gather(smaller, others_);
+  for (const Rank member : others_) apply(member, larger, Wakes::all);
+  for (const Rank member : others_) wake(member);
+  return true;
+}
+
+// Kernighan and Lin's chain: members go from one coalition to another (or to an empty one) one by one, each time the
+// one whose links pull most, through losses too; the best prefix is what is made of it. With an empty `to` it finds
+// splits, of which the smaller part need only be tried; otherwise it includes the merger of the two. Returns the gain.
+double LocalSearch::chain(Coalition from, Coalition to) {
+  const Partition& partition = state_->partition;
+  gather(from, others_);
+  const auto members = static_cast<uint32_t>(others_.size()), theirs = partition.size(to);
+  const size_t steps = theirs == 0 ? members / 2 : members;
+  effort_ -= std::min<uint64_t>(effort_, members);
+
+  // by_agent_: links to those already gone, less links to those still here.
+  by_agent_.clear();
+  for (const Rank member : others_) {
+    by_agent_.add(member, -state_->partition.notes(member).inside);
+    if (theirs > 0)
+      for (const Link& link : state_->links->row(member))
+        if (sees(link.to) && partition.of(link.to) == to) by_agent_.add(member, link.weight);
+  }
+  double gain = 0, best = least_gain;
+  size_t best_length = 0;
+  for (size_t step = 0; step < steps; ++step) {
+    size_t strongest = step;
+    for (size_t i = step + 1; i < members; ++i)
+      if (by_agent_.of(others_[i]) > by_agent_.of(others_[strongest])) strongest = i;
+    std::swap(others_[step], others_[strongest]);  // [0, step]: the gone
+    const Rank agent = others_[step];
+    const auto gone = static_cast<uint32_t>(step);
+    gain += by_agent_.of(agent) - marginal(theirs + gone) + marginal(members - gone - 1);
+    for (const Link& link : state_->links->row(agent))
+      if (sees(link.to) && by_agent_.has(link.to)) by_agent_.add(link.to, 2.0 * link.weight);
+    const double with_sets = state_->set == nullptr ? gain : gain + set_gain_of_prefix(from, to, step + 1);
+    if (with_sets > best) {
+      best = with_sets;
+      best_length = step + 1;
+    }
+  }
+  if (best_length == 0) return 0;
+  others_.resize(best_length);
+  const double before = gained_;
+  for (const Rank agent : others_) apply(agent, to, Wakes::all);
+  for (const Rank agent : others_) wake(agent);
+  return gained_ - before;
+}
+
+// What the set values gain when the first of others_, which are all the members of `from`, go to `to`.
+double LocalSearch::set_gain_of_prefix(Coalition from, Coalition to, size_t length) {
+  const auto middle = others_.begin() + static_cast<std::ptrdiff_t>(length);
+  members_.assign(middle, others_.end());
+  double gain = set_of(members_) - state_->set_value[from];
+  gather(to, members_);
+  if (!members_.empty()) gain -= state_->set_value[to];
+  members_.insert(members_.end(), others_.begin(), middle);
+  return gain + set_of(members_);
+}
+
+// The best exchange of a member for an outsider, if any gains. Sizes stay, so where a convex cost forbids a join an
+// exchange may still gain.
+bool LocalSearch::swap(Coalition coalition) {
+  const Partition& partition = state_->partition;
+  gather(coalition, others_);
+  effort_ -= std::min<uint64_t>(effort_, others_.size());
+  double best = least_gain;
+  Rank out = 0, in = 0;
+  bool outsiders_known = false;
+  for (const Rank member : others_) {
+    by_coalition_.clear();
+    for (const Link& link : state_->links->row(member))
+      if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
+    double strongest = -unknown;
+    for (const Coalition other : by_coalition_.keys())
+      if (other != coalition) strongest = std::max(strongest, by_coalition_.of(other));
+    const double own = state_->partition.notes(member).inside;
+    if (strongest <= own && state_->set == nullptr) continue;  // then the other of the two gains, and finds it
+    if (!std::exchange(outsiders_known, true)) {               // by_agent_: outsiders' links into the coalition
+      by_agent_.clear();
+      for (const Rank each : others_)
+        for (const Link& link : state_->links->row(each))
+          if (sees(link.to) && partition.of(link.to) != coalition) by_agent_.add(link.to, link.weight);
+    }
+    link_of_.clear();
+    for (const Link& link : state_->links->row(member))
+      if (sees(link.to)) link_of_.add(link.to, link.weight);
+    for (const Rank outsider : by_agent_.keys()) {
+      const Coalition theirs = partition.of(outsider);
+      double gain = by_coalition_.of(theirs) - own + by_agent_.of(outsider) - state_->partition.notes(outsider).inside -
+                    2 * link_of_.of(outsider);
+      if (state_->set != nullptr) gain += set_gain_of_exchange(member, outsider);
+      if (gain > best) {
+        best = gain;
+        out = member;
+        in = outsider;
+      }
+    }
+  }
+  if (best <= least_gain) return false;
+  const Coalition theirs = partition.of(in);
+  apply(out, theirs, Wakes::all);
+  apply(in, coalition, Wakes::all);
+  wake(out);
+  wake(in);
+  return true;
+}
+
+double LocalSearch::set_gain_of_exchange(Rank a, Rank b) {
+  double gain = 0;
+  for (const auto& [out, in] : {std::pair(a, b), std::pair(b, a)}) {
+    const Coalition coalition = state_->partition.of(out);
+    gather(coalition, members_);
+    std::replace(members_.begin(), members_.end(), out, in);
+    gain += set_of(members_) - state_->set_value[coalition];
+  }
+  return gain;
+}
+
+}  // namespace skep::coalition
