@@ -8,6 +8,8 @@
 #include "api/wire/openai_completion_request.h"
 #include "api/wire/openai_embeddings.h"
 #include "api/wire/openai_models.h"
+#include "api/wire/openai_responses_format.h"
+#include "api/wire/openai_responses_request.h"
 
 namespace skep::api {
 
@@ -35,6 +37,15 @@ void completions(ApiContext& context, ExchangePtr exchange) {
                                     asked->include_usage,   asked->logprobs,        std::move(asked->echo)};
   TaskAnswer::start(context, std::move(exchange), std::move(*asked),
                     std::make_unique<wire::OpenAiCompletionFormat>(std::move(frame)));
+}
+
+void responses(ApiContext& context, ExchangePtr exchange) {
+  auto asked = wire::parse_openai_responses(exchange->request());
+  if (!asked) return refuse(*exchange, asked.error());
+  wire::OpenAiResponsesFrame frame{context.new_id("resp"), context.unix_seconds(), asked->tasks.front().model,
+                                   asked->instructions, asked->logprobs};
+  TaskAnswer::start(context, std::move(exchange), std::move(*asked),
+                    std::make_unique<wire::OpenAiResponsesFormat>(std::move(frame)));
 }
 
 void embeddings(ApiContext& context, ExchangePtr exchange) {
@@ -72,6 +83,7 @@ void add_openai_routes(Router& router, ApiContext& context) {
   };
   add("POST", "/v1/chat/completions", Role::user, chat);
   add("POST", "/v1/completions", Role::user, completions);
+  add("POST", "/v1/responses", Role::user, responses);
   add("POST", "/v1/embeddings", Role::user, embeddings);
   add("GET", "/v1/models", Role::read, models);
   add("GET", "/v1/models/{id*}", Role::read, model);
