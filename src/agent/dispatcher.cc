@@ -105,6 +105,7 @@ TaskId Dispatcher::submit(TaskRequest request, std::shared_ptr<TaskListener> lis
     refuse(listener, {id, std::move(plan).error(), {}}, {});
     return id;
   }
+  if (!plan->agent.empty()) request.agent = plan->agent;
   TimePoint now = loop_.now();
   scheduling::TaskFacts facts;
   facts.id = id;

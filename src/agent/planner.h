@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "agent/task.h"
 #include "engine/messages.h"
@@ -20,6 +21,7 @@ class AnswerReader {
 };
 
 struct Plan {
+  std::string agent;    // whose task it is, when the request named an agent as its model; else as requested
   RouteDecision route;  // route.model is the residency's name of the engine to use
   engine::Generate generate;
   int prompt_tokens = 0;  // estimate; the engine counts

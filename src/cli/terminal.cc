@@ -113,16 +113,18 @@ std::string Table::text(int width, bool colours) const {
     for (const auto& row : rows_) widest = std::max(widest, columns_of(row[c]));
     widths.push_back(widest);
   }
-  // The widest left-aligned column gives way until the row fits; numbers are never cut.
+  // The widest left-aligned column gives way until the row fits; the first, which names the row, only when no other
+  // can; numbers never.
   size_t total = 2 * (columns_.size() - 1);
   for (size_t w : widths) total += w;
   while (total > static_cast<size_t>(width)) {
     size_t widest = columns_.size();
-    for (size_t c = 0; c < columns_.size(); ++c) {
+    for (size_t c = 1; c < columns_.size(); ++c) {
       if (columns_[c].align == Align::left && widths[c] > 8 &&
           (widest == columns_.size() || widths[c] > widths[widest]))
         widest = c;
     }
+    if (widest == columns_.size() && columns_[0].align == Align::left && widths[0] > 8) widest = 0;
     if (widest == columns_.size()) break;
     size_t give = std::min(total - static_cast<size_t>(width), widths[widest] - 8);
     widths[widest] -= give;

@@ -272,6 +272,8 @@ class Writer {
   bool in_list_;
 };
 
+bool defaults_task_type(const std::string& name) { return Config::Generation{}.task_types.contains(name); }
+
 Status check(const Config& config) {
   const auto& r = config.routing;
   auto refuse = [&](std::string message, std::string hint = {}) {
@@ -286,6 +288,11 @@ Status check(const Config& config) {
     if (name != "fast" && name != "balanced" && name != "deep")
       return refuse(fmt::format("tiers: '{}' is none of fast, balanced, deep", name));
     if (tier.models.empty()) return refuse(fmt::format("tiers.{}: no models", name));
+  }
+  for (const auto& [name, row] : config.generation.task_types) {
+    if (!defaults_task_type(name)) {
+      return refuse(fmt::format("generation.task_types: '{}' is none of code, analysis, creative, general", name));
+    }
   }
   for (const RemoteEngine& remote : config.remotes) {
     if (remote.name.empty()) return refuse("remotes: an entry without a name");

@@ -42,7 +42,7 @@ tiers:
   fast: {models: [tiny], max_tokens: 128}
 engines: {slots: 8, keep_alive: 0s}
 routing: {deep_above: 0.9}
-generation: {task_types: {poetry: {temperature: 1.2, top_p: 0.99}}}
+generation: {task_types: {creative: {temperature: 1.2, top_p: 0.99}}}
 api:
   keys: [{name: ops, role: admin, env: OPS_KEY}]
 )");
@@ -55,8 +55,8 @@ api:
   EXPECT_EQ(config.tiers.at("fast").max_tokens, 128);
   EXPECT_EQ(config.tiers.at("deep").max_tokens, 4096);  // untouched
   EXPECT_EQ(config.engines.keep_alive, Duration::zero());
-  EXPECT_EQ(config.generation.task_types.at("poetry").temperature, 1.2);
-  EXPECT_EQ(config.generation.task_types.size(), 5U);
+  EXPECT_EQ(config.generation.task_types.at("creative").temperature, 1.2);
+  EXPECT_EQ(config.generation.task_types.size(), 4U);
   EXPECT_EQ(config.api.keys.at(0).role, "admin");
 }
 
@@ -74,6 +74,7 @@ TEST(ConfigTest, AWrongValueNamesFileLineKeyAndWhatIsAllowed) {
   EXPECT_THAT(refusal("engines: 7"), HasSubstr("engines"));
   EXPECT_THAT(refusal("routing: {deep_above: 0.2}"), HasSubstr("balanced_above"));
   EXPECT_THAT(refusal("tiers: {medium: {models: [a]}}"), HasSubstr("medium"));
+  EXPECT_THAT(refusal("generation: {task_types: {poetry: {top_p: 1}}}"), HasSubstr("poetry"));
   EXPECT_THAT(refusal("api: {keys: [{name: x}]}"), HasSubstr("sha256"));
   EXPECT_THAT(refusal("remotes: [{name: x, url: 'ftp://y'}]"), HasSubstr("ftp://y"));
 }

@@ -22,34 +22,54 @@
 
 namespace skep::daemon {
 
+namespace {
+
+using Remotes = std::map<std::string, std::unique_ptr<model::EngineFactory>>;
+
+Result<Remotes> make_remotes(AsioEventLoop& loop, const Config& config) {
+  Remotes remotes;
+  for (const RemoteEngine& remote : config.remotes) {
+    if (remote.kind == "null") {
+      model::NullEngineOptions options;
+      options.slots = remote.slots;
+      remotes[remote.name] = std::make_unique<model::NullFactory>(loop, options);
+      continue;
+    }
+    auto made = model::HttpFactory::create(loop, http_options(remote));
+    if (!made) {
+      Error error = made.error();
+      error.message = fmt::format("remotes: {}: {}", remote.name, error.message);
+      return fail(std::move(error));
+    }
+    remotes[remote.name] = std::move(*made);
+  }
+  return remotes;
+}
+
+std::map<std::string, model::EngineFactory*> by_name(const Remotes& remotes) {
+  std::map<std::string, model::EngineFactory*> all;
+  for (const auto& [name, factory] : remotes) all.emplace(name, factory.get());
+  return all;
+}
+
+}  // namespace
+
 // In the order of who needs whom; the last made goes first.
 struct Daemon::Impl {
-  Impl(AsioEventLoop& l, DaemonOptions o, agent::Roster r, model::ResidencyOptions residency_options)
+  Impl(AsioEventLoop& l, DaemonOptions o, agent::Roster r, model::ResidencyOptions residency_options, Remotes made)
       : loop(l),
         options(std::move(o)),
         config(options.config),
         roster(std::move(r)),
         catalog(loop, catalog_options(config)),
         workers(loop, worker_options(config, options.engine_program)),
+        remotes(std::move(made)),
         residency(loop, std::move(residency_options)),
-        directory(config, catalog, residency, workers, make_remotes()),
+        directory(config, catalog, residency, workers, by_name(remotes)),
         planner(roster, directory, residency, planner_options(config)),
         dispatcher(loop, residency, planner, dispatcher_options(config)),
         usage(loop),
         backend({loop, config, roster, directory, residency, dispatcher, planner, usage, metrics}) {}
-
-  std::map<std::string, model::EngineFactory*> make_remotes() {
-    std::map<std::string, model::EngineFactory*> all;
-    for (const RemoteEngine& remote : config.remotes) {
-      if (remote.kind == "null") {
-        remotes.push_back(std::make_unique<model::NullFactory>(loop, model::NullOptions{}));
-      } else {
-        remotes.push_back(std::make_unique<model::HttpFactory>(loop, http_options(remote)));
-      }
-      all.emplace(remote.name, remotes.back().get());
-    }
-    return all;
-  }
 
   void wire();
   Result<uint16_t> listen();
@@ -61,7 +81,7 @@ struct Daemon::Impl {
   agent::Roster roster;
   model::Catalog catalog;
   model::WorkerFactory workers;
-  std::vector<std::unique_ptr<model::EngineFactory>> remotes;
+  Remotes remotes;
   model::Residency residency;
   ModelDirectory directory;
   agent::LanguagePlanner planner;
@@ -120,6 +140,10 @@ void Daemon::Impl::wire() {
         .counter("skep_tasks_failed_total", "Tasks that ended in an error", {{"reason", to_string(failure.error.code)}})
         .add();
   });
+  planner.on_load([this] {
+    const scheduling::Scheduler& scheduler = dispatcher.scheduler();
+    return static_cast<double>(scheduler.waiting()) / scheduler.config().caps.queue_length;
+  });
   usage.on_sample([this](const ProcessUsage::Sample& sample) { residency.record_daemon_memory(sample.itself); });
   for (const agent::AgentSpec& agent : roster.agents()) {
     if (agent.tokens_per_minute > 0 || agent.concurrent > 0) {
@@ -150,8 +174,9 @@ Result<std::unique_ptr<Daemon>> Daemon::make(AsioEventLoop& loop, DaemonOptions 
     SKEP_TRY(roster, agent::Roster::read(options.config.roster));
   }
   SKEP_TRY(model::ResidencyOptions residency, residency_options(options.config));
+  SKEP_TRY(Remotes remotes, make_remotes(loop, options.config));
   bool serve = options.serve;
-  auto impl = std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency));
+  auto impl = std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency), std::move(remotes));
   impl->wire();
   impl->catalog.load();
   impl->directory.refresh();

@@ -89,6 +89,21 @@ void DaemonBackend::tokenize(std::string model, engine::Tokenize input,
       });
 }
 
+Result<api::Backend::Route> DaemonBackend::route(const agent::TaskRequest& request) {
+  TimePoint began = parts_.loop.now();
+  SKEP_TRY(language::Route decision, parts_.planner.route(request));
+  Route route;
+  route.took = parts_.loop.now() - began;
+  route.decision = {decision.model, decision.tier ? to_string(*decision.tier) : "", decision.reason, decision.complexity.score};
+  const auto& weights = parts_.planner.options().routing.weights;
+  for (size_t i = 0; i < language::kFactors; ++i) {
+    route.factors.emplace_back(language::kFactorNames.at(i), decision.complexity.factors.at(i));
+    route.weights.emplace_back(language::kFactorNames.at(i), weights.at(i));
+  }
+  route.explanation = decision.explanation;
+  return route;
+}
+
 std::vector<model::ModelInfo> DaemonBackend::models() const { return parts_.directory.models(); }
 
 std::vector<std::pair<std::string, std::string>> DaemonBackend::aliases() const {

@@ -60,7 +60,7 @@ void ModelDirectory::refresh() {
     if (defined_.contains(remote.name)) continue;
     model::EngineSpec spec;
     spec.factory = remotes_.at(remote.name);
-    spec.options.path = remote.name;
+    spec.options.path = remote.model.empty() ? remote.name : remote.model;
     spec.options.sequences = remote.slots;
     spec.keep_alive = model::kForever;
     residency_.define(remote.name, std::move(spec));

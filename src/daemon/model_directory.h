@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/model_source.h"
 #include "daemon/config.h"
 #include "model/catalog.h"
 #include "model/engine.h"
@@ -16,7 +17,7 @@
 
 namespace skep::daemon {
 
-class ModelDirectory {
+class ModelDirectory final : public agent::ModelSource {
  public:
   // `workers` starts local engines; `remotes` has one factory per config.remotes, by name. All outlive this.
   ModelDirectory(const Config& config, model::Catalog& catalog, model::Residency& residency,
@@ -29,11 +30,11 @@ class ModelDirectory {
 
   [[nodiscard]] std::vector<model::ModelInfo> models() const;  // remotes after files
   // A model's name as the catalog has it, by any way of writing it. Not tiers, not agents.
-  [[nodiscard]] Result<model::ModelInfo> find(std::string_view name) const;
+  [[nodiscard]] Result<model::ModelInfo> find(std::string_view name) const override;
   // The first of the tier's models that can be used; not_found names those that were looked for.
-  [[nodiscard]] Result<model::ModelInfo> tier(std::string_view tier) const;
+  [[nodiscard]] Result<model::ModelInfo> tier(std::string_view tier) const override;
   [[nodiscard]] bool is_tier(std::string_view name) const;
-  [[nodiscard]] std::string tier_of(const std::string& model) const;  // empty: none
+  [[nodiscard]] std::string tier_of(const std::string& model) const override;  // empty: none
 
   // The residency's name of the engine that embeds with this model: a generating model embeds in an engine of its own.
   Result<std::string> embedding_engine(const model::ModelInfo& model);

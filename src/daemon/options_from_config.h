@@ -17,7 +17,7 @@ namespace skep::daemon {
 model::CatalogOptions catalog_options(const Config& config);
 model::WorkerOptions worker_options(const Config& config, const std::string& engine_program);
 Result<model::ResidencyOptions> residency_options(const Config& config);
-model::HttpOptions http_options(const RemoteEngine& remote);
+model::HttpEngineOptions http_options(const RemoteEngine& remote);
 agent::PlannerOptions planner_options(const Config& config);
 agent::DispatcherOptions dispatcher_options(const Config& config);
 Result<api::ServerOptions> server_options_from(const Config& config);

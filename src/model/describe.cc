@@ -95,6 +95,7 @@ FileSummary describe(const GgufFile& file) {
   info.layers = positive(file, info.architecture + ".block_count");
   const std::string* chat_template = file.text("tokenizer.chat_template");
   info.has_chat_template = chat_template != nullptr;
+  if (chat_template != nullptr) info.chat_template = *chat_template;
   info.embeds = is_encoder(file, info.architecture);
   info.capabilities = capabilities_of(info, chat_template);
   summary.split_count = std::max(1, positive(file, "split.count"));

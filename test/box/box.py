@@ -24,7 +24,7 @@ def model(shape="tiny", type="f16", name=None):
     _models.mkdir(exist_ok=True)
     path = _models / f"{name or shape}-{type}.gguf"
     if not path.exists():
-        subprocess.run([skep, "model", "synth", shape, "--type", type, "-o", str(path)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([skep, "model", "synth", "--shape", shape, "--type", type, "-o", str(path)], check=True, stdout=subprocess.DEVNULL)
     return path
 
 
