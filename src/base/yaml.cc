@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -91,7 +92,8 @@ class Builder final : public YAML::EventHandler {
  private:
   struct Level {
     uint32_t index;
-    std::optional<std::string> key;  // read, its value not yet
+    std::optional<std::string> key;              // read, its value not yet
+    std::unordered_map<std::string, int> lines;  // of the keys so far
   };
 
   [[noreturn]] static void refuse(const YAML::Mark& mark, std::string message, std::string hint = {}) {
@@ -113,10 +115,8 @@ class Builder final : public YAML::EventHandler {
   void take_key(const YAML::Mark& mark, const std::string& key) {
     constexpr size_t kLongestKey = 256;
     if (key.size() > kLongestKey) refuse(mark, "a key is longer than 256 bytes");
-    for (uint32_t child : tree_.values[open_.back().index].children) {
-      const auto& other = tree_.values[child];
-      if (other.key == key) refuse(mark, fmt::format("'{}' stands here and in line {}", key, other.line));
-    }
+    const auto [first, added] = open_.back().lines.try_emplace(key, mark.line + 1);
+    if (!added) refuse(mark, fmt::format("'{}' stands here and in line {}", key, first->second));
     open_.back().key = key;
   }
 
@@ -138,7 +138,7 @@ class Builder final : public YAML::EventHandler {
     if (expects_key()) refuse(mark, "a list or a map can't be a key");
     if (static_cast<int>(open_.size()) >= limits_.depth)
       refuse(mark, fmt::format("deeper than {} levels", limits_.depth));
-    open_.push_back({add(mark, {.kind = kind}), std::nullopt});
+    open_.push_back({add(mark, {.kind = kind}), std::nullopt, {}});
   }
 
   YamlTree& tree_;
