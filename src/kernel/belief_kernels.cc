@@ -17,7 +17,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernel/belief_kernels.cc"
-// clang-format off: foreach_target.h must come before what it compiles once per target.
+// foreach_target.h must come before what it compiles once per target.
+// clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 #include <hwy/cache_control.h>
@@ -93,14 +94,27 @@ HWY_INLINE void Product(D d, const T* HWY_RESTRICT m, size_t pitch, size_t state
     for (size_t v = 0; v < NV; ++v) acc[a][v] = hn::Zero(d);
   }
   for (size_t s = 0; s < states; ++s, m += pitch) {
-    hn::Vec<D> weight[NA];
+    // The smaller of the two operands stays in registers: NA · NV + min(NA, NV) + 1 of them.
+    if constexpr (NV < NA) {
+      hn::Vec<D> column[NV];
 #pragma GCC unroll 16
-    for (size_t a = 0; a < NA; ++a) weight[a] = hn::Set(d, q[a][s]);
+      for (size_t v = 0; v < NV; ++v) column[v] = hn::Load(d, m + v * lanes);
 #pragma GCC unroll 16
-    for (size_t v = 0; v < NV; ++v) {
-      const auto column = hn::Load(d, m + v * lanes);
+      for (size_t a = 0; a < NA; ++a) {
+        const auto weight = hn::Set(d, q[a][s]);
 #pragma GCC unroll 16
-      for (size_t a = 0; a < NA; ++a) acc[a][v] = hn::MulAdd(column, weight[a], acc[a][v]);
+        for (size_t v = 0; v < NV; ++v) acc[a][v] = hn::MulAdd(column[v], weight, acc[a][v]);
+      }
+    } else {
+      hn::Vec<D> weight[NA];
+#pragma GCC unroll 16
+      for (size_t a = 0; a < NA; ++a) weight[a] = hn::Set(d, q[a][s]);
+#pragma GCC unroll 16
+      for (size_t v = 0; v < NV; ++v) {
+        const auto column = hn::Load(d, m + v * lanes);
+#pragma GCC unroll 16
+        for (size_t a = 0; a < NA; ++a) acc[a][v] = hn::MulAdd(column, weight[a], acc[a][v]);
+      }
     }
   }
 }
@@ -186,8 +200,12 @@ void FilterNarrow(D d, const FilterArgs<T>& a) {
     const size_t left = a.n - first;
     const auto finish = [&](size_t i, hn::Vec<D>(&row)[NV]) HWY_ATTR {
       const T* const* likelihood = a.likelihood + i * a.modalities;
+      for (size_t m = 0; m < a.modalities; ++m) {
+        const T* HWY_RESTRICT given = likelihood[m];
+        if (given == nullptr) continue;
 #pragma GCC unroll 16
-      for (size_t v = 0; v < NV; ++v) row[v] = Likelihood(d, likelihood, a.modalities, v * lanes, row[v]);
+        for (size_t v = 0; v < NV; ++v) row[v] = hn::Mul(row[v], hn::Load(d, given + v * lanes));
+      }
       if (!Normalise<NV>(d, row, a.target[i], a.evidence + i)) {
         KeepPrediction(a.transition, a.states, stride, a.source[i], a.scratch, a.target[i], a.evidence + i);
       }

@@ -16,6 +16,8 @@ SKEP_INLINE typename I::F32 load_kv(const uint8_t* base, int64_t element) {
   if constexpr (T == KvType::q8) return I::load_i8(base + element);
 }
 
+inline constexpr int kQueriesAtOnce = 6;  // whose sums fit the registers beside a key
+
 // What online softmax remembers of one query between pages.
 struct QueryState {
   float largest, total;
@@ -66,22 +68,49 @@ SKEP_INLINE void page_values(const uint8_t* values, int head_size, const float (
   }
 }
 
+// elementwise_inl.h: exp_fixed, the same operations in vectors.
+template <class I>
+SKEP_INLINE typename I::F32 exp_lanes(typename I::F32 x) {
+  using F32 = typename I::F32;
+  x = I::smaller(I::set1(88.0F), I::larger(I::set1(-87.0F), x));
+  const F32 shifted = I::fma(x, I::set1(1.44269504F), I::set1(12582912.0F));
+  const F32 n = I::sub(shifted, I::set1(12582912.0F));
+  F32 r = I::fma(n, I::set1(-0.693145752F), x);
+  r = I::fma(n, I::set1(-1.42860677e-6F), r);
+  F32 p = I::set1(1.0F / 720.0F);
+  for (const float c : {1.0F / 120.0F, 1.0F / 24.0F, 1.0F / 6.0F, 0.5F, 1.0F, 1.0F}) p = I::fma(p, r, I::set1(c));
+  return I::scale_by_power(p, shifted);
+}
+
+// Sixteen lanes held in parts combined to one: 16 → 8 → 4 → 2 → 1.
+template <class I, class Combine>
+SKEP_INLINE typename I::F32 fold(const typename I::F32* parts, Combine&& combine) {
+  if constexpr (I::kRows == 16) return parts[0];
+  if constexpr (I::kRows == 8) return combine(parts[0], parts[1]);
+  if constexpr (I::kRows == 4) return combine(combine(parts[0], parts[2]), combine(parts[1], parts[3]));
+}
+
 // Turns the scores of a page into probabilities relative to the new maximum; returns what earlier ones are scaled by.
+template <class I>
 SKEP_INLINE float page_softmax(float* s, int visible, const float* key_scales, float scale, QueryState& state) {
-  float lanes[kPageTokens];
-  for (int t = 0; t < kPageTokens; ++t) {
-    s[t] *= key_scales == nullptr ? scale : key_scales[t] * scale;
-    s[t] = t < visible ? s[t] : -__builtin_inff();
-    lanes[t] = s[t];
+  using F32 = typename I::F32;
+  constexpr int kParts = kPageTokens / I::kRows;
+  F32 x[kParts];
+  for (int p = 0; p < kParts; ++p) {
+    const int at = p * I::kRows;
+    const F32 by = key_scales == nullptr ? I::set1(scale) : I::mul(I::load(key_scales + at), I::set1(scale));
+    x[p] = I::keep_below(I::mul(I::load(s + at), by), I::set1(-__builtin_inff()), at, visible);
   }
-  const float largest = larger(state.largest, max16(lanes));
+  const auto add = [](F32 a, F32 b) __attribute__((always_inline)) { return I::add(a, b); };
+  const auto most = [](F32 a, F32 b) __attribute__((always_inline)) { return I::larger(a, b); };
+  const float largest = larger(state.largest, I::max_lanes(fold<I>(x, most)));
   const float c = state.total > 0 ? exp_fixed(state.largest - largest) : 0.0F;
-  for (int t = 0; t < kPageTokens; ++t) {
-    const float e = exp_fixed(s[t] - largest);
-    s[t] = t < visible ? e : 0.0F;
-    lanes[t] = s[t];
+  for (int p = 0; p < kParts; ++p) {
+    const int at = p * I::kRows;
+    x[p] = I::keep_below(exp_lanes<I>(I::sub(x[p], I::set1(largest))), I::zero(), at, visible);
+    I::store(s + at, x[p]);
   }
-  state.total = state.total * c + sum16(lanes);
+  state.total = state.total * c + I::sum_lanes(fold<I>(x, add));
   state.largest = largest;
   return c;
 }
@@ -106,7 +135,7 @@ template <class I, KvType T, int N>
     std::memcpy(value_scales, values + int64_t{kPageTokens} * a.head_size, sizeof value_scales);
   }
   for (int i = 0; i < N; ++i) {
-    c[i] = page_softmax(s[i], visible[i], T == KvType::q8 ? key_scales : nullptr, a.scale, states[query[i]]);
+    c[i] = page_softmax<I>(s[i], visible[i], T == KvType::q8 ? key_scales : nullptr, a.scale, states[query[i]]);
     if constexpr (T == KvType::q8) {
       for (int t = 0; t < kPageTokens; ++t) s[i][t] *= value_scales[t];
     }
@@ -125,9 +154,9 @@ void paged_attention(const AttentionArguments& a) {
   }
   for (int i = 0; i < a.queries * a.head_size; ++i) acc[i] = 0.0F;
   for (int page = 0; page * kPageTokens < longest; ++page) {
-    // The queries that see any of this page, at most four at a time. A masked token of a page that is seen counts with
+    // The queries that see any of this page, a few at a time. A masked token of a page that is seen counts with
     // probability zero; a page that is not seen at all is not touched.
-    int query[4], visible[4];
+    int query[kQueriesAtOnce], visible[kQueriesAtOnce];
     int n = 0;
     const auto flush = [&] {
       const uint8_t* at = a.pages[page];
@@ -135,6 +164,8 @@ void paged_attention(const AttentionArguments& a) {
       if (n == 2) page_step<I, T, 2>(a, at, query, visible, states, acc);
       if (n == 3) page_step<I, T, 3>(a, at, query, visible, states, acc);
       if (n == 4) page_step<I, T, 4>(a, at, query, visible, states, acc);
+      if (n == 5) page_step<I, T, 5>(a, at, query, visible, states, acc);
+      if (n == 6) page_step<I, T, 6>(a, at, query, visible, states, acc);
       n = 0;
     };
     for (int i = 0; i < a.queries; ++i) {
@@ -142,7 +173,7 @@ void paged_attention(const AttentionArguments& a) {
       if (seen <= 0) continue;
       query[n] = i;
       visible[n] = seen < kPageTokens ? seen : kPageTokens;
-      if (++n == 4) flush();
+      if (++n == kQueriesAtOnce) flush();
     }
     flush();
   }

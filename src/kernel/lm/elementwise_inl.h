@@ -69,7 +69,7 @@ namespace {
   return bits - 0x4b400000;
 }
 
-void quantize(const float* x, int n, ActivationBlock* out) {
+[[maybe_unused]] void quantize(const float* x, int n, ActivationBlock* out) {
   for (int b = 0; b < n / kBlock; ++b, x += kBlock, ++out) {
     const float largest = max_magnitude(x, kBlock);
     const float inverse = largest > 0 ? 127.0F / largest : 0.0F;

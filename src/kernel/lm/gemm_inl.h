@@ -2,7 +2,7 @@
 // The matrix product of kernels.h over an instruction set I (isa_*.h). Included by one kernels_*.cc per target, each
 // compiled with its own flags: everything here has internal linkage.
 //
-// A call walks the tiles; for every tile it takes the tokens in groups of at most kGroup, so that a tile's codes are
+// A call walks the tiles; for every tile it takes the tokens in groups of at most I::kGroup, so that a tile's codes are
 // unpacked once for a group, and stay in the first-level cache for the next one. The integer sums of a group and its
 // float accumulators live in registers.
 
@@ -12,7 +12,6 @@
 namespace skep::kernel::lm {
 namespace {
 
-inline constexpr int kGroup = 4;           // tokens whose sums fit the registers
 inline constexpr int kTokensPerPass = 32;  // whose activations stay in the second-level cache beside the weights
 
 // Scales of one block and I::kRows rows: weight = scale * (code - zero) + offset.
@@ -178,10 +177,9 @@ SKEP_INLINE void put(typename I::F32 acc, float* out, int rows_left, bool accumu
 }
 
 template <class I, class Product, int T, class X>
-[[gnu::noinline]] void tile_group(const GemmArguments& g, int tile, const X* const* x, int first_token) {
+[[gnu::noinline]] void tile_group(const GemmArguments& g, int tile, const uint8_t* scales, const uint8_t* codes,
+                                  const X* const* x, int first_token) {
   const Matrix& w = g.weights;
-  const uint8_t* scales = w.data + tile * tile_bytes(w.format, w.columns);
-  const uint8_t* codes = scales + scales_bytes(w.format, w.columns);
   for (int row0 = 0; row0 < kTileRows; row0 += I::kRows) {
     typename I::F32 acc[T];
     for (int t = 0; t < T; ++t) acc[t] = I::zero();
@@ -193,20 +191,29 @@ template <class I, class Product, int T, class X>
   }
 }
 
+// tile_group for a size that is known at run time, at most T.
+template <class I, class Product, int T, class X>
+SKEP_INLINE void run_group(int size, const GemmArguments& g, int tile, const uint8_t* scales, const uint8_t* codes,
+                           const X* const* x, int first_token) {
+  if (size == T) return tile_group<I, Product, T>(g, tile, scales, codes, x, first_token);
+  if constexpr (T > 1) run_group<I, Product, T - 1>(size, g, tile, scales, codes, x, first_token);
+}
+
 template <class I, class Product, class X>
 void over_tiles(const GemmArguments& g, const X* activations, int64_t stride) {
+  const int64_t to_codes = scales_bytes(g.weights.format, g.weights.columns);
+  const int64_t step = to_codes + codes_bytes(g.weights.format, g.weights.columns);
   for (int pass = 0; pass < g.tokens; pass += kTokensPerPass) {
     const int end = pass + kTokensPerPass < g.tokens ? pass + kTokensPerPass : g.tokens;
     for (int tile = g.first_tile; tile < g.last_tile; ++tile) {
+      const uint8_t* scales = g.weights.data + tile * step;
+      const uint8_t* codes = scales + to_codes;
       for (int t = pass; t < end;) {
-        const X* x[kGroup];
+        const X* x[I::kGroup];
         // Groups of nearly equal size: five tokens are 3 + 2, not 4 + 1.
-        const int groups = (end - t + kGroup - 1) / kGroup, size = (end - t + groups - 1) / groups;
+        const int groups = (end - t + I::kGroup - 1) / I::kGroup, size = (end - t + groups - 1) / groups;
         for (int i = 0; i < size; ++i) x[i] = activations + (t + i) * stride;
-        if (size == 1) tile_group<I, Product, 1>(g, tile, x, t);
-        if (size == 2) tile_group<I, Product, 2>(g, tile, x, t);
-        if (size == 3) tile_group<I, Product, 3>(g, tile, x, t);
-        if (size == 4) tile_group<I, Product, 4>(g, tile, x, t);
+        run_group<I, Product, I::kGroup>(size, g, tile, scales, codes, x, t);
         t += size;
       }
     }

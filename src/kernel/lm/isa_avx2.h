@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "kernel/lm/activation.h"
+#include "kernel/lm/format.h"
 #include "kernel/lm/inline.h"
 
 namespace skep::kernel::lm {
@@ -17,6 +18,7 @@ namespace {
 
 struct Avx2 {
   static constexpr int kRows = 8;
+  static constexpr int kGroup = 4;  // tokens whose sums fit the registers
   using F32 = __m256;
   using I32 = __m256i;
   using Bytes = __m256i;
@@ -116,8 +118,64 @@ struct Avx2 {
   SKEP_INLINE F32 add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
   SKEP_INLINE F32 mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
   SKEP_INLINE F32 fma(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+  SKEP_INLINE F32 sub(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
+  SKEP_INLINE F32 larger(F32 a, F32 b) { return _mm256_max_ps(b, a); }   // b > a ? b : a
+  SKEP_INLINE F32 smaller(F32 a, F32 b) { return _mm256_min_ps(b, a); }  // b < a ? b : a
+  // Lanes first, first + 1, … that are below `limit` keep x, the others get y.
+  SKEP_INLINE F32 keep_below(F32 x, F32 y, int first, int limit) {
+    const __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
+    return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(limit), lane)));
+  }
+  // p * 2^n, n in the low bits of `shifted` (elementwise_inl.h: exp_fixed).
+  SKEP_INLINE F32 scale_by_power(F32 p, F32 shifted) {
+    return _mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+  }
+  // The lanes combined 8 → 4 → 2 → 1, upper half to lower.
+  SKEP_INLINE float sum_lanes(F32 x) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+  SKEP_INLINE float max_lanes(F32 x) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
   SKEP_INLINE F32 negate(F32 a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0F)); }
 };
+
+// elementwise_inl.h: quantize, block by block in registers.
+[[maybe_unused]] void quantize_avx2(const float* x, int n, ActivationBlock* out) {
+  for (int b = 0; b < n / kBlock; ++b, x += kBlock, ++out) {
+    __m256 v[4];
+    for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + 8 * i);
+    const __m256 magnitude = _mm256_set1_ps(-0.0F);
+    __m256 most = _mm256_andnot_ps(magnitude, v[0]);
+    for (int i = 1; i < 4; ++i) most = _mm256_max_ps(most, _mm256_andnot_ps(magnitude, v[i]));
+    const float largest = Avx2::max_lanes(most);
+    const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.0F / largest : 0.0F);
+    __m256i q[4];
+    for (int i = 0; i < 4; ++i) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));  // to nearest even
+    // Packing works on 128-bit halves; the permutation puts the four-byte groups back into order.
+    const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    const __m256i bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out->q), bytes);
+    // Pairs of columns as int16: even lanes are k % 4 < 2, odd ones the rest; the lower half is the first 16 columns.
+    __m256i sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0x4e));
+    sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0xb1));
+    const __m256i neg8 = _mm256_slli_epi16(_mm256_sub_epi16(_mm256_setzero_si256(), sums), 3);
+    const __m128i first = _mm256_castsi256_si128(neg8), second = _mm256_extracti128_si256(neg8, 1);
+    const int32_t halves[3] = {_mm_cvtsi128_si32(_mm_add_epi16(first, second)), _mm_cvtsi128_si32(first),
+                               _mm_cvtsi128_si32(second)};
+    __builtin_memcpy(out->neg8, halves, 4);
+    __builtin_memcpy(out->neg8_half, halves + 1, 8);
+    out->scale = largest / 127.0F;
+    out->sum = (out->neg8[0] + out->neg8[1]) / -8;
+    out->scaled_sum = out->scale * static_cast<float>(out->sum);
+  }
+}
 
 }  // namespace
 }  // namespace skep::kernel::lm

@@ -5,7 +5,10 @@
 #include <cstring>
 
 #include "kernel/lm/targets.h"
-#if defined(__aarch64__)
+#if defined(SKEP_KERNELS_X86)
+#include <cpuid.h>
+#endif
+#if defined(SKEP_KERNELS_ARM)
 #include <sys/auxv.h>
 #endif
 
@@ -18,12 +21,30 @@ struct Available {
   void add(const Kernels& k) { tables[count++] = &k; }
 };
 
+#if defined(SKEP_KERNELS_X86)
+// The compiler's __builtin_cpu_supports does not know it yet: leaf 7, subleaf 1, EAX bit 4.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4U & 1U) != 0;
+}
+#endif
+
 Available detect() {
   Available a;
 #if defined(SKEP_KERNELS_X86)
   __builtin_cpu_init();
+  const auto all = [](auto... supported) { return (... && (supported != 0)); };
+  if (all(__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"), __builtin_cpu_supports("avx512dq"),
+          __builtin_cpu_supports("avx512vl"), __builtin_cpu_supports("avx512vnni"))) {
+    a.add(avx512_vnni_kernels());
+  }
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (avx2 && has_avx_vnni()) a.add(avx_vnni_kernels());
   if (avx2) a.add(avx2_kernels());
+#endif
+#if defined(SKEP_KERNELS_ARM)
+  constexpr unsigned long kDotProduct = 1UL << 20U;  // HWCAP_ASIMDDP
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0) a.add(neon_dotprod_kernels());
 #endif
   a.add(scalar_kernels());
   return a;

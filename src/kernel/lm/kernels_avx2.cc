@@ -8,8 +8,8 @@
 namespace skep::kernel::lm {
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kernels{"avx2", gemm<Avx2>, quantize,    rms_norm,       rope,
-                                   swiglu, store_key,  store_value, attention<Avx2>};
+  static constexpr Kernels kernels{"avx2", gemm<Avx2>, quantize_avx2, rms_norm,       rope,
+                                   swiglu, store_key,  store_value,   attention<Avx2>};
   return kernels;
 }
 

@@ -221,6 +221,15 @@ void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread
 void PopulationBase::finish(const Batch& batch) {
   const bool records = state_.durable();
   const bool history = options_.history > 0;
+  if (sides_ == 1 && !history) {
+    uint32_t* const age = age_.data();
+    uint8_t* const started = started_.data();
+    for (uint32_t i = 0; i < batch.n; ++i) {
+      ++age[batch.slots[i]];
+      started[batch.slots[i]] = 1;
+    }
+    return;
+  }
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
     if (sides_ == 2) side_[slot] = static_cast<uint8_t>(target_side(slot));

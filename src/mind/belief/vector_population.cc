@@ -32,6 +32,7 @@ template OwnLayout OwnLayout::of<double>(const JointTables<double>&, bool);
 template <typename T>
 VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
     : group_start(p.tables_.actions + 2),
+      group(kChunk),
       order(kChunk),
       source(kChunk),
       likelihood(kChunk * static_cast<size_t>(p.joint_.model.modalities())),
@@ -121,25 +122,56 @@ void VectorPopulation<T>::write_start(uint32_t slot, std::byte* row) {
   if (options_.own_models) own_from_shared(writable_own(slot));
 }
 
-// Counting sort of the batch by last action; agents that have not started form the last group.
+// Counting sort of the batch by last action; agents that have not started, whose rows hold D, form the last group.
+// Everything the loops read is in locals: their stores could alias members, which would be loaded again every time.
 template <typename T>
 void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const {
-  std::fill(s.group_start.begin(), s.group_start.end(), 0);
-  const auto group = [this](uint32_t slot) {
-    return fresh(slot) ? static_cast<uint32_t>(tables_.actions) : uint32_t{actions_[slot]};
-  };
-  for (uint32_t i = 0; i < batch.n; ++i) ++s.group_start[group(batch.slots[i]) + 1];
-  for (size_t g = 1; g < s.group_start.size(); ++g) s.group_start[g] += s.group_start[g - 1];
-  const auto modalities = batch.modalities;
-  for (uint32_t i = 0; i < batch.n; ++i) {
-    const uint32_t slot = batch.slots[i];
-    const uint32_t at = s.group_start[group(slot)]++;
-    s.order[at] = slot;
-    s.source[at] = fresh(slot) ? tables_.start.data() : typed_row(current_row(slot));
-    s.target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
+  const uint32_t n = batch.n;
+  const uint32_t* const slots = batch.slots;
+  const uint16_t* const actions = actions_.data();
+  const uint8_t* const started = started_.data();
+  uint16_t* const group = s.group.data();
+  uint32_t* const start = s.group_start.data();
+  const size_t groups = s.group_start.size();
+  const auto never_acted = static_cast<uint16_t>(tables_.actions);
+  std::fill_n(start, groups, 0);
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint32_t slot = slots[i];
+    group[i] = started[slot] == 0 ? never_acted : actions[slot];
+    ++start[group[i] + 1];
+  }
+  for (size_t g = 1; g < groups; ++g) start[g] += start[g - 1];
+
+  uint32_t* const order = s.order.data();
+  T** const target = s.target.data();
+  const T** const given = s.likelihood.data();
+  const T* const likelihood = tables_.likelihood.data();
+  const size_t stride = tables_.stride;
+  if (sides_ == 1 && batch.modalities == 1) {
+    T* const rows = reinterpret_cast<T*>(state_.beliefs());
+    const uint16_t* const observations = batch.observations;
+    const bool by_slot = batch.by_slot;
+    for (uint32_t i = 0; i < n; ++i) {
+      const uint32_t slot = slots[i];
+      const uint32_t at = start[group[i]]++;
+      const uint16_t o = observations[by_slot ? slot : i];
+      order[at] = slot;
+      target[at] = rows + slot * stride;
+      given[at] = o == kNotObserved ? nullptr : likelihood + o * stride;
+    }
+    return;
+  }
+  const size_t* const first_outcome = tables_.first_outcome.data();
+  const uint32_t modalities = batch.modalities;
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint32_t slot = slots[i];
+    const uint32_t at = start[group[i]]++;
+    order[at] = slot;
+    target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
+    s.source[at] = typed_row(current_row(slot));
     const uint16_t* o = batch.observation(i);
     for (uint32_t m = 0; m < modalities; ++m) {
-      s.likelihood[at * modalities + m] = o[m] == kNotObserved ? nullptr : tables_.observation(m, o[m]);
+      given[at * modalities + m] = o[m] == kNotObserved ? nullptr : likelihood + (first_outcome[m] + o[m]) * stride;
     }
   }
 }
@@ -158,7 +190,7 @@ void VectorPopulation<T>::filter_shared(const Batch& batch, Scratch& s) const {
     if (end > first) {
       args.transition = g < tables_.actions ? tables_.transition(g) : nullptr;
       args.n = end - first;
-      args.source = s.source.data() + first;
+      args.source = (sides_ == 2 ? s.source.data() : const_cast<const T**>(s.target.data())) + first;
       args.target = s.target.data() + first;
       args.likelihood = s.likelihood.data() + first * batch.modalities;
       args.evidence = s.evidence.data() + first;
@@ -174,7 +206,7 @@ void VectorPopulation<T>::filter_own(const Batch& batch, Scratch& s) const {
     const uint32_t slot = batch.slots[i];
     const T* block = own(slot);
     s.order[i] = slot;
-    s.source[i] = fresh(slot) ? tables_.start.data() : typed_row(current_row(slot));
+    s.source[i] = typed_row(current_row(slot));
     s.target[i] = reinterpret_cast<T*>(row(slot, target_side(slot)));
     s.transition[i] =
         fresh(slot) ? nullptr : block + layout_.transitions + actions_[slot] * tables_.states * tables_.stride;

@@ -45,6 +45,7 @@ class VectorPopulation final : public PopulationBase {
   struct Scratch {
     Scratch(const VectorPopulation& population);
     std::vector<uint32_t> group_start;
+    std::vector<uint16_t> group;
     std::vector<uint32_t> order;  // slots by position
     std::vector<const T*> source, likelihood, transition;
     std::vector<T*> target;

@@ -1,0 +1,158 @@
+#include "mind/belief/agent.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "mind/belief/precision.h"
+#include "mind/belief/random_model.h"
+
+namespace skep::belief {
+namespace {
+
+std::vector<int> observe(Random& random, const GenerativeModel& model) {
+  std::vector<int> o;
+  for (int n : model.num_obs) o.push_back(static_cast<int>(random.below(static_cast<uint32_t>(n))));
+  return o;
+}
+
+TEST(Agent, JointInferenceIsExactOverTimeWhereMeanFieldIsNot) {
+  const auto model = random_model({.states = {3, 3}, .observations = {6}, .controls = {2, 1}}, 5);
+  AgentOptions options;
+  options.inference = Inference::joint;
+  Agent exact = Agent::create(model, options).value();
+  options.inference = Inference::mean_field;
+  Agent approximate = Agent::create(model, options).value();
+  // The forward algorithm over the nine joint states, by hand.
+  std::vector<double> p;
+  for (double a : model.D[0].data) {
+    for (double b : model.D[1].data) p.push_back(a * b);
+  }
+  Random random(1);
+  double worst = 0;
+  for (int t = 0; t < 6; ++t) {
+    const auto o = observe(random, model);
+    if (t > 0) {
+      std::vector<double> next(9, 0.0);
+      for (int s = 0; s < 9; ++s) {
+        for (int n = 0; n < 9; ++n) {
+          next[static_cast<size_t>(n)] +=
+              model.B[0].at({n / 3, s / 3, 1}) * model.B[1].at({n % 3, s % 3, 0}) * p[static_cast<size_t>(s)];
+        }
+      }
+      p = next;
+    }
+    double z = 0;
+    for (int s = 0; s < 9; ++s) z += p[static_cast<size_t>(s)] *= model.A[0].at({o[0], s / 3, s % 3});
+    for (double& x : p) x /= z;
+    ASSERT_TRUE(exact.infer_states(o).has_value());
+    ASSERT_TRUE(approximate.infer_states(o).has_value());
+    for (size_t s = 0; s < 9; ++s) ASSERT_NEAR(exact.joint()[s], p[s], 1e-13);
+    ASSERT_NEAR(exact.free_energy().F, -std::log(z), 1e-9) << "F of exact inference is the surprise";
+    for (size_t s = 0; s < 3; ++s) worst = std::max(worst, std::abs(exact.belief(0)[s] - approximate.belief(0)[s]));
+    exact.set_action({1, 0});
+    approximate.set_action({1, 0});
+  }
+  EXPECT_GT(worst, 1e-3) << "the model does not tell the two apart";
+}
+
+TEST(Agent, WithoutAnObservationOnlyPredicts) {
+  const auto model = random_model({.states = {4}, .observations = {3, 2}, .controls = {2}}, 6);
+  Agent agent = Agent::create(model).value();
+  ASSERT_TRUE(agent.infer_states(std::vector<int>{-1, -1}).has_value());
+  for (size_t s = 0; s < 4; ++s) EXPECT_NEAR(agent.belief(0)[s], model.D[0].data[s], 1e-12);
+  EXPECT_NEAR(agent.free_energy().F, 0, 1e-12);
+  EXPECT_FALSE(agent.infer_states(std::vector<int>{3, 0}).has_value());
+  EXPECT_FALSE(agent.infer_states(std::vector<int>{0}).has_value());
+}
+
+TEST(Agent, HabitsGrowWithUse) {
+  const auto model = random_model({.states = {4}, .observations = {4}, .controls = {3}}, 7);
+  Agent agent = Agent::create(model).value();
+  EXPECT_FALSE(agent.update_E().has_value()) << "nothing inferred yet";
+  ASSERT_TRUE(agent.infer_states(std::vector<int>{1}).has_value());
+  agent.infer_policies();
+  const auto q_pi = agent.policy_terms().q_pi;
+  ASSERT_TRUE(agent.update_E().has_value());
+  for (size_t p = 0; p < 3; ++p) EXPECT_NEAR(agent.model().E[p], (1 + q_pi[p]) / 4, 1e-12);
+}
+
+TEST(Agent, ForgettingBoundsTheCounts) {
+  const auto model = random_model({.states = {3}, .observations = {3}, .controls = {2}, .counts = true}, 8);
+  AgentOptions options;
+  options.forgetting = 0.2;
+  Agent agent = Agent::create(model, options).value();
+  double most = 0;
+  for (int t = 0; t < 400; ++t) {
+    ASSERT_TRUE(agent.infer_states(std::vector<int>{0}).has_value());
+    ASSERT_TRUE(agent.update_A(std::vector<int>{0}).has_value());
+    agent.infer_policies();
+    agent.sample_action();
+  }
+  for (size_t i = 0; i < model.pA[0].data.size(); ++i) {
+    most = std::max(most, agent.model().pA[0].data[i] - model.pA[0].data[i]);
+  }
+  EXPECT_LE(most, 1 / 0.2 + 1e-9);
+  EXPECT_GT(most, 1);
+}
+
+TEST(Agent, SophisticatedSearchStopsAtItsLimit) {
+  const auto model = random_model({.states = {4}, .observations = {5}, .controls = {4}}, 9);
+  AgentOptions options;
+  options.sophisticated = true;
+  options.si_horizon = 12;
+  options.si_policy_prune = options.si_state_prune = 0;
+  options.si_node_limit = 500;
+  Agent agent = Agent::create(model, options).value();
+  ASSERT_TRUE(agent.infer_states(std::vector<int>{0}).has_value());
+  agent.infer_policies();  // without the limit this would take 20^11 nodes
+  double sum = 0;
+  for (double p : agent.policy_terms().q_pi) sum += p;
+  EXPECT_NEAR(sum, 1, 1e-12);
+}
+
+TEST(Agent, RefusesOptionsThatDoNotFit) {
+  auto model = random_model({.states = {4}, .observations = {5}, .controls = {2}, .policy_length = 2}, 10);
+  AgentOptions options;
+  options.sophisticated = true;
+  EXPECT_FALSE(Agent::create(model, options).has_value());
+  options = {};
+  options.gamma = 0;
+  EXPECT_FALSE(Agent::create(model, options).has_value());
+  options = {};
+  EXPECT_FALSE([&] {
+    Agent agent = Agent::create(model, options).value();
+    return agent.update_A(std::vector<int>{0}).has_value();
+  }()) << "learnt counts that the model does not have";
+}
+
+TEST(Precision, GrowsWhenEvidenceSpeaksForWhatIsPreferredAndFallsWhenAgainst) {
+  const std::vector<double> neg_efe{-1, -3}, ln_E{std::log(0.5), std::log(0.5)};
+  const double agrees = 1 / adapt_beta(1, 1, neg_efe, std::vector<double>{0, 2}, ln_E);
+  const double disagrees = 1 / adapt_beta(1, 1, neg_efe, std::vector<double>{2, 0}, ln_E);
+  const double silent = 1 / adapt_beta(1, 1, neg_efe, std::vector<double>{1, 1}, ln_E);
+  EXPECT_GT(agrees, 1.01);
+  EXPECT_LT(disagrees, 0.99);
+  EXPECT_NEAR(silent, 1, 1e-12);
+}
+
+TEST(Agent, AdaptsItsPrecisionToWhatHappens) {
+  const auto model = random_model({.states = {4}, .observations = {4}, .controls = {2}}, 11);
+  AgentOptions options;
+  options.adaptive_gamma = true;
+  options.gamma = 1;
+  Agent agent = Agent::create(model, options).value();
+  std::vector<double> gammas;
+  for (int o : {0, 1, 2, 3, 0}) {
+    ASSERT_TRUE(agent.infer_states(std::vector<int>{o}).has_value());
+    agent.infer_policies();
+    agent.sample_action();
+    gammas.push_back(agent.gamma());
+  }
+  EXPECT_EQ(gammas[0], 1);
+  EXPECT_NE(gammas[4], 1);
+  for (double g : gammas) EXPECT_TRUE(g > 0 && g < 1000);
+}
+
+}  // namespace
+}  // namespace skep::belief

@@ -1,0 +1,51 @@
+#pragma once
+// How a row of probabilities is kept in fewer bits. Internal to mind/belief.
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace skep::belief {
+
+inline constexpr int kUnits = 255;
+
+// Rounds p (sum about 1) to n bytes that sum to exactly 255, by largest remainders: L1 error at most n / (2 · 255), and
+// no entry off by a whole unit. `remainder` is scratch of n floats.
+inline void round_to_bytes(const float* p, size_t n, uint8_t* out, float* remainder) {
+  int left = kUnits;
+  for (size_t i = 0; i < n; ++i) {
+    const float scaled = p[i] * kUnits;
+    const auto whole = static_cast<int>(scaled);
+    const int unit = whole > kUnits ? kUnits : whole;
+    out[i] = static_cast<uint8_t>(unit);
+    remainder[i] = scaled - static_cast<float>(unit);
+    left -= unit;
+  }
+  for (; left > 0; --left) {  // at most n rounds: remainders are below one unit each
+    size_t best = 0;
+    for (size_t i = 1; i < n; ++i) {
+      if (remainder[i] > remainder[best]) best = i;
+    }
+    if (out[best] == kUnits) break;
+    ++out[best];
+    remainder[best] -= 1;
+  }
+  for (; left < 0; ++left) {  // p summed to a little over 1
+    size_t worst = 0;
+    for (size_t i = 1; i < n; ++i) {
+      if (out[i] > 0 && (out[worst] == 0 || remainder[i] < remainder[worst])) worst = i;
+    }
+    --out[worst];
+    remainder[worst] += 1;
+  }
+}
+
+// bfloat16, round to nearest even; p is finite.
+inline uint16_t to_bfloat16(float p) {
+  const uint32_t bits = std::bit_cast<uint32_t>(p);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+inline float from_bfloat16(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
+
+}  // namespace skep::belief
