@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/synth/tensors.h"
@@ -210,22 +212,35 @@ std::vector<Slab> cut(const std::vector<Tensor>& tensors, const gguf_context* gg
   return slabs;
 }
 
+using Pools = std::map<std::pair<ggml_type, float>, BlockPool>;  // by type and deviation
+
+Pools make_pools(const std::vector<Tensor>& tensors, uint64_t seed) {
+  Pools pools;
+  for (const Tensor& t : tensors) {
+    if (BlockPool::suits(t) && !pools.contains({t.type, t.deviation})) {
+      pools.emplace(std::pair(t.type, t.deviation), BlockPool(t, seed));
+    }
+  }
+  return pools;
+}
+
 // Draws all slabs on `threads` threads, the caller's among them, which reports the progress.
 class Drawing {
  public:
   Drawing(const std::vector<Tensor>& tensors, const std::vector<Slab>& slabs, const TemporaryFile& file, uint64_t seed)
-      : tensors_(tensors), slabs_(slabs), file_(file), seed_(seed) {}
+      : tensors_(tensors), slabs_(slabs), file_(file), seed_(seed), pools_(make_pools(tensors, seed)) {}
 
-  // Returns 0 or the errno of a write.
   Status run(int threads, Bytes total, const ProgressFn& progress, const std::string& path) {
     {
       std::vector<std::jthread> others;
       for (int i = 1; i < threads; ++i) others.emplace_back([this] { work([] { return true; }); });
       work([&] { return !progress || progress({Bytes(written_.load()), total}); });
     }
-    if (error_ == ECANCELED) return fail(ErrorCode::cancelled, path + ": stopped, nothing was written");
-    if (error_ != 0) return fail(io_error("can't write", path, error_));
-    if (progress) progress({Bytes(written_.load()), total});
+    if (error_ != 0 && error_ != ECANCELED) return fail(io_error("can't write", path, error_));
+    // The last word is the caller's, who may have had no slab of its own.
+    if (error_ == ECANCELED || (progress && !progress({Bytes(written_.load()), total}))) {
+      return fail(ErrorCode::cancelled, path + ": stopped, nothing was written");
+    }
     return {};
   }
 
@@ -240,9 +255,13 @@ class Drawing {
       const Slab& slab = slabs_[next];
       const Tensor& t = tensors_[slab.tensor];
       const size_t size = ggml_row_size(t.type, t.columns) * static_cast<size_t>(slab.rows);
-      values.resize(std::max(values.size(), static_cast<size_t>(t.columns * slab.rows)));
       stored.resize(std::max(stored.size(), size));
-      draw_rows(t, seed_, slab.tensor, slab.first, slab.rows, values.data(), stored.data());
+      if (BlockPool::suits(t)) {
+        pools_.at({t.type, t.deviation}).draw_rows(t, seed_, slab.tensor, slab.first, slab.rows, stored.data());
+      } else {
+        values.resize(std::max(values.size(), static_cast<size_t>(t.columns * slab.rows)));
+        draw_rows(t, seed_, slab.tensor, slab.first, slab.rows, values.data(), stored.data());
+      }
       int error = file_.write_at(stored.data(), size, slab.offset);
       written_ += static_cast<int64_t>(size);
       if (error == 0 && !proceed()) error = ECANCELED;
@@ -255,6 +274,7 @@ class Drawing {
   const std::vector<Slab>& slabs_;
   const TemporaryFile& file_;
   uint64_t seed_;
+  const Pools pools_;
   std::atomic<size_t> next_ = 0;
   std::atomic<int64_t> written_ = 0;
   std::atomic<int> error_ = 0;

@@ -183,6 +183,20 @@ TEST_F(Synth, GivesTheSameBytesWhateverTheThreadsAndOthersForAnotherSeed) {
   EXPECT_NE(contents(one.path), contents(other.path));
 }
 
+TEST_F(Synth, RunsWithTensorsMadeFromBlockPools) {
+  SynthOptions o = options("tiny-wide", WeightType::q4_k_m);
+  o.shape.vocabulary = 8192;  // an embedding matrix of two pools' size
+  ASSERT_TRUE(synthesize(o));
+  Loaded loaded(o.path);
+  ASSERT_TRUE(loaded);
+  auto tokens = loaded.tokenize("The quick brown fox");
+  ASSERT_EQ(llama_decode(loaded.context(), llama_batch_get_one(tokens.data(), static_cast<int>(tokens.size()))), 0);
+  const float* logits = llama_get_logits_ith(loaded.context(), -1);
+  double squares = 0;
+  for (int i = 0; i < o.shape.vocabulary; ++i) squares += logits[i] * logits[i];
+  EXPECT_NEAR(std::sqrt(squares / o.shape.vocabulary), 2.0, 0.4);
+}
+
 TEST_F(Synth, ReportsProgressUpToTheSizeItForetold) {
   const SynthOptions o = options("tiny-wide", WeightType::q4_0);
   Progress last;
@@ -287,6 +301,28 @@ TEST(Tensors, AreDrawnWithTheMeanAndDeviationTheyState) {
   // Four standard errors: deviation/√n of the mean, deviation/√(2n) of the deviation.
   EXPECT_NEAR(sum / 1e5, 0.5, 4 * 2 / std::sqrt(1e5));
   EXPECT_NEAR(std::sqrt(squares / 1e5 - sum * sum / 1e10), 2.0, 4 * 2 / std::sqrt(2e5));
+}
+
+TEST(BlockPool, GivesRowsOfTheRightSizeAndSpread) {
+  const Tensor t{.name = "t", .columns = 512, .rows = 4096, .type = GGML_TYPE_Q6_K, .deviation = 0.25F};
+  ASSERT_TRUE(BlockPool::suits(t));
+  const BlockPool pool(t, 7);
+  std::vector<char> stored(ggml_row_size(t.type, t.columns) * 100), again(stored.size()), other(stored.size());
+  pool.draw_rows(t, 7, 3, 0, 100, stored.data());
+  pool.draw_rows(t, 7, 3, 0, 100, again.data());
+  pool.draw_rows(t, 7, 4, 0, 100, other.data());
+  EXPECT_EQ(stored, again);
+  EXPECT_NE(stored, other);
+  std::vector<float> values(512 * 100);
+  ggml_get_type_traits(t.type)->to_float(stored.data(), values.data(), static_cast<int64_t>(values.size()));
+  double squares = 0;
+  for (float v : values) squares += v * v;
+  EXPECT_NEAR(std::sqrt(squares / static_cast<double>(values.size())), 0.25, 0.01);
+}
+
+TEST(BlockPool, IsForLargeTensorsOfKTypesOnly) {
+  EXPECT_FALSE(BlockPool::suits({.columns = 512, .rows = 100, .type = GGML_TYPE_Q6_K}));
+  EXPECT_FALSE(BlockPool::suits({.columns = 512, .rows = 100'000, .type = GGML_TYPE_Q4_0}));
 }
 
 }  // namespace

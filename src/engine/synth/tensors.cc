@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <cmath>
+#include <cstring>
 
 #include "llama.h"
 
@@ -9,6 +10,8 @@ namespace skep::synth {
 namespace {
 
 constexpr int64_t kSuperBlock = 256;  // values per block of the K types
+constexpr int kPoolBits = 12;
+constexpr int64_t kPoolBlocks = int64_t{1} << kPoolBits;
 
 ggml_type plain(WeightType type) {
   switch (type) {
@@ -163,13 +166,20 @@ uint64_t mix(uint64_t z) {
   return z ^ z >> 31;
 }
 
+// Where the random numbers of a slab begin.
+uint64_t start_of(uint64_t seed, uint64_t index, int64_t first) {
+  return mix(seed ^ mix(index << 40 ^ static_cast<uint64_t>(first)));
+}
+
+constexpr uint64_t kStep = 0x9e3779b97f4a7c15ULL;  // between the counter's values: 2^64 divided by the golden ratio
+
 // Four uniform 16-bit numbers added are near enough to a normal one (Irwin-Hall) at a fraction of the price.
 void draw_normal(uint64_t seed, float mean, float deviation, int64_t count, float* out) {
   // The variance of one uniform number on 0 … 65535 is (2^32 − 1) / 12.
   const float scale = deviation / std::sqrt(4 * 4294967295.0F / 12);
   const float shift = mean - scale * 2 * 65535;
   for (int64_t i = 0; i < count; ++i) {
-    const uint64_t r = mix(seed + static_cast<uint64_t>(i + 1) * 0x9e3779b97f4a7c15ULL);
+    const uint64_t r = mix(seed + static_cast<uint64_t>(i + 1) * kStep);
     const auto sum = static_cast<int32_t>((r & 0xffff) + (r >> 16 & 0xffff) + (r >> 32 & 0xffff) + (r >> 48));
     out[i] = shift + scale * static_cast<float>(sum);
   }
@@ -182,11 +192,37 @@ std::vector<Tensor> tensors_of(const Shape& shape, WeightType type) { return Lis
 void draw_rows(const Tensor& tensor, uint64_t seed, uint64_t index, int64_t first, int64_t count, float* scratch,
                void* out) {
   assert(first >= 0 && count > 0 && first + count <= tensor.rows);
-  const uint64_t start = mix(seed ^ mix(index << 40 ^ static_cast<uint64_t>(first)));
-  draw_normal(start, tensor.mean, tensor.deviation, count * tensor.columns, scratch);
+  draw_normal(start_of(seed, index, first), tensor.mean, tensor.deviation, count * tensor.columns, scratch);
   const size_t written = ggml_quantize_chunk(tensor.type, scratch, out, 0, count, tensor.columns, nullptr);
   assert(written == ggml_row_size(tensor.type, tensor.columns) * static_cast<size_t>(count));
   (void)written;
+}
+
+bool BlockPool::suits(const Tensor& tensor) {
+  return ggml_blck_size(tensor.type) == kSuperBlock && tensor.rows * tensor.columns > kPoolBlocks * kSuperBlock;
+}
+
+BlockPool::BlockPool(const Tensor& tensor, uint64_t seed)
+    : block_bytes_(ggml_type_size(tensor.type)), blocks_(block_bytes_ * kPoolBlocks) {
+  const Tensor pool{.columns = kSuperBlock,
+                    .rows = kPoolBlocks,
+                    .type = tensor.type,
+                    .mean = tensor.mean,
+                    .deviation = tensor.deviation};
+  std::vector<float> values(kPoolBlocks * kSuperBlock);
+  // The index that no tensor has: its numbers are nobody else's.
+  synth::draw_rows(pool, seed, (uint64_t{1} << 24) - 1, 0, kPoolBlocks, values.data(), blocks_.data());
+}
+
+void BlockPool::draw_rows(const Tensor& tensor, uint64_t seed, uint64_t index, int64_t first, int64_t count,
+                          void* out) const {
+  assert(ggml_type_size(tensor.type) == block_bytes_ && tensor.columns % kSuperBlock == 0);
+  const uint64_t start = start_of(seed, index, first);
+  auto* to = static_cast<char*>(out);
+  for (int64_t i = 0; i < count * tensor.columns / kSuperBlock; ++i, to += block_bytes_) {
+    const uint64_t block = mix(start + static_cast<uint64_t>(i + 1) * kStep) >> (64 - kPoolBits);
+    std::memcpy(to, blocks_.data() + block * block_bytes_, block_bytes_);
+  }
 }
 
 uint32_t file_type(WeightType type) {

@@ -32,6 +32,23 @@ std::vector<Tensor> tensors_of(const Shape& shape, WeightType type);
 void draw_rows(const Tensor& tensor, uint64_t seed, uint64_t index, int64_t first, int64_t count, float* scratch,
                void* out);
 
+// Quantized blocks to put rows together from. Finding the scales of a K type costs libggml some 80 ns a value, minutes
+// for a large model; random weights need not pay that for each value, so large tensors of such a type are made of 4,096
+// blocks that were drawn and quantized once for their type and deviation. Immutable, hence thread-safe.
+class BlockPool {
+ public:
+  // Whether `tensor` is of a K type and larger than a pool.
+  static bool suits(const Tensor& tensor);
+
+  BlockPool(const Tensor& tensor, uint64_t seed);
+  // As draw_rows(), for any tensor of the same type and deviation.
+  void draw_rows(const Tensor& tensor, uint64_t seed, uint64_t index, int64_t first, int64_t count, void* out) const;
+
+ private:
+  size_t block_bytes_;
+  std::vector<char> blocks_;
+};
+
 // llama_ftype, for general.file_type.
 uint32_t file_type(WeightType type);
 
