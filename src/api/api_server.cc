@@ -40,6 +40,7 @@ struct ApiServer::Impl final : HttpHandler {
         http(loop, *this, options.limits) {
     add_openai_routes(router, context);
     add_ollama_routes(router, context);
+    add_anthropic_routes(router, context);
     add_control_routes(router, context);
     assert(options.ping > Duration::zero());
   }

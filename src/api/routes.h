@@ -8,6 +8,7 @@ namespace skep::api {
 
 void add_openai_routes(Router& router, ApiContext& context);
 void add_ollama_routes(Router& router, ApiContext& context);
+void add_anthropic_routes(Router& router, ApiContext& context);
 void add_control_routes(Router& router, ApiContext& context);
 
 inline HttpResponse json_response(std::string body) {

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "api/wire/json_text.h"
 #include "base/json.h"
 
 namespace skep::api::wire {
@@ -29,6 +30,8 @@ std::string Fields::path_of(std::string_view name) const {
 void Fields::bad(std::string_view name, std::string message, ErrorCode code) {
   if (*error_) return;
   std::string param = path_of(name);
+  constexpr size_t longest = 500;  // messages quote what clients sent
+  if (message.size() > longest) message = valid_utf8(message.substr(0, longest)) + "…";
   *error_ = ApiError{{code, fmt::format("{}: {}", param, message), ""}, param};
 }
 
@@ -90,7 +93,8 @@ std::optional<int64_t> Fields::integer(std::string_view name, int64_t least, int
     bad(name, "must be an integer");
     return std::nullopt;
   }
-  bool inside = number >= static_cast<double>(least) && number <= static_cast<double>(most);
+  // 2^63 is a double, and the first that no int64_t holds.
+  bool inside = number >= static_cast<double>(least) && number <= static_cast<double>(most) && number < 0x1p63;
   if (!inside) {
     bad(name, fmt::format("must be between {} and {}", least, most));
     return std::nullopt;

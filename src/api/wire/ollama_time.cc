@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <charconv>
+#include <cmath>
 
 #include "api/backend.h"
 
@@ -20,7 +21,7 @@ std::optional<double> go_duration_seconds(std::string_view text) {
   while (!text.empty()) {
     double number = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-    if (error != std::errc() || number < 0) return std::nullopt;
+    if (error != std::errc() || !(number >= 0) || std::isinf(number)) return std::nullopt;
     text.remove_prefix(static_cast<size_t>(end - text.data()));
     size_t unit_length = std::min(text.find_first_of("0123456789."), text.size());
     std::string_view unit = text.substr(0, unit_length);

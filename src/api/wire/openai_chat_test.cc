@@ -196,7 +196,9 @@ TEST(OpenAiChatFormat, StreamsToolCallsWithTheirIndexAndArgumentsAsText) {
   language::Delta head, rest;
   head.tool_calls = {{0, "c1", "look", ""}};
   rest.tool_calls = {{0, "", "", "{\"x\":1}"}};
-  std::string events = format.delta(0, head) + format.delta(0, rest) + format.finished(0, result("", "tool_calls"));
+  std::string events = format.delta(0, head);
+  events += format.delta(0, rest);
+  events += format.finished(0, result("", "tool_calls"));
   EXPECT_EQ(
       events,
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"asked","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
