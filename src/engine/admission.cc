@@ -38,6 +38,7 @@ bool Generator::try_admit(Sequence& sequence) {
   // The last token of a prompt is always evaluated: its logits are what comes next.
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   sequence.evaluated = cache_.take(*slot, scope, wanted);
+  sequence.cells = sequence.evaluated;
   sequence.slot = slot;
   slot_taken_[static_cast<size_t>(*slot)] = true;
   if (sequence.started == TimePoint{}) {
@@ -101,16 +102,17 @@ bool Generator::preempt_for(const Sequence& sequence) {
     }
     if (victim == nullptr) return false;
     suspend(*victim);
+    ++preemptions_;
   }
   return true;
 }
 
 void Generator::suspend(Sequence& sequence) {
-  assert(sequence.slot);
+  assert(sequence.slot && sequence.draft == 0 && sequence.cells == sequence.evaluated);
   cache_.suspend(*sequence.slot, sequence.request.share_scope, sequence.evaluated_tokens());
   slot_taken_[static_cast<size_t>(*sequence.slot)] = false;
   sequence.slot.reset();
-  sequence.evaluated = 0;  // until take() finds it again
+  sequence.evaluated = sequence.cells = 0;  // until take() finds it again
   const auto at = std::find_if(running_.begin(), running_.end(), [&](const auto& s) { return s.get() == &sequence; });
   std::unique_ptr<Sequence> moved = std::move(*at);
   running_.erase(at);

@@ -75,6 +75,10 @@ class Forward {
   // embeddings.
   virtual Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) = 0;
 
+  // Between steps: how many threads compute. Fewer where other processes want the cores; where it can't be changed,
+  // nothing happens.
+  virtual void set_threads(int /*threads*/) {}
+
   // Any thread: ends the step in progress soon with `cancelled`; without one, the next.
   virtual void cancel() = 0;
 };

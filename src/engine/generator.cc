@@ -129,17 +129,23 @@ bool Generator::step() {
     Sequence& last = *running_.back();
     if (running_.size() == 1)
       return fail_sequence(last, {ErrorCode::internal, "no free cells in the KV cache", {}}), true;
+    for (Sequence* s : batch.sequences) drop_draft(*s);
     suspend(last);
     batch = build_batch();
   }
   const TimePoint before = clock_.now();
   const Status done = forward_.step(batch.slices);
+  if (!done) {
+    for (Sequence* s : batch.sequences) drop_draft(*s);
+  }
   if (!done && done.error().code == ErrorCode::cancelled) return true;  // whoever cancelled says what comes next
   if (!done) {
     for (Sequence* sequence : batch.sequences) fail_sequence(*sequence, done.error());
     return true;
   }
-  times_.record(batch.stream_tokens, batch.prompt_tokens, clock_.now() - before);
+  // To the clock a guess is one more token, as those of prompts are.
+  times_.record(batch.stream_tokens - batch.draft_tokens, batch.prompt_tokens + batch.draft_tokens,
+                clock_.now() - before);
   settle(batch);
   return true;
 }
@@ -153,9 +159,15 @@ Generator::Batch Generator::build_batch() {
   int streams = 0;
   bool critical_prompt = false;
   for (const Sequence* s : order) {
-    candidates.push_back({s->pending(), s->in_prompt()});
     streams += s->in_prompt() ? 0 : 1;
     critical_prompt |= s->in_prompt() && s->request.priority == 0;
+  }
+  const int drafts = critical_prompt ? 0 : draft_limit(streams);
+  const double cost = streams * times_.prompt_token_seconds() / std::max(1e-9, times_.stream_step_seconds());
+  for (Sequence* s : order) {
+    const bool prompt = s->in_prompt();
+    if (!prompt) add_draft(*s, drafts, cost);
+    candidates.push_back({s->pending(), prompt});
   }
   const int budget = critical_prompt ? INT_MAX : times_.prompt_budget(streams);
   const auto plan = plan_batch(candidates, forward_.limits().batch_tokens, budget, rotation_++);
@@ -164,17 +176,41 @@ Generator::Batch Generator::build_batch() {
   for (size_t i = 0; i < order.size(); ++i) {
     Sequence& s = *order[i];
     const bool later = critical_prompt && candidates[i].prompt && s.request.priority != 0;
-    if (plan[i] == 0 || later) continue;
-    const bool last = plan[i] == s.pending();
-    if (last && rows == forward_.limits().output_rows) continue;
-    rows += last ? 1 : 0;
+    const int outputs = plan[i] == s.pending() ? 1 + s.draft : 0;
+    if (plan[i] == 0 || later || rows + outputs > forward_.limits().output_rows) {
+      drop_draft(s);
+      continue;
+    }
+    rows += outputs;
     batch.slices.push_back({*s.slot, s.evaluated,
                             std::span(s.tokens).subspan(static_cast<size_t>(s.evaluated), static_cast<size_t>(plan[i])),
-                            last ? 1 : 0});
+                            outputs});
     batch.sequences.push_back(&s);
+    batch.draft_tokens += s.draft;
     (candidates[i].prompt ? batch.prompt_tokens : batch.stream_tokens) += plan[i];
   }
   return batch;
+}
+
+// Drafts pay while streams are few: a step with many is bound by computing, and every token more costs its share.
+int Generator::draft_limit(int streams) const {
+  if (!options_.drafts || streams == 0 || !forward_.limits().can_truncate) return 0;
+  const int rows = forward_.limits().output_rows / streams - 1;
+  return std::clamp(rows, 0, Drafts::kLongest);
+}
+
+// Puts guesses behind the token that is to be evaluated.
+void Generator::add_draft(Sequence& sequence, int most, double cost) {
+  // The last token of an answer needs no successor, and cells are set aside for the answer alone.
+  most = std::min(most, sequence.room - sequence.generated - 1);
+  if (most < 1 || !sequence.luck.pays(cost)) return;
+  const auto draft = drafts_.guess(sequence.request.share_scope, sequence.tokens, most);
+  sequence.tokens.insert(sequence.tokens.end(), draft.begin(), draft.end());
+  sequence.draft = static_cast<int>(draft.size());
+}
+
+void Generator::drop_draft(Sequence& sequence) {
+  sequence.tokens.resize(sequence.tokens.size() - static_cast<size_t>(std::exchange(sequence.draft, 0)));
 }
 
 void Generator::settle(const Batch& batch) {
@@ -182,32 +218,54 @@ void Generator::settle(const Batch& batch) {
   int row = 0;
   for (size_t i = 0; i < batch.slices.size(); ++i) {
     Sequence& sequence = *batch.sequences[i];
-    const Slice& slice = batch.slices[i];
-    const int count = static_cast<int>(slice.tokens.size());
-    const int outputs = slice.outputs;  // the slice's tokens dangle once a token is added
-    sequence.evaluated += count;
+    const int outputs = batch.slices[i].outputs;  // the slice's tokens dangle once the sequence's change
+    const int count = static_cast<int>(batch.slices[i].tokens.size());
+    const std::vector<Token> draft(sequence.tokens.end() - sequence.draft, sequence.tokens.end());
+    drop_draft(sequence);
     cache_.advance(*sequence.slot, count);
-    if (outputs > 0) sample(sequence, row);
+    sequence.cells += count;
+    sequence.evaluated += count - static_cast<int>(draft.size());
+    if (outputs > 0) sample(sequence, row, draft);
     row += outputs;
   }
 }
 
-void Generator::sample(Sequence& sequence, int row) {
-  const auto logits = forward_.logits(row);
-  const auto token = sequence.sampler.sample(logits, sequence.grammar.get());
+// Chooses the next token, and goes on through the draft for as long as it is what is chosen.
+void Generator::sample(Sequence& sequence, int first_row, std::span<const Token> draft) {
   if (sequence.generated == 0) sequence.first_token = clock_.now();
-  // Without a token the grammar is complete (and an end token suppressed), so the answer is.
-  if (!token || vocabulary_.ends_generation(*token)) return finish(sequence, FinishReason::stop);
-  add_token(sequence, *token, logits);
+  int accepted = 0;
+  for (size_t i = 0; i <= draft.size(); ++i) {
+    const auto logits = forward_.logits(first_row + static_cast<int>(i));
+    const auto token = sequence.sampler.sample(logits, sequence.grammar.get());
+    // Without a token the grammar is complete (and an end token suppressed), so the answer is.
+    if (!token || vocabulary_.ends_generation(*token)) return finish(sequence, FinishReason::stop);
+    if (!add_token(sequence, *token, logits)) return;
+    if (i == draft.size() || draft[i] != *token) break;
+    ++accepted;
+    ++sequence.evaluated;
+  }
+  drafts_.count(static_cast<int>(draft.size()), accepted);
+  sequence.luck.record(static_cast<int>(draft.size()), accepted);
+  take_back(sequence);
 }
 
-void Generator::add_token(Sequence& sequence, Token token, std::span<const float> logits) {
+// The cells of what was guessed wrong.
+void Generator::take_back(Sequence& sequence) {
+  cache_.truncate(*sequence.slot, sequence.evaluated, sequence.cells);
+  sequence.cells = sequence.evaluated;
+}
+
+// False: that was the last one, and the sequence is gone.
+bool Generator::add_token(Sequence& sequence, Token token, std::span<const float> logits) {
   sequence.tokens.push_back(token);
   ++sequence.generated;
   ++generated_;
   sequence.sampler.accept(token);
   if (sequence.grammar) {
-    if (auto accepted = sequence.grammar->accept(token); !accepted) return fail_sequence(sequence, accepted.error());
+    if (auto accepted = sequence.grammar->accept(token); !accepted) {
+      fail_sequence(sequence, accepted.error());
+      return false;
+    }
   }
   std::optional<TokenLogprob> logprob;
   if (sequence.request.logprobs) {
@@ -218,8 +276,10 @@ void Generator::add_token(Sequence& sequence, Token token, std::span<const float
   if (auto piece = sequence.answer.add(vocabulary_.piece(token), std::move(logprob))) {
     emit_(sequence.id, std::move(*piece));
   }
-  if (sequence.answer.stopped()) return finish(sequence, FinishReason::stop);
-  if (sequence.generated == sequence.room) finish(sequence, FinishReason::length);
+  const bool stopped = sequence.answer.stopped();
+  if (!stopped && sequence.generated < sequence.room) return true;
+  finish(sequence, stopped ? FinishReason::stop : FinishReason::length);
+  return false;
 }
 
 void Generator::finish(Sequence& sequence, FinishReason reason) {
@@ -234,11 +294,18 @@ void Generator::finish(Sequence& sequence, FinishReason reason) {
   finished.waited = started - sequence.arrived;
   finished.prefill = first - started;
   finished.decode = now - first;
-  if (!sequence.request.sequence_key.empty() && sequence.generated > 0 && reason != FinishReason::cancelled) {
+  // Not where a stop string ended it: its tokens are not part of what was shown.
+  const bool whole = reason != FinishReason::cancelled && !sequence.answer.stopped();
+  if (!sequence.request.sequence_key.empty() && sequence.generated > 0 && whole) {
     memo_.remember(sequence.request.share_scope + '\n' + sequence.request.sequence_key,
                    sequence.prompt_text + sequence.answer.text(), sequence.tokens);
   }
+  if (reason != FinishReason::cancelled) {
+    drafts_.learn(sequence.request.share_scope,
+                  std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_tokens)));
+  }
   if (sequence.slot) {
+    take_back(sequence);
     cache_.publish(*sequence.slot, sequence.request.share_scope, sequence.evaluated_tokens());
     leave_slot(sequence);
   }
@@ -267,12 +334,17 @@ void Generator::remove(Sequence& sequence) {
 }
 
 Heartbeat Generator::heartbeat() const {
-  return {static_cast<int>(running_.size()),
-          static_cast<int>(waiting_.size()),
-          cache_.used_cells(),
-          prompt_evaluated_,
-          generated_,
-          times_.mean_step_seconds()};
+  Heartbeat heartbeat;
+  heartbeat.generating = static_cast<int>(running_.size());
+  heartbeat.waiting = static_cast<int>(waiting_.size());
+  heartbeat.kv_cells_used = cache_.used_cells();
+  heartbeat.prompt_tokens = prompt_evaluated_;
+  heartbeat.generated_tokens = generated_;
+  heartbeat.step_seconds = times_.mean_step_seconds();
+  heartbeat.draft_tokens = drafts_.drafted();
+  heartbeat.draft_accepted = drafts_.accepted();
+  heartbeat.preemptions = preemptions_;
+  return heartbeat;
 }
 
 }  // namespace skep::engine

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "engine/batch_plan.h"
 #include "engine/conversation_memo.h"
+#include "engine/drafts.h"
 #include "engine/forward.h"
 #include "engine/kv_cache.h"
 #include "engine/sequence.h"
@@ -32,6 +33,7 @@ struct GeneratorOptions {
   int waiting_limit = 4096;  // requests without a slot; one more is answered with overloaded
   int worth_waiting = 16;    // tokens of a common beginning that make a prompt wait for another
   uint64_t random_seed = 0;  // of the seeds given to requests that bring none
+  bool drafts = true;        // guess ahead where it pays (drafts.h)
   Parking* parking = nullptr;
 };
 
@@ -47,6 +49,14 @@ class Generator {
   // One batch step. False: there is nothing to do.
   bool step();
 
+  // For idle moments: copies of what is in the cache go to the parking lot. False: all are there.
+  bool park_some() { return cache_.park_copies(1) > 0; }
+
+  // Entries that an earlier worker parked, beginnings first. False: of no use.
+  bool adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
+    return cache_.adopt(scope, prefix, begin, ticket);
+  }
+
   [[nodiscard]] Heartbeat heartbeat() const;
   [[nodiscard]] const KvCache& cache() const { return cache_; }
   [[nodiscard]] const StepTimes& times() const { return times_; }
@@ -57,6 +67,7 @@ class Generator {
     std::vector<Slice> slices;
     std::vector<Sequence*> sequences;  // of each slice
     int stream_tokens = 0, prompt_tokens = 0;
+    int draft_tokens = 0;  // of the streams'
   };
 
   Result<std::unique_ptr<Sequence>> prepare(RequestId id, Generate request);
@@ -74,9 +85,13 @@ class Generator {
   void suspend(Sequence& sequence);
 
   Batch build_batch();
+  [[nodiscard]] int draft_limit(int streams) const;
+  void add_draft(Sequence& sequence, int most, double cost);
+  static void drop_draft(Sequence& sequence);
   void settle(const Batch& batch);
-  void sample(Sequence& sequence, int row);
-  void add_token(Sequence& sequence, Token token, std::span<const float> logits);
+  void sample(Sequence& sequence, int first_row, std::span<const Token> draft);
+  bool add_token(Sequence& sequence, Token token, std::span<const float> logits);
+  void take_back(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason);
   void fail_sequence(Sequence& sequence, Error error);
   void remove(Sequence& sequence);
@@ -90,6 +105,7 @@ class Generator {
   KvCache cache_;
   ConversationMemo memo_;
   StepTimes times_;
+  Drafts drafts_;
   Random seeds_;
   List waiting_;  // most urgent first, then the oldest; suspended ones among them
   List running_;  // in the order of admission
@@ -97,6 +113,7 @@ class Generator {
   size_t rotation_ = 0;
   int64_t prompt_evaluated_ = 0;
   int64_t generated_ = 0;
+  int64_t preemptions_ = 0;
 };
 
 }  // namespace skep::engine

@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <map>
 
+#include "engine/parking_lot.h"
 #include "engine/toy_forward.h"
 #include "engine/toy_vocabulary.h"
 
@@ -225,6 +228,21 @@ TEST(Generator, TheNextTurnOfAConversationEvaluatesOnlyWhatIsNew) {
   EXPECT_EQ(second.finished->usage.cached_tokens, known);
 }
 
+TEST(Generator, AStopStringIsNotPartOfTheNextTurn) {
+  Engine engine(saying("answer STOP", '\n'));
+  Generate request;
+  request.sequence_key = "agent 1";
+  request.max_tokens = 50;
+  request.stop = {"STOP"};
+  request.messages = {{"user", "first"}};
+  ASSERT_EQ(engine.ask(request).text, "answer ");
+  request.messages.push_back({"assistant", "answer "});
+  request.messages.push_back({"user", "second"});
+  const int rendered = static_cast<int>(
+      engine.vocabulary.tokenize(engine.vocabulary.render(request.messages).value(), true, true).value().size());
+  EXPECT_EQ(engine.ask(request).finished->usage.prompt_tokens, rendered);
+}
+
 TEST(Generator, CachedTokensAreTheTruth) {
   Engine engine;
   Generate request = prompt("a prompt of some length", 4);
@@ -362,6 +380,58 @@ TEST(Generator, MemoryThatCannotShareStillAnswers) {
   }
 }
 
+TEST(Generator, DraftsSaveStepsAndChangeNothing) {
+  const std::string answer = "{\"name\" = 1, \"name\" = 2, \"name\" = 3, \"name\" = 4}";
+  Engine plain(saying(answer), {.drafts = false});
+  Engine guessing(saying(answer));
+  EXPECT_EQ(plain.ask(prompt("say:", 100)).text, answer);
+  EXPECT_EQ(guessing.ask(prompt("say:", 100)).text, answer);
+  EXPECT_LT(guessing.forward.steps(), plain.forward.steps() * 3 / 4);
+  EXPECT_EQ(guessing.generator.heartbeat().kv_cells_used, guessing.forward.cells_used());
+  const int before = guessing.forward.steps();
+  EXPECT_EQ(guessing.ask(prompt("another agent, the same format:", 100)).text, answer);
+  EXPECT_LT(guessing.forward.steps() - before, 12) << "others' answers help";
+  EXPECT_GT(guessing.generator.heartbeat().draft_accepted, 40);
+}
+
+TEST(Generator, WhatLeavesTheCacheIsParkedAndComesBackInsteadOfBeingEvaluated) {
+  SystemClock clock;
+  ParkingLot lot({1_MiB, {}, {}, "toy"}, clock);
+  Engine engine({.cells = 256, .context_tokens = 128}, {.slots = 1, .parking = &lot});
+  for (const char who : {'a', 'b', 'c', 'd', 'e'}) engine.ask(prompt(std::string(80, who), 10));
+  EXPECT_GT(lot.entries(), 0);
+  const int before = engine.forward.tokens_evaluated();
+  Generate again = prompt(std::string(80, 'a') + " next", 1);
+  EXPECT_GE(engine.ask(again).finished->usage.cached_tokens, 80);
+  EXPECT_LE(engine.forward.tokens_evaluated() - before, 6);
+}
+
+TEST(Generator, AWorkerThatWasKilledLeavesItsAgentsContexts) {
+  SystemClock clock;
+  const auto directory = std::filesystem::temp_directory_path() / fmt::format("skep-generator-{}", getpid());
+  const std::string system(60, 's');
+  {
+    ParkingLot lot({1_MiB, directory, 1_MiB, "toy"}, clock);
+    Engine engine({}, {.slots = 2, .parking = &lot});
+    engine.ask(prompt(system + "agent one", 5));
+    engine.ask(prompt(system + "agent two", 5));
+    while (engine.generator.park_some()) {
+    }
+    lot.sync();
+  }
+  ParkingLot lot({1_MiB, directory, 1_MiB, "toy"}, clock);
+  Engine engine({}, {.slots = 2, .parking = &lot});
+  for (const auto& left : lot.survivors()) {
+    EXPECT_TRUE(engine.generator.adopt(left.scope, left.prefix, left.begin, left.ticket));
+  }
+  Engine fresh;
+  const Generate next = prompt(system + "agent two", 5);
+  const Outcome resumed = engine.ask(next);
+  EXPECT_GE(resumed.finished->usage.cached_tokens, 61 + 6) << "the rest of the name is not worth cutting a node";
+  EXPECT_EQ(resumed.text, fresh.ask(next).text);
+  std::filesystem::remove_all(directory);
+}
+
 // Random requests, priorities, cancels and interleavings in a small cache: every answer is exactly what a plain engine
 // gives to it alone.
 TEST(Generator, RandomInterleavingsGiveTheAnswersOfAPlainSequentialEngine) {
@@ -371,12 +441,16 @@ TEST(Generator, RandomInterleavingsGiveTheAnswersOfAPlainSequentialEngine) {
   };
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     Random random(seed);
-    Engine engine(
-        {.sequences = 6 + static_cast<int>(random.below(20)),
-         .cells = 260 + static_cast<int>(random.below(300)),
-         .context_tokens = 128,
-         .batch_tokens = 8 + static_cast<int>(random.below(60))},
-        {.slots = 1 + static_cast<int>(random.below(5)), .worth_waiting = 1 + static_cast<int>(random.below(20))});
+    SystemClock clock;
+    ParkingLot lot({Bytes(400 * static_cast<int64_t>(random.below(4))), {}, {}, "toy"}, clock);
+    Engine engine({.sequences = 6 + static_cast<int>(random.below(20)),
+                   .cells = 260 + static_cast<int>(random.below(300)),
+                   .context_tokens = 128,
+                   .batch_tokens = 8 + static_cast<int>(random.below(60))},
+                  {.slots = 1 + static_cast<int>(random.below(5)),
+                   .worth_waiting = 1 + static_cast<int>(random.below(20)),
+                   .drafts = random.below(2) == 0,
+                   .parking = random.below(2) == 0 ? &lot : nullptr});
     std::map<RequestId, Generate> requests;
     std::map<RequestId, bool> cancelled;
     RequestId next = 1;

@@ -206,9 +206,9 @@ int KvCache::park_copies(int count) {
 }
 
 void KvCache::truncate(Slot slot, int length, int evaluated) {
+  if (length == evaluated) return;
   Running& running = slots_[static_cast<size_t>(slot)];
   assert(forward_.limits().can_truncate && length >= running.shared && evaluated - length <= running.own);
-  if (length == evaluated) return;
   forward_.drop(slot, length, evaluated);
   running.own -= evaluated - length;
   used_ -= evaluated - length;

@@ -158,6 +158,8 @@ Result<std::vector<std::vector<float>>> LlamaForward::embed(std::span<const std:
   return vectors;
 }
 
+void LlamaForward::set_threads(int threads) { llama_set_n_threads(model_.context(), threads, threads); }
+
 Status LlamaForward::embed_batch(std::span<const std::vector<Token>> inputs, std::vector<std::vector<float>>& vectors) {
   llama_context* context = model_.context();
   if (llama_memory_t memory = llama_get_memory(context)) llama_memory_clear(memory, false);

@@ -24,6 +24,7 @@ class LlamaForward final : public Forward {
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
+  void set_threads(int threads) override;
   void cancel() override { cancelled_ = true; }
 
  private:

@@ -158,7 +158,8 @@ TEST(LlamaVocabulary, TokensSpellTheTextAgain) {
   auto vocabulary = LlamaVocabulary::make(*model).value();
   const std::string text = "some words, d\xC3\xA9j\xC3\xA0 vu \xF0\x9F\xA6\x99";
   std::string spelled;
-  for (const Token t : vocabulary->tokenize(text, false, false).value()) spelled += vocabulary->piece(t);
+  const auto all = vocabulary->tokenize(text, false, false).value();
+  for (const Token t : all) spelled += vocabulary->piece(t);
   EXPECT_EQ(spelled, " " + text) << "this tokenizer puts a space before";
   EXPECT_EQ(vocabulary->tokenize("x", true, false).value().front(), 1);
   EXPECT_TRUE(vocabulary->ends_generation(2));

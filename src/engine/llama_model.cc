@@ -2,7 +2,6 @@
 
 #include <ggml-backend.h>
 #include <llama.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cctype>
@@ -10,6 +9,7 @@
 #include <map>
 
 #include "engine/llama_library.h"
+#include "engine/thread_policy.h"
 
 // Exported by libllama, declared in none of its installed headers (llama-ext.h of its source tree). Weak, so that a
 // build without it links and measure() falls back to what the public functions tell.
@@ -52,13 +52,6 @@ std::string device_name(ggml_backend_buffer_type_t buffer_type) {
 
 }  // namespace
 
-int default_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return 1;
-}
-
 void LlamaModel::Free::operator()(llama_model* model) const { llama_model_free(model); }
 void LlamaModel::Free::operator()(llama_context* context) const { llama_free(context); }
 LlamaModel::~LlamaModel() = default;
@@ -69,7 +62,7 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load(const LoadOptions& options,
   std::unique_ptr<LlamaModel> loaded(new LlamaModel);
   loaded->options_ = options;
   try {
-    SKEP_CHECK(loaded->open(progress));
+    SKEP_CHECK(loaded->open(progress, false));
     SKEP_CHECK(loaded->shape());
     SKEP_CHECK(loaded->make_context());
     loaded->measure();
@@ -79,7 +72,20 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load(const LoadOptions& options,
   return loaded;
 }
 
-Status LlamaModel::open(const std::function<bool(float)>& progress) {
+Result<std::unique_ptr<LlamaModel>> LlamaModel::load_vocabulary(const LoadOptions& options) {
+  SKEP_CHECK(start_llama());
+  std::unique_ptr<LlamaModel> loaded(new LlamaModel);
+  loaded->options_ = options;
+  try {
+    SKEP_CHECK(loaded->open({}, true));
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::corrupt, fmt::format("{}: {}", options.path, thrown.what()));
+  }
+  loaded->loaded_.vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(loaded->model_.get()));
+  return loaded;
+}
+
+Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabulary_only) {
   std::error_code missing;
   if (!std::filesystem::is_regular_file(options_.path, missing)) {
     return fail(ErrorCode::not_found, fmt::format("{}: no such file", options_.path));
@@ -92,13 +98,15 @@ Status LlamaModel::open(const std::function<bool(float)>& progress) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = options_.gpu_layers;
   params.load_mode = options_.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
-  params.no_alloc = options_.measure_only;
+  params.no_alloc = options_.measure_only && !vocabulary_only;
+  params.vocab_only = vocabulary_only;
   params.progress_callback_user_data = &heard;
   params.progress_callback = [](float fraction, void* user) {
     auto& h = *static_cast<Heard*>(user);
     h.stopped = h.progress && !h.progress(fraction);
     return !h.stopped;
   };
+  if (params.no_alloc) params.load_mode = LLAMA_LOAD_MODE_NONE;  // a map is no simulation
   model_.reset(llama_model_load_from_file(options_.path.c_str(), params));
   if (heard.stopped) return fail(ErrorCode::cancelled, "loading was given up");
   if (!model_) {
@@ -158,7 +166,7 @@ Status LlamaModel::make_context() {
   params.n_batch = params.n_ubatch = static_cast<uint32_t>(std::min(batch, cells_));
   params.n_outputs_max = options_.embeddings ? 0 : params.n_seq_max;  // libllama asks for n_seq_max at least
   params.kv_unified = true;
-  const int threads = options_.threads > 0 ? options_.threads : default_threads();
+  const int threads = options_.threads > 0 ? options_.threads : available_cores();
   params.n_threads = params.n_threads_batch = threads;
   params.type_k = params.type_v = type;
   // With it masked cells are skipped, which makes a cache shared by many cheap; a quantized V needs it.

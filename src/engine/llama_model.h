@@ -24,6 +24,8 @@ class LlamaModel {
   // not_found, invalid_argument (options that the model can't have), corrupt (not a model), unsupported, out_of_memory.
   static Result<std::unique_ptr<LlamaModel>> load(const LoadOptions& options,
                                                   const std::function<bool(float)>& progress);
+  // Only the vocabulary and the metadata, without a context: for a forward pass that is not libllama's.
+  static Result<std::unique_ptr<LlamaModel>> load_vocabulary(const LoadOptions& options);
   ~LlamaModel();
   LlamaModel(const LlamaModel&) = delete;
   LlamaModel& operator=(const LlamaModel&) = delete;
@@ -42,7 +44,7 @@ class LlamaModel {
     void operator()(llama_context* context) const;
   };
   LlamaModel() = default;
-  Status open(const std::function<bool(float)>& progress);
+  Status open(const std::function<bool(float)>& progress, bool vocabulary_only);
   Status shape();
   Status make_context();
   void measure();
@@ -55,8 +57,5 @@ class LlamaModel {
   int sequences_ = 0;
   int cells_ = 0;
 };
-
-// Threads where LoadOptions says 0: the cores that this process may use.
-int default_threads();
 
 }  // namespace skep::engine

@@ -53,7 +53,14 @@ struct LoadOptions {
   bool embeddings = false;      // the engine serves embed() and not generate()
   std::string kv_type = "f16";  // f16, q8_0
   bool mmap = true;
-  bool measure_only = false;  // report Loaded from libllama's no_alloc simulation, then exit
+  bool measure_only = false;  // report Loaded without taking the memory, then exit
+  // auto: our own forward pass where it covers the model, else libllama. native, llama: that one or an error.
+  std::string forward = "auto";
+  // Cells that wait outside the cache (parking_lot.h): in host memory, counted in Loaded as kv, and on disk. The share
+  // scopes are written there: ids, not secrets.
+  Bytes park_memory;           // 0: evicted cells are forgotten
+  std::string park_directory;  // empty: not on disk
+  Bytes park_disk;
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };
 
@@ -71,7 +78,8 @@ struct Loaded {
   int vocabulary = 0;
   int embedding_size = 0;
   bool can_generate = true;
-  std::string chat_template;  // what will be used: a name, or "override"
+  std::string chat_template;  // what will be used: a name, "own", "override", or empty: none
+  std::string forward;        // "native avx2" and the like, or "libllama: why not our own"
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
 
@@ -160,6 +168,13 @@ struct Heartbeat {
   int64_t prompt_tokens = 0;     // evaluated since start
   int64_t generated_tokens = 0;  // since start
   double step_seconds = 0;       // mean of the last steps
+  int threads = 0;               // that a step runs on now
+  int thread_changes = 0;        // since start: other work on the machine came or went
+  std::string thread_reason;     // of the last change
+  Bytes parked_memory, parked_disk;
+  int64_t draft_tokens = 0;    // guessed ahead
+  int64_t draft_accepted = 0;  // … and right
+  int64_t preemptions = 0;
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "engine/answer.h"
+#include "engine/drafts.h"
 #include "engine/kv_cache.h"
 #include "engine/messages.h"
 #include "engine/sampler.h"
@@ -42,7 +43,10 @@ struct Sequence {
 
   std::optional<Slot> slot;  // set: running
   int evaluated = 0;         // tokens in the cache; in a slot fewer than tokens.size()
-  int cached = 0;            // of the prompt, taken over at the first start
+  int cells = 0;             // positions in the slot: evaluated, or more while a refused draft is not taken back
+  int draft = 0;             // tokens at the end of `tokens` that are guesses, within one step
+  DraftLuck luck;
+  int cached = 0;  // of the prompt, taken over at the first start
   int generated = 0;
 
   TimePoint arrived{}, started{}, first_token{};  // started: it got its first slot

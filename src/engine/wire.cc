@@ -20,7 +20,8 @@ void fields(A& a, Hello& m) {
 template <typename A>
 void fields(A& a, LoadOptions& m) {
   a(m.path, m.model_hash, m.chat_template, m.context_tokens, m.sequences, m.kv_tokens, m.batch_tokens, m.threads,
-    m.gpu_layers, m.embeddings, m.kv_type, m.mmap, m.measure_only);
+    m.gpu_layers, m.embeddings, m.kv_type, m.mmap, m.measure_only, m.forward, m.park_memory, m.park_directory,
+    m.park_disk);
 }
 template <typename A>
 void fields(A& a, ChatMessage& m) {
@@ -60,7 +61,7 @@ void fields(A& a, MemoryUse& m) {
 }
 template <typename A>
 void fields(A& a, Loaded& m) {
-  a(m.memory, m.context_tokens, m.vocabulary, m.embedding_size, m.can_generate, m.chat_template);
+  a(m.memory, m.context_tokens, m.vocabulary, m.embedding_size, m.can_generate, m.chat_template, m.forward);
 }
 template <typename A>
 void fields(A& a, TokenLogprob& m) {
@@ -96,7 +97,8 @@ void fields(A& a, Tokens& m) {
 }
 template <typename A>
 void fields(A& a, Heartbeat& m) {
-  a(m.generating, m.waiting, m.kv_cells_used, m.prompt_tokens, m.generated_tokens, m.step_seconds);
+  a(m.generating, m.waiting, m.kv_cells_used, m.prompt_tokens, m.generated_tokens, m.step_seconds, m.threads,
+    m.thread_changes, m.thread_reason, m.parked_memory, m.parked_disk, m.draft_tokens, m.draft_accepted, m.preemptions);
 }
 template <typename A, typename F, typename S>
 void fields(A& a, std::pair<F, S>& m) {

@@ -19,6 +19,10 @@ std::vector<Message> one_of_each() {
   load.gpu_layers = -1;
   load.measure_only = true;
   load.kv_type = "q8_0";
+  load.forward = "llama";
+  load.park_memory = 64_MiB;
+  load.park_directory = "/var/lib/skep/parked";
+  load.park_disk = 2_GiB;
   Generate generate;
   generate.messages = {{"system", "be brief"}, {"user", std::string("nul \0 inside", 12)}};
   generate.sampling.temperature = 0.7F;
@@ -34,6 +38,7 @@ std::vector<Message> one_of_each() {
   loaded.memory = {{"host", 100_MiB, 20_MiB, 3_MiB}, {"gpu0", 5_GiB, 1_B, Bytes(-1)}};
   loaded.vocabulary = 49152;
   loaded.chat_template = "chatml";
+  loaded.forward = "native avx2";
   Piece piece{"héllo", 2, {{"h\xC3", -0.5F, {{"h", -0.5F}, {"x", -3.0F}}}, {"\xA9llo", -1.0F, {}}}};
   Finished finished{FinishReason::length, {353, 251, 32}, std::chrono::milliseconds(3), Duration(1), Duration(-1), 7};
   Embeddings embeddings{{{0.5F, -0.25F}, {}, {1.0F}}, 12};
@@ -52,7 +57,7 @@ std::vector<Message> one_of_each() {
           Failed{{ErrorCode::unavailable, "gone", "try again"}},
           embeddings,
           Tokens{{0, -1, 2147483647}},
-          Heartbeat{3, 2, 4096, 1'000'000'000'000, 5, 0.0125}};
+          Heartbeat{3, 2, 4096, 1'000'000'000'000, 5, 0.0125, 2, 1, "a core stood idle", 5_MiB, 6_MiB, 7, 8, 9}};
 }
 
 Frame only_frame(std::string_view bytes) {

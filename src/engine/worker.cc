@@ -8,6 +8,8 @@
 
 #include "engine/connection.h"
 #include "engine/generator.h"
+#include "engine/parking_lot.h"
+#include "engine/thread_policy.h"
 
 namespace skep::engine {
 namespace {
@@ -29,10 +31,13 @@ class Worker {
     if (!options) return give_up(options.error());
     auto model = load_model(load, *options);
     if (!model) return give_up(model.error());
+    // What may be parked is host memory as the cache is.
+    if (!model->loaded.memory.empty()) model->loaded.memory[0].kv += options->park_memory;
     connection_.send(0, model->loaded);
     connection_.drain(seconds(5));
     if (options->measure_only) return 0;
     set_forward(model->forward.get());
+    threads_.emplace(options->threads > 0 ? options->threads : available_cores());
     serve(*model, *options);
     set_forward(nullptr);
     return connection_.error() ? 1 : 0;
@@ -96,11 +101,18 @@ class Worker {
   }
 
   void serve(ReadyModel& model, const LoadOptions& options) {
+    const auto lot = parking_for(model, options);
     GeneratorOptions settings;
+    settings.parking = lot.get();
     settings.slots = std::max(1, std::min(options.sequences, model.forward->limits().sequences));
     settings.random_seed = std::random_device{}();
     Generator generator(*model.forward, *model.vocabulary, clock_, settings,
                         [this](RequestId id, Message message) { connection_.send(id, message); });
+    if (lot) {
+      for (const auto& left : lot->survivors()) {
+        if (!generator.adopt(left.scope, left.prefix, left.begin, left.ticket)) lot->erase(left.ticket);
+      }
+    }
     bool busy = false;
     while (!stopping_) {
       for (auto& [request, message] : connection_.receive(busy ? Duration(0) : Duration(seconds(1)))) {
@@ -109,11 +121,49 @@ class Worker {
       if (stopping_) break;
       const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
       connection_.begin_work(std::max<Duration>(kStepLimit, std::chrono::duration_cast<Duration>(usual)));
+      const TimePoint before = clock_.now();
       busy = generator.step();
+      stepped_ += clock_.now() - before;
+      if (!busy && lot && !options.park_directory.empty()) busy = generator.park_some();
       connection_.end_work();
-      connection_.set_heartbeat(generator.heartbeat());
+      every_second(model, generator, lot.get());
       connection_.flush();
     }
+  }
+
+  // Only where cells can be saved at all.
+  std::unique_ptr<ParkingLot> parking_for(const ReadyModel& model, const LoadOptions& options) {
+    if (options.park_memory.count <= 0 || !model.forward->limits().can_save) return nullptr;
+    ParkingOptions settings;
+    settings.memory = options.park_memory;
+    settings.directory = options.park_directory;
+    settings.disk = options.park_disk;
+    settings.identity = fmt::format("{}|{}|{}|{}", options.model_hash.empty() ? options.path : options.model_hash,
+                                    options.kv_type, model.loaded.forward, model.loaded.chat_template);
+    return std::make_unique<ParkingLot>(std::move(settings), clock_);
+  }
+
+  // Looks at what else the machine does, adapts, and says so.
+  void every_second(ReadyModel& model, Generator& generator, ParkingLot* lot) {
+    Heartbeat heartbeat = generator.heartbeat();
+    if (const TimePoint now = clock_.now(); now - observed_ >= seconds(1)) {
+      observed_ = now;
+      const CpuSample seen = cpu_.sample(std::exchange(stepped_, Duration(0)));
+      if (const auto change = model.minds_others ? std::nullopt : threads_->observe(seen)) {
+        model.forward->set_threads(change->threads);
+        ++thread_changes_;
+        thread_reason_ = change->why;
+      }
+      if (lot != nullptr) lot->set_recompute_cost(generator.times().prompt_token_seconds());
+    }
+    heartbeat.threads = threads_->threads();
+    heartbeat.thread_changes = thread_changes_;
+    heartbeat.thread_reason = thread_reason_;
+    if (lot != nullptr) {
+      heartbeat.parked_memory = lot->memory_used();
+      heartbeat.parked_disk = lot->disk_used();
+    }
+    connection_.set_heartbeat(heartbeat);
   }
 
   void handle(ReadyModel& model, Generator& generator, RequestId id, Message message) {
@@ -182,6 +232,12 @@ class Worker {
   }
 
   SystemClock clock_;
+  std::optional<ThreadPolicy> threads_;
+  CpuObserver cpu_;
+  TimePoint observed_{};
+  Duration stepped_{};  // computing since observed_
+  int thread_changes_ = 0;
+  std::string thread_reason_;
   std::atomic<bool> stopping_{false};
   std::mutex forward_mutex_;
   Forward* forward_ = nullptr;

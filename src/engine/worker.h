@@ -15,6 +15,7 @@ namespace skep::engine {
 // A model that is ready. Members are destroyed in reverse order.
 struct ReadyModel {
   Loaded loaded;
+  bool minds_others = false;    // the forward pass adapts to other processes by itself: its threads are left alone
   std::shared_ptr<void> owner;  // of what the two below point into
   std::unique_ptr<Vocabulary> vocabulary;
   std::unique_ptr<Forward> forward;
