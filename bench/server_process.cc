@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -97,6 +98,16 @@ ServerProcess::~ServerProcess() {
 BusyNeighbour::BusyNeighbour() : pid_(fork()) {
   if (pid_ != 0) return;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    int last = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &allowed)) last = cpu;
+    }
+    CPU_ZERO(&allowed);
+    CPU_SET(last, &allowed);
+    sched_setaffinity(0, sizeof allowed, &allowed);
+  }
   for (;;) asm volatile("");  // never ends, never removed
 }
 

@@ -32,7 +32,7 @@ class ServerProcess {
   Duration startup_{};
 };
 
-// A process that spins on one core for as long as this object lives.
+// A process that spins on the last of the CPUs that this one may use, for as long as this object lives.
 class BusyNeighbour {
  public:
   BusyNeighbour();

@@ -3,9 +3,11 @@
 #include <memory>
 
 #include "agents131/agents131.h"
+#include "belief_bench.h"
 #include "cli/commands.h"
 #include "cli/shipped_files.h"
 #include "cli/terminal.h"
+#include "coalition_bench.h"
 #include "daemon/daemon_bench.h"
 
 namespace skep::cli {
@@ -85,6 +87,44 @@ void add_daemon(CLI::App& bench, int& exit_code) {
   });
 }
 
+void add_belief(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::BeliefBenchOptions bench;
+    bool no_peer = false, json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("belief", "Active-inference populations against the machine's limits and numpy");
+  command->add_option("--threads", options->bench.threads, "0: all cores")->check(CLI::Range(0, 1024));
+  command->add_option("--rounds", options->bench.rounds, "Of each workload, in turns")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--only", options->bench.only, "One result by its name");
+  command->add_flag("--no-peer", options->no_peer, "Without numpy");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.peer = !options->no_peer;
+    exit_code = finish(bench::run_belief_bench(options->bench), options->json);
+  });
+}
+
+void add_coalition(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::CoalitionBenchOptions bench;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("coalition", "Coalitions: rebuild, change, and how near to the optimum");
+  command->add_option("--threads", options->bench.threads, "For the rebuild")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--rounds", options->bench.rounds, "Of each time")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback(
+      [options, &exit_code] { exit_code = finish(bench::run_coalition_bench(options->bench), options->json); });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -92,6 +132,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->require_subcommand(1);
   add_agents131(*command, exit_code);
   add_daemon(*command, exit_code);
+  add_belief(*command, exit_code);
+  add_coalition(*command, exit_code);
   command->footer("Example:\n  skep bench agents131 --peer llama-server --rounds 3");
 }
 

@@ -29,7 +29,6 @@ synth::Shape shape_of(const std::string& tier) {
           .like = "nothing: a third of smollm-135m's width"};
 }
 constexpr std::array kTiers = {"fast", "balanced", "deep"};
-constexpr int kAnswerTokens = 32;  // random weights never come to an end by themselves
 
 Status synthesize(const std::string& tier, const std::string& path) {
   synth::SynthOptions options;
@@ -48,17 +47,16 @@ Status synthesize(const std::string& tier, const std::string& path) {
 
 }  // namespace
 
-Status prepare_demo_models(daemon::Config& config, const std::string& folder) {
-  if (!config.file.empty()) return {};  // a config names its own models
+Result<DemoModels> prepare_demo_models(daemon::Config& config, const std::string& folder) {
+  if (!config.file.empty()) return DemoModels{};  // a config names its own models
   std::string models = shipped_file("models");
   std::error_code error;
   bool shipped = fs::exists(models + "/fast.gguf", error) && fs::exists(models + "/balanced.gguf", error) &&
                  fs::exists(models + "/deep.gguf", error);
   config.model_folders = {shipped ? models : folder};
-  if (shipped) return {};
+  if (shipped) return DemoModels{};
   bool made = false;
   for (const std::string tier : kTiers) {
-    config.tiers[tier].max_tokens = kAnswerTokens;
     std::string path = fmt::format("{}/{}.gguf", folder, tier);
     if (fs::exists(path, error)) continue;
     SKEP_CHECK(synthesize(tier, path));
@@ -71,7 +69,7 @@ Status prepare_demo_models(daemon::Config& config, const std::string& folder) {
           made ? "no trained models yet: made three with random weights; what they say is noise, what they cost is real"
                : "the models have random weights: what they say is noise, what they cost is real",
           stderr));
-  return {};
+  return DemoModels{true};
 }
 
 }  // namespace skep::cli

@@ -8,6 +8,9 @@
 
 namespace skep::cli {
 
-Status prepare_demo_models(daemon::Config& config, const std::string& folder);
+struct DemoModels {
+  bool random_weights = false;
+};
+Result<DemoModels> prepare_demo_models(daemon::Config& config, const std::string& folder);
 
 }  // namespace skep::cli

@@ -29,9 +29,7 @@ int main(int argc, char** argv) {
   add_route(app, exit_code);
   add_ps(app, exit_code);
   add_config(app, exit_code);
-#ifdef SKEP_WITH_SIM
   add_sim(app, exit_code);
-#endif
   add_golden(app, exit_code);
   add_bench(app, exit_code);
   add_completion(app, exit_code);

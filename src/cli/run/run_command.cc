@@ -17,7 +17,7 @@ struct Work {
       : session(s),
         tasks(std::move(t)),
         results(std::move(r)),
-        run(s.loop(), s.backend(), tasks, results, {options.window, options.strict}),
+        run(s.loop(), s.backend(), tasks, results, {options.window, options.strict, options.max_tokens}),
         display(s.loop(), s.backend(), run),
         began(s.loop().now()) {}
 
@@ -122,6 +122,8 @@ void add_run(CLI::App& app, int& exit_code) {
   command->add_option("--roster", options->roster, "The agents, a YAML file");
   command->add_option("--budget", options->budget, "Memory that models may take, e.g. 4GiB");
   command->add_option("--window", options->run.window, "Tasks under way at once")->check(CLI::Range(1, 100000));
+  command->add_option("--max-tokens", options->run.max_tokens, "No answer longer than this")
+      ->check(CLI::Range(1, 1000000));
   command->add_flag("--strict", options->run.strict, "Stop at the first line that is no task");
   command->add_flag("--retry-failed", options->run.retry_failed, "Do again what failed in an earlier run");
   command->add_flag("--json", options->json, "The summary as JSON");

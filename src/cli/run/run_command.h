@@ -14,6 +14,7 @@ struct RunOptions {
   std::string results;  // JSONL; "-": standard output
   bool strict = false, retry_failed = false;
   int window = 256;
+  int max_tokens = 0;  // of an answer at most; 0: as the tasks say
 };
 
 // Starts feeding; `done` comes on the session's loop with the summary. SIGINT lets what runs finish.

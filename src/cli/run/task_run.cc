@@ -68,6 +68,10 @@ void TaskRun::submit(TaskLine task) {
   under_way_.emplace(key, listener);
   ++counts_.submitted;
   agent::TaskRequest request = listener->task.request;
+  if (options_.max_tokens > 0) {
+    auto& asked = request.input.overrides.max_tokens;
+    asked = std::min(asked.value_or(options_.max_tokens), options_.max_tokens);
+  }
   listener->id = backend_.submit(std::move(request), listener);
 }
 

@@ -19,6 +19,7 @@ namespace skep::cli {
 struct TaskRunOptions {
   int window = 256;     // tasks submitted and not ended
   bool strict = false;  // a broken line stops the run
+  int max_tokens = 0;   // no answer is asked to be longer; 0: as the tasks say
 };
 
 struct TaskRunCounts {
