@@ -2,10 +2,13 @@
 
 #include <ggml-backend.h>
 #include <llama.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 #include "engine/llama_library.h"
@@ -85,6 +88,24 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load_vocabulary(const LoadOption
   return loaded;
 }
 
+namespace {
+
+// Loading touches every page of the map, also those of tensors that libllama then keeps a repacked copy of: without
+// this, such weights would count twice. The pages stay in the page cache; what is used is mapped again on first touch.
+void drop_mapped_pages(const std::string& path) {
+  std::error_code error;
+  const std::string file = std::filesystem::canonical(path, error).string();
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; !error && std::getline(maps, line);) {
+    if (!line.ends_with(" " + file)) continue;
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) != 2) continue;
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+}
+
+}  // namespace
+
 Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabulary_only) {
   std::error_code missing;
   if (!std::filesystem::is_regular_file(options_.path, missing)) {
@@ -112,6 +133,7 @@ Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabul
   if (!model_) {
     return fail(ErrorCode::corrupt, fmt::format("{}: libllama can't load it{}", options_.path, because()));
   }
+  if (options_.mmap && !params.no_alloc) drop_mapped_pages(options_.path);
   return {};
 }
 

@@ -78,6 +78,7 @@ int run(const CommandOptions& options) {
   auto config = daemon::load_config(options.config);
   if (!config) return report(config.error());
   if (!options.roster.empty()) config->roster = options.roster;
+  config->log_level = "error";  // the live view tells what goes on
   if (!options.budget.empty()) {
     auto budget = parse_bytes(options.budget);
     if (!budget) return report(budget.error());
