@@ -217,22 +217,19 @@ Status replay(const SimOptions& options) {
   }
   Frame frame;
   int64_t verified = 0;
-  SKEP_CHECK(play(
-      options, reader.stage(),
-      [&]() -> Result<const Frame*> {
-        SKEP_TRY(const std::string line, reader.next_line());
-        if (line.empty()) return nullptr;
-        SKEP_TRY(frame, read_frame(line, reader.stage(), reader.place()));
-        if (again) {
-          SKEP_CHECK(again->step());
-          if (write_frame(again->frame()) != line)
-            return fail(ErrorCode::corrupt, fmt::format("{}: the simulation gives another frame", reader.place()),
-                        "recorded by another version, or on a machine with other vector instructions");
-          ++verified;
-        }
-        return &frame;
-      },
-      std::nullopt));
+  const auto next = [&]() -> Result<const Frame*> {
+    SKEP_TRY(const std::string line, reader.next_line());
+    if (line.empty()) return nullptr;
+    SKEP_TRY(frame, read_frame(line, reader.stage(), reader.place()));
+    if (!again) return &frame;
+    SKEP_CHECK(again->step());
+    if (write_frame(again->frame()) != line)
+      return fail(ErrorCode::corrupt, fmt::format("{}: the simulation gives another frame", reader.place()),
+                  "recorded by another version, or on a machine with other vector instructions");
+    ++verified;
+    return &frame;
+  };
+  SKEP_CHECK(play(options, reader.stage(), next, std::nullopt));
   if (again && !options.json) fmt::print("\n{} frames simulated again: all the same\n", human_count(verified));
   return {};
 }

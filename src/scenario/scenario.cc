@@ -1,0 +1,172 @@
+#include "scenario/scenario.h"
+
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "base/yaml.h"
+#include "base/yaml_fields.h"
+
+namespace skep::scenario {
+namespace {
+
+constexpr int most_agents = 100'000;
+constexpr int most_populations = 8;
+constexpr int most_cells = 64;  // of a grid that agents plan on: its states are squared in the model
+constexpr int most_horizon = 6;
+constexpr size_t most_parameters = 4, most_values = 64;
+constexpr Bytes most_text = 1_MiB;
+
+void read_world(YamlFields& fields, WorldConfig& world) {
+  std::string kind = to_string(world.kind);
+  fields.required().choice("kind", kind, {"foraging", "sensors", "patrol"});
+  world.kind = kind == "sensors" ? WorldKind::sensors : kind == "patrol" ? WorldKind::patrol : WorldKind::foraging;
+  if (world.kind == WorldKind::sensors) world.width = world.height = 20;
+  if (world.kind == WorldKind::patrol) world.width = world.height = 4;
+  const int most_side = world.kind == WorldKind::sensors ? 200 : 16;
+  fields.integer("width", world.width, 3, most_side);
+  fields.integer("height", world.height, 3, most_side);
+  switch (world.kind) {  // keys of another world are unknown ones
+    case WorldKind::foraging:
+      fields.integer("patches", world.patches, 2, 4);
+      fields.number("change", world.change, 0, 0.5);
+      fields.number("cue", world.cue, 0.34, 1);
+      break;
+    case WorldKind::sensors:
+      fields.integer("fronts", world.fronts, 1, 16);
+      fields.number("radius", world.radius, 0.5, 50);
+      fields.number("speed", world.speed, 0, 5);
+      fields.number("watch_cost", world.watch_cost, 0, 10);
+      break;
+    case WorldKind::patrol:
+      fields.number("speed", world.speed, 0, 1);
+      break;
+  }
+}
+
+Result<PopulationConfig> read_population(const YamlNode& node) {
+  PopulationConfig population;
+  population.name = node.key();
+  std::string mind = to_string(population.mind), actions = "sampled";
+  YamlFields fields(node);
+  fields.integer("agents", population.agents, 1, most_agents);
+  fields.choice("mind", mind, {"planning", "reactive", "random"});
+  fields.integer("horizon", population.horizon, 1, most_horizon);
+  fields.number("gamma", population.gamma, 0.01, 1000);
+  fields.boolean("curiosity", population.curiosity);
+  fields.choice("actions", actions, {"sampled", "deterministic"});
+  SKEP_CHECK(fields.finish());
+  population.mind = mind == "random" ? Mind::random : mind == "reactive" ? Mind::reactive : Mind::planning;
+  population.sampled = actions == "sampled";
+  return population;
+}
+
+Status read_sweep(const YamlNode& node, Scenario& scenario) {
+  YamlFields fields(node);
+  fields.integer("seeds", scenario.seeds, 1, 10'000);
+  fields.entries("vary", most_parameters, [&](const YamlNode& values) -> Status {
+    SweepParameter parameter{values.key(), {}};
+    if (!values.is_list() || values.size() == 0 || values.size() > most_values)
+      return values.error(fmt::format("expected a list of 1 to {} values", most_values));
+    for (size_t i = 0; i < values.size(); ++i) {
+      SKEP_TRY(std::string value, values.at(i).text());
+      parameter.values.push_back(std::move(value));
+    }
+    scenario.sweep.push_back(std::move(parameter));
+    return {};
+  });
+  return fields.finish();
+}
+
+Status check(const YamlNode& root, const Scenario& scenario) {
+  const WorldConfig& world = scenario.world;
+  const auto place = [&](const char* key) { return root.find(key).value_or(root); };
+  if (world.kind != WorldKind::sensors && world.width * world.height > most_cells)
+    return place("world").error(fmt::format("{} × {} cells are more than {}", world.width, world.height, most_cells),
+                                "agents plan over every cell; take a smaller grid");
+  if (world.kind == WorldKind::patrol && world.width * world.height > 25)
+    return place("world").error("a patrol's grid has at most 25 cells", "its model has their square of states");
+  if (scenario.populations.empty()) return place("populations").error("at least one population is needed");
+  if (scenario.agents() > most_agents)
+    return place("populations").error(fmt::format("{} agents are more than {}", scenario.agents(), most_agents));
+  return {};
+}
+
+}  // namespace
+
+int Scenario::agents() const {
+  int sum = 0;
+  for (const PopulationConfig& population : populations) sum += population.agents;
+  return sum;
+}
+
+Result<Scenario> parse_scenario(std::string_view text, std::string_view what, const std::vector<Override>& overrides) {
+  SKEP_TRY(YamlDocument document, parse_yaml(text, what, {.size = most_text}));
+  for (const auto& [path, value] : overrides) SKEP_CHECK(document.set(path, value, fmt::format("{}={}", path, value)));
+  Scenario scenario;
+  int64_t seed = 1;
+  YamlFields fields(document.root());
+  fields.required().text("name", scenario.name, 100);
+  fields.text("about", scenario.about);
+  fields.integer("seed", seed, 0, INT64_MAX);
+  fields.integer("steps", scenario.steps, 1, 10'000'000);
+  fields.required().section("world", [&](YamlFields& world) { read_world(world, scenario.world); });
+  fields.required().entries("populations", most_populations, [&](const YamlNode& node) -> Status {
+    SKEP_TRY(PopulationConfig population, read_population(node));
+    scenario.populations.push_back(std::move(population));
+    return {};
+  });
+  fields.section("coalitions", [&](YamlFields& coalitions) {
+    CoalitionConfig& config = scenario.coalitions;
+    coalitions.boolean("form", config.form);
+    coalitions.number("cell", config.cell, 0.1, 1000);
+    coalitions.number("similarity", config.similarity, -10, 10);
+    coalitions.number("difference", config.difference, -10, 10);
+    coalitions.number("cost", config.cost, 0, 100);
+    coalitions.boolean("share", config.share);
+  });
+  if (const auto sweep = fields.take("sweep"))
+    if (const Status status = read_sweep(*sweep, scenario); !status) fields.refuse(status.error());
+  SKEP_CHECK(fields.finish());
+  SKEP_CHECK(check(document.root(), scenario));
+  scenario.seed = static_cast<uint64_t>(seed);
+  return scenario;
+}
+
+Result<std::string> read_scenario_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(ErrorCode::not_found, fmt::format("{}: cannot be opened", path));
+  std::string text(static_cast<size_t>(most_text.count) + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) return fail(ErrorCode::io, fmt::format("{}: cannot be read", path));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > static_cast<size_t>(most_text.count))
+    return fail(ErrorCode::too_large, fmt::format("{}: more than {}", path, to_string(most_text)));
+  return text;
+}
+
+const char* to_string(Mind mind) {
+  switch (mind) {
+    case Mind::planning:
+      return "planning";
+    case Mind::reactive:
+      return "reactive";
+    case Mind::random:
+      return "random";
+  }
+  return "";
+}
+
+const char* to_string(WorldKind kind) {
+  switch (kind) {
+    case WorldKind::foraging:
+      return "foraging";
+    case WorldKind::sensors:
+      return "sensors";
+    case WorldKind::patrol:
+      return "patrol";
+  }
+  return "";
+}
+
+}  // namespace skep::scenario

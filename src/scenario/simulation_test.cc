@@ -1,0 +1,246 @@
+#include "scenario/simulation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "scenario/agent_coalitions.h"
+#include "scenario/history.h"
+#include "scenario/plot.h"
+#include "scenario/recording.h"
+#include "scenario/sweep.h"
+#include "scenario/table.h"
+#include "scenario/view.h"
+
+namespace skep::scenario {
+namespace {
+
+constexpr const char* small = R"(name: small
+steps: 25
+world: {kind: foraging, width: 4, height: 4, patches: 2}
+populations:
+  planners: {agents: 12, mind: planning, horizon: 3}
+  others: {agents: 5, mind: random}
+)";
+
+std::vector<std::string> frames(const std::string& text, uint64_t seed, int threads) {
+  Simulation simulation = Simulation::create(parse_scenario(text, "s.yaml").value(), seed, threads).value();
+  std::vector<std::string> lines;
+  for (int64_t step = 0; step < simulation.stage().scenario.steps; ++step) {
+    EXPECT_TRUE(simulation.step());
+    lines.push_back(write_frame(simulation.frame()));
+  }
+  return lines;
+}
+
+class Folder {
+ public:
+  Folder() : path_(std::filesystem::temp_directory_path() / ("skep_scenario_" + std::to_string(::getpid()))) {
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::string file(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Simulation, TheSameSeedGivesTheSameFramesWhateverTheThreads) {
+  for (const char* world :
+       {"{kind: foraging, width: 4, height: 4}", "{kind: sensors}", "{kind: patrol, width: 3, height: 3}"}) {
+    const std::string text =
+        fmt::format("name: x\nsteps: 15\nworld: {}\npopulations: {{a: {{agents: 40, horizon: 2}}}}\n", world);
+    EXPECT_EQ(frames(text, 7, 1), frames(text, 7, 3)) << world;
+    EXPECT_NE(frames(text, 7, 1), frames(text, 8, 1)) << world;
+  }
+}
+
+TEST(Simulation, PlanningBeatsReactingWhereKnowingHasToBeFetched) {
+  const auto cells = run_sweep(R"(name: x
+steps: 60
+world: {kind: foraging, width: 5, height: 5, patches: 3}
+populations:
+  planning: {agents: 10, mind: planning, horizon: 4}
+  reactive: {agents: 10, mind: reactive}
+coalitions: {share: false}
+)",
+                               "x.yaml", {.seeds = 6, .threads = 2})
+                         .value();
+  const Comparison versus = compare(cells.at(0)).at(0);
+  EXPECT_EQ(versus.wins, 6);
+  EXPECT_GT(versus.difference.mean - versus.difference.margin, 0.05);
+}
+
+TEST(Coalitions, MatesHearWhatOneOfThemSaysAndOthersDoNot) {
+  CoalitionConfig config;
+  config.cost = 0.1;
+  AgentCoalitions coalitions = AgentCoalitions::create(config, 2, 1, 1).value();
+  const std::vector<coalition::Position> at{{0.1, 0.1}, {0.2, 0.2}, {0.3, 0.1}, {9, 9}};
+  const std::vector<float> beliefs(8, 0.5F);
+  ASSERT_TRUE(coalitions.update(at, beliefs));
+  EXPECT_EQ(coalitions.coalition_of(0), coalitions.coalition_of(2));
+  EXPECT_EQ(coalitions.size_of(3), 1U);
+  std::vector<uint16_t> heard(4, 9);
+  Random random(1);
+  coalitions.pass_on(std::vector<uint16_t>{5, 0, 0, 3}, random, heard);
+  EXPECT_EQ(heard, (std::vector<uint16_t>{0, 5, 5, 0}));
+}
+
+TEST(Recording, IsReadBackExactlyAndTellsForeignFilesApart) {
+  const Folder folder;
+  const Scenario scenario = parse_scenario(small, "s.yaml", {{"steps", "9"}}).value();
+  Simulation simulation = Simulation::create(scenario, UINT64_MAX - 3, 1).value();
+  std::vector<std::string> written;
+  {
+    RecordingWriter writer =
+        RecordingWriter::create(folder.file("run.jsonl"), {small, {{"steps", "9"}}, UINT64_MAX - 3}).value();
+    for (int i = 0; i < 9; ++i) {
+      ASSERT_TRUE(simulation.step());
+      written.push_back(write_frame(simulation.frame()));
+      ASSERT_TRUE(writer.write(simulation.frame()));
+    }
+    ASSERT_TRUE(writer.finish());
+  }
+  RecordingReader reader = RecordingReader::open(folder.file("run.jsonl")).value();
+  EXPECT_EQ(reader.stage().seed, UINT64_MAX - 3);
+  EXPECT_EQ(reader.stage().scenario.steps, 9);
+  for (const std::string& expected : written) {
+    const std::string line = reader.next_line().value();
+    EXPECT_EQ(write_frame(read_frame(line, reader.stage(), reader.place()).value()), expected);
+  }
+  EXPECT_EQ(reader.next_line().value(), "");
+
+  std::ofstream(folder.file("other.jsonl")) << "{\"a\": 1}\n";
+  EXPECT_FALSE(RecordingReader::open(folder.file("other.jsonl")));
+  std::ofstream(folder.file("newer.jsonl")) << R"({"skep_recording":99,"seed":1,"scenario":""})"
+                                            << "\n";
+  EXPECT_EQ(RecordingReader::open(folder.file("newer.jsonl")).error().code, ErrorCode::unsupported);
+}
+
+TEST(Recording, RefusesFramesOfAnotherScenarioAndEndsBeforeATornLine) {
+  const Folder folder;
+  const Stage stage{parse_scenario(small, "s.yaml").value(), 1, {"food at A", "food at B"}};
+  for (const char* bad :
+       {"{}", "[1]", R"({"step":1,"coalitions":[0,0],"populations":[],"marks":[],"agents":[]})", "{\"step\":"})
+    EXPECT_FALSE(read_frame(bad, stage, "f:2")) << bad;
+  std::ofstream(folder.file("torn.jsonl"))
+      << R"({"skep_recording":1,"seed":1,"scenario":"name: x\nworld: {kind: patrol}\npopulations: {a: {}}\n"})"
+      << "\n{\"step\":1,\"coal";
+  RecordingReader reader = RecordingReader::open(folder.file("torn.jsonl")).value();
+  EXPECT_EQ(reader.next_line().value(), "");
+}
+
+TEST(Tables, HaveOneRowPerStepAndPopulation) {
+  const Folder folder;
+  Simulation simulation = Simulation::create(parse_scenario(small, "s.yaml").value(), 1, 1).value();
+  TableWriter csv = TableWriter::create(folder.file("t.csv")).value(),
+              jsonl = TableWriter::create(folder.file("t.jsonl")).value();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(simulation.step());
+    ASSERT_TRUE(csv.write(simulation.stage(), simulation.frame()));
+    ASSERT_TRUE(jsonl.write(simulation.stage(), simulation.frame()));
+  }
+  ASSERT_TRUE(csv.finish());
+  ASSERT_TRUE(jsonl.finish());
+  const std::string rows = text_of(folder.file("t.csv")), lines = text_of(folder.file("t.jsonl"));
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 7);
+  EXPECT_THAT(rows, testing::StartsWith("seed,step,population,agents,reward,"));
+  EXPECT_THAT(rows, testing::HasSubstr("1,3,planners,12,"));
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 6);
+  EXPECT_FALSE(TableWriter::create(folder.file("t.xls")));
+}
+
+TEST(Sweep, RunsEveryCombinationAndDoesNotDependOnTheThreads) {
+  const std::string text =
+      std::string(small) + "sweep:\n  vary:\n    world.change: [0.01, 0.3]\n    coalitions.share: [true, false]\n";
+  const auto one = run_sweep(text, "s.yaml", {.seeds = 2, .threads = 1}).value();
+  const auto two = run_sweep(text, "s.yaml", {.seeds = 2, .threads = 2}).value();
+  ASSERT_EQ(one.size(), 4U);
+  EXPECT_EQ(one[1].values, (std::vector<Override>{{"world.change", "0.01"}, {"coalitions.share", "false"}}));
+  for (size_t i = 0; i < one.size(); ++i)
+    for (size_t seed = 0; seed < 2; ++seed) EXPECT_EQ(one[i].means[seed][0].reward, two[i].means[seed][0].reward);
+  EXPECT_FALSE(run_sweep(std::string(small) + "sweep: {vary: {world.nothing: [1]}}\n", "s.yaml", {}));
+  const std::atomic<bool> cancelled{true};
+  EXPECT_EQ(run_sweep(text, "s.yaml", {.cancelled = &cancelled}).error().code, ErrorCode::cancelled);
+}
+
+TEST(Sweep, ConfidenceIntervalsAreStudents) {
+  const Estimate estimated = estimate({1, 2, 3, 4});
+  EXPECT_DOUBLE_EQ(estimated.mean, 2.5);
+  EXPECT_NEAR(estimated.margin, 3.182 * std::sqrt(5.0 / 3 / 4), 1e-9);
+  EXPECT_EQ(estimate({2}).margin, 0);
+}
+
+TEST(History, KeepsTheMeansInBoundedMemory) {
+  History history(1);
+  Frame frame;
+  frame.populations.resize(1);
+  constexpr int steps = 100'000;
+  for (int i = 0; i < steps; ++i) {
+    frame.populations[0].reward = i;
+    history.add(frame);
+  }
+  EXPECT_LE(history.curve(0).size(), History::most_bins);
+  EXPECT_GE(history.curve(0).size(), History::most_bins / 2 - 1);
+  EXPECT_NEAR(history.mean(0).reward, (steps - 1) / 2.0, 1e-6);
+  EXPECT_NEAR(history.curve(0)[1].reward, 1.5 * static_cast<double>(history.steps_per_bin()) - 0.5, 1e-6);
+}
+
+// Columns that a line takes on a terminal: bytes that continue a character and colours take none.
+int columns_of(const std::string& line) {
+  int columns = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '\033') {
+      i = line.find('m', i);
+      continue;
+    }
+    columns += (static_cast<unsigned char>(line[i]) & 0xc0) != 0x80 ? 1 : 0;
+  }
+  return columns;
+}
+
+TEST(View, FitsEveryTerminal) {
+  Simulation simulation = Simulation::create(parse_scenario(small, "s.yaml").value(), 1, 1).value();
+  History history(2);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(simulation.step());
+    history.add(simulation.frame());
+  }
+  for (const auto& [columns, rows] : {std::pair(80, 24), std::pair(200, 50), std::pair(40, 12), std::pair(20, 3)})
+    for (const bool colours : {true, false}) {
+      const auto lines = compose_view(simulation.stage(), simulation.frame(), history, {columns, rows, colours});
+      EXPECT_LE(lines.size(), static_cast<size_t>(rows));
+      for (const std::string& line : lines) {
+        EXPECT_LE(columns_of(line), columns);
+        if (!colours) {
+          EXPECT_EQ(line.find('\033'), std::string::npos);
+        }
+      }
+    }
+}
+
+TEST(Plot, IsAnSvgWithALinePerPopulationAndPanel) {
+  Simulation simulation =
+      Simulation::create(parse_scenario(small, "s.yaml", {{"name", "a <b> & c"}}).value(), 1, 1).value();
+  History history(2);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(simulation.step());
+    history.add(simulation.frame());
+  }
+  const std::string svg = plot_svg(simulation.stage(), history);
+  size_t lines = 0;
+  for (size_t at = svg.find("<polyline"); at != std::string::npos; at = svg.find("<polyline", at + 1)) ++lines;
+  EXPECT_EQ(lines, 8U);
+  EXPECT_THAT(svg, testing::HasSubstr("a &lt;b&gt; &amp; c"));
+  EXPECT_THAT(svg, testing::Not(testing::HasSubstr("nan")));
+}
+
+}  // namespace
+}  // namespace skep::scenario
