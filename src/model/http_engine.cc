@@ -96,8 +96,11 @@ struct HttpFactory::Impl : std::enable_shared_from_this<Impl> {
       if (!answer) return done(fail(answer.error()));  // not there at all: another question won't help
       if (auto server = recognize(kProbes[at].dialect, *answer)) return self->begin(*server, load, done);
       int status = answer->head.status;
+      // It is there but not ready (llama-server while it loads): what else it answers now tells nothing.
+      if (status >= 502 && status <= 504)
+        return done(fail(http_error(status, answer->body, self->name, self->options.api_key_env)));
       // It is there and says no; 404 and the like only mean that it is of another kind.
-      bool refused = status == 401 || status == 403 || status >= 500;
+      bool refused = status == 401 || status == 403 || status == 500;
       std::optional<Error> error;
       if (refused) error = http_error(status, answer->body, self->name, self->options.api_key_env);
       self->probe(at + 1, load, done, std::move(error));

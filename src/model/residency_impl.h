@@ -120,7 +120,8 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
   Ledger ledger;
   scheduling::NextUse next_use;  // of the models that take memory here
   std::map<std::string, Model, std::less<>> models;
-  std::deque<std::string> line;  // models that are asked for and not ready, in order of asking; each once
+  std::vector<std::unique_ptr<Engine>> ended;  // gone or dead, destroyed with the next turn of the loop
+  std::deque<std::string> line;                // models that are asked for and not ready, in order of asking; each once
   std::map<Waiter, Waiting> waiting;
   std::map<std::string, std::pair<size_t, int>, std::less<>> demand;  // model → rank, tasks
   Counters counters;

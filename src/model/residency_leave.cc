@@ -109,7 +109,12 @@ void Residency::Impl::forget_resident(const std::string& name, Model& model) {
     loop.post([done = std::move(done)] { done({}); });
   }
   // We are called by the engine itself: it is destroyed when it has returned.
-  loop.post([engine = std::shared_ptr<Engine>(std::move(resident->engine))] {});
+  if (resident->engine) {
+    ended.push_back(std::move(resident->engine));
+    loop.post([weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->ended.clear();
+    });
+  }
   if (!model.defined) {
     fail_waiters(model, Error{ErrorCode::not_found, fmt::format("model '{}' is gone", name), {}});
     models.erase(name);

@@ -18,12 +18,8 @@ namespace skep::model {
 struct WorkerOptions {
   std::string executable = "/proc/self/exe";
   std::vector<std::string> arguments = {"engine", "--fd", "3"};
-  std::vector<std::pair<std::string, std::string>> environment;  // beyond what is set for the waiting policy
+  std::vector<std::pair<std::string, std::string>> environment;  // beyond engine::worker_environment()
   int nice = 0;
-
-  // libggml's threads meet at a barrier hundreds of times per token and spin there. With another process on a core a
-  // long spin costs whole time slices (R7), so it is short; see "Waiting policy" in doc/decisions.md.
-  int spin_count = 1000;
 
   // Silence after which a worker counts as hung. It sends a heartbeat every second, also while a step runs.
   Duration silence = std::chrono::seconds(20);

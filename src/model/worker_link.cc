@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/worker_environment.h"
 #include "model/child_process.h"
 #include "model/process_memory.h"
 
@@ -230,7 +231,7 @@ struct WorkerLink::State : std::enable_shared_from_this<State> {
 Result<std::unique_ptr<WorkerLink>> WorkerLink::start(AsioEventLoop& loop, const WorkerOptions& options, int threads,
                                                       Listener listener) {
   ChildOptions child{.executable = options.executable, .arguments = options.arguments, .nice = options.nice};
-  child.environment = {{"GOMP_SPINCOUNT", std::to_string(options.spin_count)}};
+  child.environment = engine::worker_environment();
   if (threads > 0) child.environment.emplace_back("OMP_NUM_THREADS", std::to_string(threads));
   child.environment.insert(child.environment.end(), options.environment.begin(), options.environment.end());
 
