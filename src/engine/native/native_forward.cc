@@ -22,6 +22,26 @@ KvLayout layout_of(const Architecture& a, kernel::lm::KvType type) {
   return {type, static_cast<int>(a.layers.size()), a.kv_heads, a.head_size};
 }
 
+MemoryUse memory_of(const KvLayout& layout, const ForwardLimits& limits, Bytes weights, Bytes buffers) {
+  MemoryUse use;
+  use.weights = weights;
+  use.kv = Bytes((int64_t{limits.cells} + kernel::lm::kPageTokens - 1) / kernel::lm::kPageTokens * layout.page_bytes());
+  use.compute = buffers + Bytes(int64_t{4} * limits.output_rows * limits.vocabulary);
+  return use;
+}
+
+ForwardLimits limits_for(const NativeOptions& options, const Architecture& a) {
+  ForwardLimits limits;
+  limits.sequences = options.sequences;
+  limits.cells = options.cells;
+  limits.context_tokens = a.context > 0 ? std::min(options.context_tokens, a.context) : options.context_tokens;
+  limits.batch_tokens = options.batch_tokens;
+  limits.output_rows = std::min(options.output_rows, options.batch_tokens);
+  limits.vocabulary = a.vocabulary;
+  limits.embedding_size = a.embedding;
+  return limits;
+}
+
 }  // namespace
 
 std::optional<kernel::lm::KvType> kv_type_from(std::string_view name) {
@@ -38,6 +58,14 @@ Status supports(const ModelHeader& header, const LoadOptions& options) {
   auto architecture = describe(header);
   if (!architecture) return fail(std::move(architecture).error());
   return {};
+}
+
+int cells_for(const ModelHeader& header, const LoadOptions& options) {
+  const auto architecture = describe(header);
+  const int trained = architecture && architecture->context > 0 ? architecture->context : options.context_tokens;
+  const int64_t context = std::min(options.context_tokens, trained);
+  const int64_t cells = options.kv_tokens > 0 ? options.kv_tokens : options.sequences * context;
+  return static_cast<int>(std::clamp<int64_t>(cells, context, 1 << 28));
 }
 
 Result<std::unique_ptr<NativeForward>> NativeForward::create(const NativeOptions& options,
@@ -62,15 +90,9 @@ NativeForward::NativeForward(const NativeOptions& options, Weights weights, KvPa
       team_(threads_for(options.threads)),
       pass_(weights_, pages_.layout(), kernels, team_, options.batch_tokens,
             std::min(options.output_rows, options.batch_tokens)) {
-  const Architecture& a = weights_.architecture();
-  limits_.sequences = options.sequences;
-  limits_.cells = options.cells;
-  limits_.context_tokens = a.context > 0 ? std::min(options.context_tokens, a.context) : options.context_tokens;
-  limits_.batch_tokens = options.batch_tokens;
-  limits_.output_rows = std::min(options.output_rows, options.batch_tokens);
-  limits_.vocabulary = a.vocabulary;
-  limits_.embedding_size = a.embedding;
-  logits_ = Buffer<float>(static_cast<size_t>(limits_.output_rows) * static_cast<size_t>(a.vocabulary));
+  limits_ = limits_for(options, weights_.architecture());
+  members_ = team_.threads();
+  logits_ = Buffer<float>(static_cast<size_t>(limits_.output_rows) * static_cast<size_t>(limits_.vocabulary));
 }
 
 Status NativeForward::check(std::span<const Slice> slices) const {
@@ -126,7 +148,7 @@ Status NativeForward::step(std::span<const Slice> slices) {
     work.push_back({s.tokens, s.position, pages_.pages(s.sequence), s.outputs});
     rows_ += s.outputs;
   }
-  if (!pass_.run(work, team_.threads(), cancelled_, logits_.data())) {
+  if (!pass_.run(work, members_, cancelled_, logits_.data())) {
     cancelled_.store(false, std::memory_order_relaxed);
     take_back(slices.size());
     rows_ = 0;
@@ -134,6 +156,8 @@ Status NativeForward::step(std::span<const Slice> slices) {
   }
   return {};
 }
+
+void NativeForward::set_threads(int threads) { members_ = std::clamp(threads, 1, team_.threads()); }
 
 std::span<const float> NativeForward::logits(int row) const {
   assert(row >= 0 && row < rows_);
@@ -156,13 +180,16 @@ Result<std::vector<std::vector<float>>> NativeForward::embed(std::span<const std
   return fail(ErrorCode::unsupported, "embeddings are libllama's");
 }
 
-MemoryUse NativeForward::memory() const {
-  MemoryUse use;
-  use.weights = weights_.bytes();
-  const int64_t cells = int64_t{(limits_.cells + kernel::lm::kPageTokens - 1) / kernel::lm::kPageTokens};
-  use.kv = Bytes(cells * pages_.layout().page_bytes());
-  use.compute = pass_.bytes() + Bytes(static_cast<int64_t>(logits_.bytes()));
-  return use;
+MemoryUse NativeForward::memory() const { return memory_of(pages_.layout(), limits_, weights_.bytes(), pass_.bytes()); }
+
+Result<MemoryUse> measure(const NativeOptions& options) {
+  SKEP_TRY(const ModelHeader header, read_header(options.path));
+  SKEP_TRY(const Architecture a, describe(header));
+  const ForwardLimits limits = limits_for(options, a);
+  const PackedSize packed = packed_size(a);
+  const Bytes buffers = Pass::bytes_for(a, packed.any_quantized, packed.any_float, limits.batch_tokens,
+                                        limits.output_rows, threads_for(options.threads));
+  return memory_of(layout_of(a, options.kv_type), limits, packed.bytes, buffers);
 }
 
 }  // namespace skep::engine::native

@@ -33,6 +33,12 @@ struct NativeOptions {
 // the message is the reason.
 Status supports(const ModelHeader& header, const LoadOptions& options);
 
+// The cells that LoadOptions ask for: kv_tokens, or room for every slot's whole context; at least one context.
+int cells_for(const ModelHeader& header, const LoadOptions& options);
+
+// What create() would need with these options, without loading anything. Fails as create() would.
+Result<MemoryUse> measure(const NativeOptions& options);
+
 // f16, bf16, q8_0; nothing for others.
 std::optional<kernel::lm::KvType> kv_type_from(std::string_view name);
 
@@ -49,6 +55,7 @@ class NativeForward final : public Forward {
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
+  void set_threads(int threads) override;
   void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
 
   // Weights, the KV cache when full, and buffers.
@@ -67,7 +74,8 @@ class NativeForward final : public Forward {
   Team team_;
   Pass pass_;
   Buffer<float> logits_;
-  int rows_ = 0;  // of the last step
+  int members_ = 1;  // threads that compute, of the team's
+  int rows_ = 0;     // of the last step
   std::atomic<bool> cancelled_{false};
 };
 

@@ -275,5 +275,16 @@ TEST(NativeForward, HoldsNoPagesForWhatWasDropped) {
   EXPECT_EQ(f->pages().pages_in_use(), 0);
 }
 
+TEST(NativeForward, NeedsTheMemoryThatWasMeasuredBefore) {
+  for (const auto type : {synth::WeightType::q4_k_m, synth::WeightType::f16}) {
+    NativeOptions options;
+    options.path = model("tiny-wide", type);
+    options.threads = 2;
+    const auto before = measure(options);
+    ASSERT_TRUE(before);
+    EXPECT_EQ((*NativeForward::create(options))->memory(), *before);
+  }
+}
+
 }  // namespace
 }  // namespace skep::engine::native

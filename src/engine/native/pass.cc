@@ -64,6 +64,21 @@ Bytes Pass::bytes() const {
   return Bytes(static_cast<int64_t>(total));
 }
 
+Bytes Pass::bytes_for(const Architecture& a, bool quantized, bool floats, int tokens, int output_rows, int threads) {
+  const auto operand = [&](int rows, int columns) {
+    return elements(rows, columns) *
+           ((quantized ? sizeof(kernel::lm::ActivationBlock) / kBlock : 0) + (floats ? sizeof(float) : 0));
+  };
+  const size_t pairs = a.rope.frequencies.size(), width = static_cast<size_t>(std::max(kBlock, a.head_size));
+  const size_t numbers = elements(tokens + output_rows, a.embedding) + elements(tokens, a.q_width()) +
+                         static_cast<size_t>(tokens) * 2 * pairs;
+  const size_t member =
+      (static_cast<size_t>(a.embedding) + 2 * kTokensAtOnce * width) * sizeof(float) + operand(kOwnNorm, a.embedding);
+  return Bytes(static_cast<int64_t>(numbers * sizeof(float) + operand(tokens, a.embedding) +
+                                    operand(tokens, a.q_width()) + operand(tokens, a.feed_forward) +
+                                    static_cast<size_t>(threads) * member));
+}
+
 bool Pass::run(std::span<const PassSlice> slices, int members, const std::atomic<bool>& cancelled, float* logits) {
   prepare(slices);
   stop_.store(false, std::memory_order_relaxed);

@@ -47,7 +47,9 @@ class Pass {
   // hold at the slices' positions is undefined. `members`: threads to use.
   bool run(std::span<const PassSlice> slices, int members, const std::atomic<bool>& cancelled, float* logits);
 
-  [[nodiscard]] Bytes bytes() const;  // of all buffers
+  // Of all buffers; and what they will be.
+  [[nodiscard]] Bytes bytes() const;
+  static Bytes bytes_for(const Architecture& a, bool quantized, bool floats, int tokens, int output_rows, int threads);
 
  private:
   // One call of the attention kernel, for every key/value head: consecutive tokens of one slice.

@@ -50,6 +50,15 @@ Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, con
 
 }  // namespace
 
+PackedSize packed_size(const Architecture& architecture) {
+  PackedSize size;
+  for (const MatrixInfo& m : packed_matrices(architecture)) {
+    (kernel::lm::is_quantized(m.format) ? size.any_quantized : size.any_float) = true;
+    size.bytes += Bytes(kernel::lm::Matrix{m.format, m.rows, m.columns, nullptr}.bytes());
+  }
+  return size;
+}
+
 Result<Weights> Weights::load(const std::string& path, const std::string& cache_path, const WeightProgress& progress) {
   SKEP_TRY(const ModelHeader header, read_header(path));
   Weights w;
@@ -66,8 +75,10 @@ Result<Weights> Weights::load(const std::string& path, const std::string& cache_
   w.fingerprint_ = source.fingerprint;
   const std::vector<MatrixInfo> matrices = packed_matrices(a);
   SKEP_TRY(w.packed_, obtain(file, cache_path, source, matrices, progress));
-  w.bytes_ = w.packed_->bytes();
-  for (const MatrixInfo& m : matrices) (kernel::lm::is_quantized(m.format) ? w.any_quantized_ : w.any_float_) = true;
+  const PackedSize size = packed_size(a);
+  w.bytes_ = size.bytes;
+  w.any_quantized_ = size.any_quantized;
+  w.any_float_ = size.any_float;
 
   size_t next = 0;
   const auto matrix = [&] { return w.packed_->matrix(next++); };

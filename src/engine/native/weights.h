@@ -21,6 +21,13 @@ struct LayerWeights {
   std::vector<float> q_norm, k_norm;          // empty: none
 };
 
+// What load() will map: the bytes of all packed matrices, and which kinds of operand they need.
+struct PackedSize {
+  Bytes bytes;
+  bool any_quantized = false, any_float = false;
+};
+PackedSize packed_size(const Architecture& architecture);
+
 class Weights {
  public:
   // Maps the packed matrices from the cache, which is made first where it is missing. `cache_path` empty: packs into

@@ -1,0 +1,120 @@
+#include "engine/native/weight_cache.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "kernel/lm/test_matrix.h"
+
+namespace skep::engine::native {
+namespace {
+
+using kernel::lm::Format;
+
+// Two matrices in a buffer that stands for a GGUF file, and a folder of its own.
+class WeightCache : public testing::Test {
+ protected:
+  WeightCache() {
+    std::mt19937 random(1);
+    const auto add = [&](const char* name, Format format, int rows, int columns) {
+      const auto data = kernel::lm::random_rows(format, rows, columns, random);
+      matrices_.push_back({name, format, rows, columns, static_cast<int64_t>(file_.size())});
+      file_.insert(file_.end(), data.begin(), data.end());
+    };
+    file_.resize(100, 1);  // the header
+    add("a", Format::q4_0, 40, 64);
+    add("b", Format::q6_k, 17, 256);
+    std::filesystem::create_directories(folder_);
+  }
+  ~WeightCache() override { std::filesystem::remove_all(folder_); }
+
+  ErrorCode open_code() {
+    const auto opened = open_cache(path_, identify(file_, 100), matrices_);
+    return opened ? ErrorCode::internal : opened.error().code;
+  }
+  void flip(int64_t at) {
+    std::fstream f(path_, std::ios::in | std::ios::out | std::ios::binary);
+    f.seekg(at);
+    const char byte = static_cast<char>(f.get() ^ 1);
+    f.seekp(at);
+    f.put(byte);
+  }
+
+  std::vector<uint8_t> file_;
+  std::vector<MatrixInfo> matrices_;
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / fmt::format("skep-weights-{}", getpid());
+  std::string path_ = (folder_ / "sub" / "model.gguf.weights").string();
+};
+
+TEST_F(WeightCache, MapsWhatPackingInMemoryGives) {
+  ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  const auto mapped = open_cache(path_, identify(file_, 100), matrices_);
+  ASSERT_TRUE(mapped) << mapped.error().text();
+  const auto held = pack_tensors(file_, matrices_);
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    const auto a = (*mapped)->matrix(i), b = held->matrix(i);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data) % 64, 0U);
+    EXPECT_EQ(std::memcmp(a.data, b.data, static_cast<size_t>(b.bytes())), 0);
+  }
+  EXPECT_TRUE(verify_cache(path_));
+}
+
+TEST_F(WeightCache, IsNotFoundBeforeItIsWritten) { EXPECT_EQ(open_code(), ErrorCode::not_found); }
+
+TEST_F(WeightCache, IsRefusedForAnotherModel) {
+  ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  file_[50] ^= 1;  // in the header
+  EXPECT_EQ(open_code(), ErrorCode::conflict);
+  file_[50] ^= 1;
+  file_[200] ^= 1;  // in what is sampled
+  EXPECT_EQ(open_code(), ErrorCode::conflict);
+  file_[200] ^= 1;
+  EXPECT_EQ(open_code(), ErrorCode::internal);
+  matrices_[1].rows = 16;
+  EXPECT_EQ(open_code(), ErrorCode::conflict);
+}
+
+TEST_F(WeightCache, IsRefusedWhenDamaged) {
+  ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  for (const int64_t at : {0, 20, 40, 60, 100}) {  // magic, sizes, counts, entries
+    flip(at);
+    EXPECT_EQ(open_code(), ErrorCode::corrupt) << at;
+    flip(at);
+  }
+  flip(4096);  // in a matrix: found by reading all of it
+  EXPECT_EQ(open_code(), ErrorCode::internal);
+  const auto verified = verify_cache(path_);
+  ASSERT_FALSE(verified);
+  EXPECT_EQ(verified.error().code, ErrorCode::corrupt);
+  std::filesystem::resize_file(path_, 5000);
+  EXPECT_EQ(open_code(), ErrorCode::corrupt);
+  std::filesystem::resize_file(path_, 3);
+  EXPECT_EQ(open_code(), ErrorCode::corrupt);
+}
+
+TEST_F(WeightCache, LeavesNothingBehindWhenItCannotBeWritten) {
+  std::filesystem::create_directories(path_);  // a folder stands where the file should
+  EXPECT_FALSE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  int files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_))
+    files += entry.is_regular_file() ? 1 : 0;
+  EXPECT_EQ(files, 0);
+}
+
+TEST_F(WeightCache, IsReplacedWhole) {
+  ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  const auto old = open_cache(path_, identify(file_, 100), matrices_);
+  ASSERT_TRUE(old);
+  file_[150] ^= 1;
+  ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
+  EXPECT_EQ(open_code(), ErrorCode::internal);
+  EXPECT_EQ((*old)->matrix(0).rows, 40);  // who has it mapped keeps the old one
+}
+
+}  // namespace
+}  // namespace skep::engine::native
