@@ -1,22 +1,17 @@
 #include "side_process.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstdio>
 
 namespace skep::bench {
 namespace {
 
-// Resident pages of this process, in bytes.
-int64_t resident_bytes() {
-  long size = 0;
-  long resident = 0;
-  std::FILE* f = std::fopen("/proc/self/statm", "r");
-  if (f == nullptr) return 0;
-  const bool read = std::fscanf(f, "%ld %ld", &size, &resident) == 2;
-  std::fclose(f);
-  return read ? resident * sysconf(_SC_PAGESIZE) : 0;
+// The most that this process has had resident, in bytes: what it held while it worked, not what is left after.
+int64_t peak_resident_bytes() {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  return usage.ru_maxrss * int64_t{1024};
 }
 
 }  // namespace
@@ -27,7 +22,7 @@ Result<Bytes> resident_after(const std::function<bool()>& work) {
   const pid_t child = fork();
   if (child < 0) return fail(ErrorCode::io, "fork failed");
   if (child == 0) {
-    const int64_t bytes = work() ? resident_bytes() : 0;
+    const int64_t bytes = work() ? peak_resident_bytes() : 0;
     const bool written = write(ends[1], &bytes, sizeof bytes) == sizeof bytes;
     _exit(written ? 0 : 1);
   }

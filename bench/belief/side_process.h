@@ -8,7 +8,7 @@
 
 namespace skep::bench {
 
-// Forks, runs `work` in the child, and returns the child's resident memory when it is done. Call it before the parent
+// Forks, runs `work` in the child, and returns the most memory that the child had resident. Call it before the parent
 // has allocated much or started threads: what the parent holds counts.
 Result<Bytes> resident_after(const std::function<bool()>& work);
 
