@@ -35,7 +35,4 @@ Result<std::string> add_schema(std::string_view schema, std::string_view what, G
 // The grammar whose root is this schema.
 Result<std::string> schema_grammar(std::string_view schema, const SchemaLimits& limits = {});
 
-// Any JSON object.
-std::string any_object(Gbnf& grammar);
-
 }  // namespace skep::language

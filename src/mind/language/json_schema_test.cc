@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "mind/language/gbnf_recogniser.h"
+#include "mind/language/json_values.h"
 
 namespace skep::language {
 namespace {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mind/language/json_schema.h"
+#include "mind/language/json_values.h"
 #include "mind/language/markup.h"
 
 namespace skep::language {
