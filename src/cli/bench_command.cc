@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "coalition_bench.h"
 #include "daemon/daemon_bench.h"
+#include "forward_bench.h"
 
 namespace skep::cli {
 namespace {
@@ -125,6 +126,31 @@ void add_coalition(CLI::App& bench, int& exit_code) {
       [options, &exit_code] { exit_code = finish(bench::run_coalition_bench(options->bench), options->json); });
 }
 
+void add_forward(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::ForwardBenchOptions bench;
+    std::string folder;
+    bool no_peer = false, no_kernels = false, json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("forward", "Our own forward pass against llama-bench and llama-batched-bench");
+  command->add_option("--threads", options->bench.threads, "0: all cores")->check(CLI::Range(0, 255));
+  command->add_option("--rounds", options->bench.rounds, "Of each workload, in turns")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command->add_option("--only", options->bench.only, "Models whose name contains this: \"143M Q4_0\"");
+  command->add_option("--folder", options->folder, "For the models");
+  command->add_flag("--no-peer", options->no_peer, "Without libllama's tools");
+  command->add_flag("--no-kernels", options->no_kernels, "Without the kernels by themselves");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.folder = bench_folder(options->folder);
+    options->bench.tools = options->no_peer ? "" : shipped_file(".deps/prefix/usr/bin");
+    options->bench.kernels = !options->no_kernels;
+    exit_code = finish(bench::run_forward_bench(options->bench), options->json);
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -134,6 +160,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_daemon(*command, exit_code);
   add_belief(*command, exit_code);
   add_coalition(*command, exit_code);
+  add_forward(*command, exit_code);
   command->footer("Example:\n  skep bench agents131 --peer llama-server --rounds 3");
 }
 
