@@ -52,7 +52,7 @@ class HttpEngineTest : public ::testing::Test {
   HttpEngineTest() {
     options_.url = server_.url();
     options_.first_backoff = 10ms;
-    options_.health_interval = 60s;
+    options_.health_interval = options_.health_timeout = options_.client.connect = 60s;
     // An OpenAI-compatible server whose generations are answered by `on_generate`.
     server_.answer = [this](const Request& request) -> Script {
       if (request.target == "/v1/models") return {FakeHttpServer::reply(200, R"({"data":[]})")};
