@@ -4,11 +4,11 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <exception>
 #include <optional>
 
 #include "api/http_exchange.h"
@@ -28,10 +28,10 @@ constexpr size_t kReadAhead = 16 << 10;    // bytes of a pipelined request that 
 constexpr size_t kLingerBytes = 32 << 20;  // read and thrown away after a refusal
 constexpr Duration kLingerTime = std::chrono::seconds(3);
 
-using Parser = http::request_parser<http::string_body>;
+using RequestParser = http::request_parser<http::string_body>;
 
 // The request line and headers as our own struct. unset: the target is malformed.
-std::optional<HttpRequest> head_of(const Parser& parser) {
+std::optional<HttpRequest> head_of(const RequestParser& parser) {
   const auto& message = parser.get();
   HttpRequest request;
   request.method = std::string(message.method_string());
@@ -54,6 +54,8 @@ std::optional<HttpRequest> head_of(const Parser& parser) {
 
 }  // namespace
 
+struct Connection::Parser : RequestParser {};
+
 Connection::Connection(asio::ip::tcp::socket socket, std::shared_ptr<ConnectionHost> host)
     : socket_(std::move(socket)),
       signal_(socket_.get_executor(), asio::steady_timer::time_point::max()),
@@ -67,9 +69,11 @@ void Connection::start() {
   error_code ignored;
   socket_.non_blocking(true, ignored);
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  auto self = shared_from_this();
+  // Ended by its own return, or by an exception (out of memory): either way the connection is over.
   asio::co_spawn(
-      socket_.get_executor(), [self = shared_from_this()]() -> asio::awaitable<void> { co_await self->run(); },
-      asio::detached);
+      socket_.get_executor(), [self]() -> asio::awaitable<void> { co_await self->run(); },
+      [self](const std::exception_ptr&) { self->close(); });
 }
 
 asio::awaitable<void> Connection::run() {
@@ -80,7 +84,6 @@ asio::awaitable<void> Connection::run() {
     if (more) more = co_await answer();
     if (host_->draining) more = false;
   }
-  close();
 }
 
 asio::awaitable<bool> Connection::next_request() {
@@ -104,68 +107,69 @@ asio::awaitable<bool> Connection::read_request() {
   parser->header_limit(static_cast<uint32_t>(host_->limits.header.count));
   parser->body_limit(static_cast<uint64_t>(host_->limits.body.count));
   parser->eager(false);
-  auto [head_error, head_bytes] = co_await http::async_read_header(socket_, buffer_, *parser, kAwait);
-  if (phase_ == Phase::closed || host_->handler == nullptr) co_return false;
-  if (timed_out_) co_return co_await refuse(host_->handler->protocol_error(408, "the request's headers took too long"));
-  if (head_error == http::error::header_limit) {
-    co_return co_await refuse(host_->handler->protocol_error(
-        431, fmt::format("the request's headers exceed {}", to_string(host_->limits.header))));
-  }
-  // Reported with the headers already, where Content-Length gives it away.
-  auto too_large = [this] {
-    return host_->handler->protocol_error(413,
-                                          fmt::format("the request's body exceeds {}", to_string(host_->limits.body)));
-  };
-  if (head_error == http::error::body_limit) co_return co_await refuse(too_large());
-  if (head_error == http::error::end_of_stream || head_error == http::error::partial_message) co_return false;
-  if (head_error.category() == http::make_error_code(http::error::bad_method).category()) {
-    co_return co_await refuse(host_->handler->protocol_error(400, "malformed HTTP: " + head_error.message()));
-  }
-  if (head_error) co_return false;
+  auto [error, bytes] = co_await http::async_read_header(socket_, buffer_, *parser, kAwait);
+  if (error || timed_out_) co_return co_await refuse_read(error, "headers");
+  if (phase_ == Phase::closed) co_return false;
 
   keep_alive_ = parser->keep_alive();
   http10_ = parser->get().version() < 11;
   auto head = head_of(*parser);
   if (!head) co_return co_await refuse(host_->handler->protocol_error(400, "malformed HTTP: bad request target"));
   if (auto refusal = host_->handler->check(*head)) {
-    if (parser->is_done()) {  // no body follows: the connection stays usable
-      exchange_ = std::make_shared<OpenExchange>(std::move(*head), host_->limits.unsent, nullptr);
-      exchange_->respond(std::move(*refusal));
-      co_return true;
-    }
-    co_return co_await refuse(std::move(*refusal), &*head);
+    if (!parser->is_done()) co_return co_await refuse(std::move(*refusal), &*head);
+    // No body follows: the connection stays usable.
+    exchange_ = std::make_shared<OpenExchange>(std::move(*head), host_->limits.unsent, nullptr);
+    exchange_->respond(std::move(*refusal));
+    co_return true;
   }
-
   if (!parser->is_done()) {
-    Bytes promised =
-        parser->content_length() ? Bytes(static_cast<int64_t>(*parser->content_length())) : host_->limits.body;
-    if (promised > host_->limits.body) co_return co_await refuse(too_large());
-    if (host_->bodies + promised > host_->limits.bodies) {
-      auto busy = host_->handler->protocol_error(503, "too many large requests at once");
-      busy.headers.emplace_back("Retry-After", "1");
-      co_return co_await refuse(std::move(busy));
-    }
-    body_promised_ = promised;
-    host_->bodies += promised;
-    if (beast::iequals(parser->get()[http::field::expect], "100-continue") &&
-        !co_await write_all("HTTP/1.1 100 Continue\r\n\r\n")) {
-      co_return false;
-    }
-    set_deadline(host_->limits.read_body);
-    auto [body_error, body_bytes] = co_await http::async_read(socket_, buffer_, *parser, kAwait);
-    if (phase_ == Phase::closed || host_->handler == nullptr) co_return false;
-    if (timed_out_) co_return co_await refuse(host_->handler->protocol_error(408, "the request's body took too long"));
-    if (body_error == http::error::body_limit) co_return co_await refuse(too_large());
-    if (body_error == http::error::partial_message) co_return false;
-    if (body_error.category() == http::make_error_code(http::error::bad_method).category()) {
-      co_return co_await refuse(host_->handler->protocol_error(400, "malformed HTTP: " + body_error.message()));
-    }
-    if (body_error) co_return false;
+    bool whole = co_await read_body(*parser);
+    if (!whole) co_return false;
   }
   head->body = std::move(parser->get().body());
   exchange_ = std::make_shared<OpenExchange>(std::move(*head), host_->limits.unsent, [this] { exchange_changed(); });
   host_->handler->handle(exchange_);
   co_return true;
+}
+
+asio::awaitable<bool> Connection::read_body(Parser& parser) {
+  Bytes promised = parser.content_length() ? Bytes(static_cast<int64_t>(*parser.content_length())) : host_->limits.body;
+  if (host_->bodies + promised > host_->limits.bodies) {
+    auto busy = host_->handler->protocol_error(503, "too many large requests at once");
+    busy.headers.emplace_back("Retry-After", "1");
+    co_return co_await refuse(std::move(busy));
+  }
+  body_promised_ = promised;
+  host_->bodies += promised;
+  if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+    bool sent = co_await write_all("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!sent) co_return false;
+  }
+  set_deadline(host_->limits.read_body);
+  auto [error, bytes] = co_await http::async_read(socket_, buffer_, parser, kAwait);
+  if (error || timed_out_) co_return co_await refuse_read(error, "body");
+  co_return phase_ != Phase::closed;
+}
+
+asio::awaitable<bool> Connection::refuse_read(const error_code& error, const char* part) {
+  if (phase_ == Phase::closed || host_->handler == nullptr) co_return false;
+  HttpHandler& handler = *host_->handler;
+  if (timed_out_) {
+    co_return co_await refuse(handler.protocol_error(408, fmt::format("the request's {} took too long", part)));
+  }
+  if (error == http::error::header_limit) {
+    co_return co_await refuse(
+        handler.protocol_error(431, fmt::format("the request's headers exceed {}", to_string(host_->limits.header))));
+  }
+  // Reported with the headers already, where Content-Length gives it away.
+  if (error == http::error::body_limit) {
+    co_return co_await refuse(
+        handler.protocol_error(413, fmt::format("the request's body exceeds {}", to_string(host_->limits.body))));
+  }
+  bool malformed = error.category() == http::make_error_code(http::error::bad_method).category() &&
+                   error != http::error::end_of_stream && error != http::error::partial_message;
+  if (!malformed) co_return false;  // the client left
+  co_return co_await refuse(handler.protocol_error(400, "malformed HTTP: " + error.message()));
 }
 
 asio::awaitable<bool> Connection::answer() {
@@ -187,15 +191,11 @@ asio::awaitable<bool> Connection::answer() {
     if (exchange->streamed()) {
       good = co_await write_stream(response);
     } else {
-      if (exchange->request().method == "HEAD") {
-        std::string head = response_head(response, BodyFraming::length, keep_alive_, host_->clock->wall());
-        good = co_await write_all(head);
-      } else {
-        std::string bytes = response_head(response, BodyFraming::length, keep_alive_, host_->clock->wall());
-        if (response.status != 204) bytes += response.body;
-        response.body = {};
-        good = co_await write_all(bytes);
-      }
+      bool bodiless = exchange->request().method == "HEAD" || response.status == 204;
+      std::string bytes = response_head(response, BodyFraming::length, keep_alive_, host_->clock->wall());
+      if (!bodiless) bytes += response.body;
+      response.body = {};
+      good = co_await write_all(bytes);
     }
   }
   if (!good || !exchange->ended()) exchange->leave();
@@ -251,6 +251,9 @@ asio::awaitable<bool> Connection::write_all(std::string_view bytes) {
 asio::awaitable<bool> Connection::refuse(HttpResponse response, const HttpRequest* request) {
   timed_out_ = false;
   keep_alive_ = false;
+  if (request != nullptr) {
+    for (const auto& header : request->answer_headers) response.headers.push_back(header);
+  }
   std::string bytes = response_head(response, BodyFraming::length, false, host_->clock->wall()) + response.body;
   bool sent = co_await write_all(bytes);
   if (host_->handler != nullptr) {
@@ -336,6 +339,11 @@ void Connection::close() {
   phase_ = Phase::closed;
   no_deadline();
   release_body();
+  if (exchange_) {
+    exchange_->leave();
+    exchange_->detach();
+    exchange_.reset();
+  }
   error_code ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);

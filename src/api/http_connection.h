@@ -44,12 +44,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void abandon();             // closes at once; the open exchange hears that its client is gone
 
  private:
+  struct Parser;  // Beast's
   enum class Phase { idle, reading, answering, closed };
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> next_request();  // false: close
   boost::asio::awaitable<bool> read_request();  // false: close; an error was answered
-  boost::asio::awaitable<bool> answer();        // false: close
+  boost::asio::awaitable<bool> read_body(Parser& parser);
+  boost::asio::awaitable<bool> refuse_read(const boost::system::error_code& error, const char* part);
+  boost::asio::awaitable<bool> answer();  // false: close
   boost::asio::awaitable<bool> write_stream(const HttpResponse& head);
   boost::asio::awaitable<bool> write_all(std::string_view bytes);  // false: the client is gone
   boost::asio::awaitable<bool> refuse(HttpResponse response,

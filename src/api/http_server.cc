@@ -1,5 +1,8 @@
 #include "api/http_server.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -21,6 +24,24 @@ using boost::system::error_code;
 namespace {
 
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);  // when the process is out of file descriptors
+
+// Files that are not the server's: databases, engines' sockets, logs.
+constexpr rlim_t kOtherFiles = 256;
+
+// As many of `wanted` connections as this process may have files for, after raising its own limit as far as it may:
+// running out would take the engines' sockets down too.
+int affordable_connections(int wanted) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return wanted;
+  rlim_t needed = static_cast<rlim_t>(wanted) + kOtherFiles;
+  if (files.rlim_cur < needed) {
+    rlimit raised = files;
+    raised.rlim_cur = std::min(needed, files.rlim_max);
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) files = raised;
+  }
+  rlim_t left = files.rlim_cur > kOtherFiles ? files.rlim_cur - kOtherFiles : 1;
+  return static_cast<int>(std::min<rlim_t>(static_cast<rlim_t>(wanted), left));
+}
 
 }  // namespace
 
@@ -154,6 +175,7 @@ Result<uint16_t> HttpServer::listen(const std::string& address, uint16_t port) {
                 "is another server running there? choose a different port");
   }
   uint16_t bound = acceptor.local_endpoint(error).port();
+  impl_->host->limits.connections = affordable_connections(impl_->host->limits.connections);
   impl_->start();
   return bound;
 }

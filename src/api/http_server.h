@@ -54,6 +54,7 @@ class HttpServer {
   ~HttpServer();  // closes everything at once
 
   // Listens on an IP literal or "localhost"; port 0 takes a free one. Returns the port. io: it is in use, or not ours.
+  // Raises the process's limit of open files where limits.connections need it, or takes fewer where it may not.
   Result<uint16_t> listen(const std::string& address, uint16_t port);
 
   // Stops listening, closes idle connections, lets open answers end (at most limits.drain), then calls `done`.
