@@ -205,7 +205,8 @@ std::vector<scheduling::EngineFacts> Dispatcher::engine_facts() const {
     one.remote = view.process_id == 0 && view.reserved.empty();
     one.load_cost =
         std::chrono::duration_cast<Duration>(std::chrono::duration<double>(residency_.load_seconds(view.model)));
-    if (view.state == model::ResidentState::ready && view.leases == 0 && !view.pinned) {
+    bool free = view.leases == 0 && scheduler_.waiting(view.model) == 0 && !view.pinned;
+    if (view.state == model::ResidentState::ready && free) {
       idle += residency_.known_size(view.model).value_or(Bytes(0));
     }
     if (auto rates = rates_.find(view.model); rates != rates_.end()) {
