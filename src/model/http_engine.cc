@@ -106,12 +106,13 @@ struct HttpFactory::Impl : std::enable_shared_from_this<Impl> {
       self->probe(at + 1, load, done, std::move(error));
     };
     *id = client->fetch({"GET", kProbes[at].target, {}}, kProbeAnswer, std::move(heard));
-    *timer = loop.after(options.health_timeout, [weak = weak_from_this(), id, done] {
+    // The connection has to be made first.
+    Duration limit = options.client.connect + options.health_timeout;
+    *timer = loop.after(limit, [weak = weak_from_this(), id, done, limit] {
       auto self = weak.lock();
       if (!self) return;
       self->client->cancel(*id);
-      done(fail(ErrorCode::unavailable,
-                fmt::format("{} did not answer within {:.1f} s", self->name, seconds(self->options.health_timeout))));
+      done(fail(ErrorCode::unavailable, fmt::format("{} did not answer within {:.1f} s", self->name, seconds(limit))));
     });
   }
 
