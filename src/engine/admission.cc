@@ -24,16 +24,18 @@ void Generator::admit() {
     const bool any_free = std::find(slot_taken_.begin(), slot_taken_.end(), false) != slot_taken_.end();
     if (!any_free && !urgent) return;
     const auto next = std::next(it);
-    if (try_admit(sequence)) running_.splice(running_.end(), waiting_, it);
+    const Admission result = try_admit(sequence);
+    if (result == Admission::admitted) running_.splice(running_.end(), waiting_, it);
+    // Whoever is first waits for cells; smaller ones behind do not overtake it for ever.
+    if (result == Admission::full) return;
     it = next;
   }
 }
 
-bool Generator::try_admit(Sequence& sequence) {
-  if (share_from_running(sequence) == Shared::later) return false;
-  if ((!free_slot() || !fits(sequence)) && !preempt_for(sequence)) return false;
+Generator::Admission Generator::try_admit(Sequence& sequence) {
+  if (!share_from_running(sequence)) return Admission::later;
+  if ((!free_slot() || !fits(sequence)) && !preempt_for(sequence)) return Admission::full;
   const auto slot = free_slot();
-  if (!slot || !fits(sequence)) return false;
   const std::string& scope = sequence.request.share_scope;
   // The last token of a prompt is always evaluated: its logits are what comes next.
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
@@ -45,13 +47,13 @@ bool Generator::try_admit(Sequence& sequence) {
     sequence.started = clock_.now();
     sequence.cached = std::min(sequence.evaluated, sequence.prompt_tokens);
   }
-  return true;
+  return Admission::admitted;
 }
 
 // Makes the beginning that `sequence` has in common with a running one known to the cache, or finds that it will be
-// known soon. Each sequence that another waits for has a slot and goes on in every step, so waiting ends.
-Generator::Shared Generator::share_from_running(const Sequence& sequence) {
-  if (!forward_.limits().can_share) return Shared::ready;
+// known soon (false). Each sequence that another waits for has a slot and goes on in every step, so waiting ends.
+bool Generator::share_from_running(const Sequence& sequence) {
+  if (!forward_.limits().can_share) return true;
   const std::string& scope = sequence.request.share_scope;
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const int known = cache_.known(scope, wanted);
@@ -65,11 +67,11 @@ Generator::Shared Generator::share_from_running(const Sequence& sequence) {
       donor = other.get();
     }
   }
-  if (donor == nullptr) return Shared::ready;
-  if (donor->evaluated < common && sequence.request.priority != kCritical) return Shared::later;
+  if (donor == nullptr) return true;
+  if (donor->evaluated < common && sequence.request.priority != kCritical) return false;
   const int ready = std::min(common, donor->evaluated);
   cache_.publish(*donor->slot, scope, std::span(donor->tokens).first(static_cast<size_t>(ready)));
-  return Shared::ready;
+  return true;
 }
 
 // Are there cells for the whole of it, beside what the running ones may still need?

@@ -49,9 +49,10 @@ void StepTimes::record(int stream_tokens, int prompt_tokens, Duration took) {
   }
 }
 
-int StepTimes::prompt_budget(int streams) const {
+int StepTimes::prompt_budget(int streams, bool backlog) const {
   if (prompt_token_ <= 0) return streams > 0 ? 4 * kLeast : INT_MAX;
-  const double allowed = streams > 0 ? (kStall - 1) * stream_step_ : kQuietSeconds;
+  double allowed = streams > 0 ? (kStall - 1) * stream_step_ : kQuietSeconds;
+  if (backlog) allowed = std::max(allowed, kBacklogSeconds);
   const double tokens = allowed / prompt_token_;
   return static_cast<int>(std::clamp(tokens, static_cast<double>(kLeast), 1e6));
 }

@@ -31,8 +31,12 @@ class StepTimes {
 
   void record(int stream_tokens, int prompt_tokens, Duration took);
 
-  // For a step with so many running streams. Without any: all that fits (INT_MAX), up to kQuiet of time.
-  [[nodiscard]] int prompt_budget(int streams) const;
+  // Where more requests wait than there are slots, what counts is that all are done soon, and larger steps cost less
+  // per token: streams may then wait so long, if that is more.
+  static constexpr double kBacklogSeconds = 0.12;
+
+  // For a step with so many running streams; without any, a second's worth. INT_MAX while nothing is known.
+  [[nodiscard]] int prompt_budget(int streams, bool backlog = false) const;
 
   // Estimates, 0 while nothing is known.
   [[nodiscard]] double stream_step_seconds() const { return stream_step_; }

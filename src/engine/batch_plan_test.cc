@@ -42,6 +42,14 @@ TEST(StepTimes, PromptTokensAreLimitedToWhatStreamsMayBeStalled) {
   EXPECT_GT(times.prompt_budget(0), times.prompt_budget(8));
 }
 
+TEST(StepTimes, WithABacklogStepsAreLarger) {
+  StepTimes times;
+  for (int i = 0; i < 50; ++i) times.record(8, 0, milliseconds(20));
+  for (int i = 0; i < 50; ++i) times.record(0, 100, milliseconds(100));
+  EXPECT_NEAR(times.prompt_budget(8, true), StepTimes::kBacklogSeconds * 1000, 1.0);
+  EXPECT_LT(times.prompt_budget(8, false), times.prompt_budget(8, true));
+}
+
 TEST(StepTimes, PromptsNeverStarve) {
   StepTimes times;
   for (int i = 0; i < 50; ++i) times.record(1, 0, milliseconds(1));

@@ -21,34 +21,49 @@ namespace {
 // Ids of sequences that our own forward pass has beside the slots: nodes of the prefix tree. They cost next to nothing.
 constexpr int kNativeNodes = 1024;
 
+native::NativeOptions native_options(const LoadOptions& options, const native::ModelHeader& header) {
+  native::NativeOptions native;
+  native.path = options.path;
+  native.cache_path = native::cache_path_for(options.path);
+  native.context_tokens = options.context_tokens;
+  native.cells = native::cells_for(header, options);
+  native.sequences = options.sequences + kNativeNodes;
+  native.batch_tokens = options.batch_tokens;
+  native.output_rows = std::min(options.batch_tokens, std::max(64, 8 * options.sequences));
+  native.threads = options.threads > 0 ? options.threads : available_cores();
+  native.kv_type = *native::kv_type_from(options.kv_type);
+  return native;
+}
+
 Result<ReadyModel> load_native(const LoadOptions& options, const std::function<bool(float)>& progress) {
   SKEP_TRY(const native::ModelHeader header, native::read_header(options.path));
   SKEP_CHECK(native::supports(header, options));
+  if (options.sequences < 1 || options.context_tokens < 1 || options.batch_tokens < 1) {
+    return fail(ErrorCode::invalid_argument, "context, sequences and batch must be at least 1");
+  }
+  const native::NativeOptions settings = native_options(options, header);
+  SKEP_TRY(const native::Architecture architecture, native::describe(header));
   SKEP_TRY(std::shared_ptr<LlamaModel> names, LlamaModel::load_vocabulary(options));
   SKEP_TRY(auto vocabulary, LlamaVocabulary::make(*names));
-  native::NativeOptions settings;
-  settings.path = options.path;
-  settings.cache_path = native::cache_path_for(options.path);
-  settings.context_tokens = options.context_tokens;
-  settings.cells = std::max(options.context_tokens,
-                            options.kv_tokens > 0 ? options.kv_tokens : options.sequences * options.context_tokens);
-  settings.sequences = options.sequences + kNativeNodes;
-  settings.batch_tokens = options.batch_tokens;
-  settings.output_rows = std::min(options.batch_tokens, std::max(64, 8 * options.sequences));
-  settings.threads = options.threads > 0 ? options.threads : available_cores();
-  settings.kv_type = *native::kv_type_from(options.kv_type);
+  ReadyModel ready;
+  ready.minds_others = true;  // native/team.h
+  ready.loaded.context_tokens =
+      architecture.context > 0 ? std::min(options.context_tokens, architecture.context) : options.context_tokens;
+  ready.loaded.vocabulary = architecture.vocabulary;
+  ready.loaded.embedding_size = architecture.embedding;
+  ready.loaded.chat_template = vocabulary->template_name();
+  ready.loaded.forward = "native";
+  if (options.measure_only) {
+    SKEP_TRY(const MemoryUse memory, native::measure(settings));
+    ready.loaded.memory = {memory};
+    return ready;
+  }
   bool wanted = true;
   SKEP_TRY(auto forward, native::NativeForward::create(
                              settings, [&](float fraction) { wanted = wanted && (!progress || progress(fraction)); }));
   if (!wanted) return fail(ErrorCode::cancelled, "loading was given up");
-  ReadyModel ready;
-  ready.minds_others = true;  // native/team.h
   ready.loaded.memory = {forward->memory()};
-  ready.loaded.context_tokens = forward->limits().context_tokens;
-  ready.loaded.vocabulary = forward->limits().vocabulary;
-  ready.loaded.embedding_size = forward->limits().embedding_size;
-  ready.loaded.chat_template = vocabulary->template_name();
-  ready.loaded.forward = std::string("native ") + forward->kernels();
+  ready.loaded.forward += std::string(" ") + forward->kernels();
   ready.forward = std::move(forward);
   ready.vocabulary = std::move(vocabulary);
   ready.owner = std::move(names);

@@ -158,8 +158,10 @@ Generator::Batch Generator::build_batch() {
   std::vector<BatchCandidate> candidates;
   int streams = 0;
   bool critical_prompt = false;
+  bool urgent_stream = false;
   for (const Sequence* s : order) {
     streams += s->in_prompt() ? 0 : 1;
+    urgent_stream |= !s->in_prompt() && s->request.priority <= 1;
     critical_prompt |= s->in_prompt() && s->request.priority == 0;
   }
   const int drafts = critical_prompt ? 0 : draft_limit(streams);
@@ -169,7 +171,7 @@ Generator::Batch Generator::build_batch() {
     if (!prompt) add_draft(*s, drafts, cost);
     candidates.push_back({s->pending(), prompt});
   }
-  const int budget = critical_prompt ? INT_MAX : times_.prompt_budget(streams);
+  const int budget = critical_prompt ? INT_MAX : times_.prompt_budget(streams, !waiting_.empty() && !urgent_stream);
   const auto plan = plan_batch(candidates, forward_.limits().batch_tokens, budget, rotation_++);
   Batch batch;
   int rows = 0;

@@ -76,9 +76,9 @@ class Generator {
 
   // Admission (admission.cc).
   void admit();
-  bool try_admit(Sequence& sequence);
-  enum class Shared { ready, later };
-  Shared share_from_running(const Sequence& sequence);
+  enum class Admission { admitted, later, full };  // later: another evaluates what it begins with
+  Admission try_admit(Sequence& sequence);
+  bool share_from_running(const Sequence& sequence);
   [[nodiscard]] bool fits(const Sequence& sequence);
   std::optional<Slot> free_slot();
   bool preempt_for(const Sequence& sequence);
