@@ -31,7 +31,7 @@ class Input {
 };
 
 struct Rows {
-  Rows(size_t rows, size_t stride) : stride(stride), data(rows * stride + 16) {
+  Rows(size_t rows, size_t entries) : stride(entries), data(rows * entries + 16) {
     first = data.data() + (64 - reinterpret_cast<uintptr_t>(data.data()) % 64) % 64 / sizeof(float);
   }
   float* operator[](size_t i) { return first + i * stride; }
