@@ -16,11 +16,12 @@ constexpr std::array palette{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F0
 struct Panel {
   const char* title;
   double CurvePoint::*value;
+  bool of_minds;  // means nothing for populations without
 };
-constexpr std::array panels{Panel{"reward per agent and step", &CurvePoint::reward},
-                            Panel{"free energy, nats", &CurvePoint::free_energy},
-                            Panel{"entropy of beliefs, nats", &CurvePoint::entropy},
-                            Panel{"mean size of coalitions", &CurvePoint::coalition_size}};
+constexpr std::array panels{Panel{"reward per agent and step", &CurvePoint::reward, false},
+                            Panel{"free energy, nats", &CurvePoint::free_energy, true},
+                            Panel{"entropy of beliefs, nats", &CurvePoint::entropy, true},
+                            Panel{"mean size of coalitions", &CurvePoint::coalition_size, false}};
 
 std::string escaped(const std::string& text) {
   std::string result;
@@ -45,9 +46,9 @@ std::string escaped(const std::string& text) {
   return result;
 }
 
-// 1, 2 or 5 times a power of ten, so that about four of them span the range.
+// 1, 2 or 5 times a power of ten, so that about five of them span the range.
 double tick_step(double range) {
-  const double rough = range / 4, power = std::pow(10, std::floor(std::log10(rough)));
+  const double rough = range / 6, power = std::pow(10, std::floor(std::log10(rough)));
   for (const double factor : {1.0, 2.0, 5.0})
     if (factor * power >= rough) return factor * power;
   return 10 * power;
@@ -64,11 +65,12 @@ std::vector<double> smooth(const std::vector<CurvePoint>& curve, double CurvePoi
   return result;
 }
 
-void add_panel(std::string& svg, const Panel& panel, int x, int y, const History& history) {
+void add_panel(std::string& svg, const Panel& panel, int x, int y, const Stage& stage, const History& history) {
   std::vector<std::vector<double>> curves;
   double low = 0, high = 1e-9;
   for (size_t p = 0; p < history.populations(); ++p) {
-    curves.push_back(smooth(history.curve(p), panel.value));
+    const bool shown = !panel.of_minds || stage.scenario.populations[p].mind != Mind::random;
+    curves.push_back(shown ? smooth(history.curve(p), panel.value) : std::vector<double>());
     for (const double value : curves.back()) {
       low = std::min(low, value);
       high = std::max(high, value);
@@ -91,6 +93,7 @@ void add_panel(std::string& svg, const Panel& panel, int x, int y, const History
     svg += fmt::format("<text x='{:.1f}' y='{}' class='tick' text-anchor='middle'>{:g}</text>\n",
                        x + left + width * tick / std::max(steps, 1.0), y + top + height + 18, tick);
   for (size_t p = 0; p < curves.size(); ++p) {
+    if (curves[p].empty()) continue;
     svg += fmt::format("<polyline fill='none' stroke='{}' stroke-width='1.8' points='", palette[p % palette.size()]);
     for (size_t i = 0; i < curves[p].size(); ++i)
       svg += fmt::format("{:.1f},{:.1f} ",
@@ -124,7 +127,7 @@ std::string plot_svg(const Stage& stage, const History& history) {
   }
   for (size_t i = 0; i < panels.size(); ++i)
     add_panel(svg, panels[i], static_cast<int>(i % 2) * panel_width, header + static_cast<int>(i / 2) * panel_height,
-              history);
+              stage, history);
   return svg + "</svg>\n";
 }
 

@@ -1,6 +1,9 @@
 #include "scenario/recording.h"
 
 #include <boost/json.hpp>
+#include <cmath>
+#include <iterator>
+#include <limits>
 
 #include "base/json.h"
 #include "scenario/world.h"
@@ -13,7 +16,19 @@ namespace json = boost::json;
 constexpr size_t most_line = 64 << 20;
 constexpr JsonLimits line_limits{.size = 64_MiB, .depth = 8};
 
-json::array numbers(std::initializer_list<double> values) { return json::array(values.begin(), values.end()); }
+// Numbers are written as the shortest text that reads back as the same f32, and read through double: Boost.JSON 1.81
+// may be off by the last bit of a double, which an f32 does not see.
+void append(std::string& text, double value) {
+  const auto number = static_cast<float>(value);
+  fmt::format_to(std::back_inserter(text), "{}", std::isfinite(number) ? number : std::numeric_limits<float>::max());
+}
+
+template <typename... Numbers>
+void append_list(std::string& text, Numbers... numbers) {
+  text += '[';
+  ((append(text, static_cast<double>(numbers)), text += ','), ...);
+  text.back() = ']';
+}
 
 // Boost.JSON's value_to throws; these say false.
 bool number(const json::value& value, double& out) {
@@ -65,6 +80,7 @@ bool read_populations(const json::object& object, const Stage& stage, Frame& fra
     const json::object* fields = value.if_object();
     double v[6];
     if (fields == nullptr || !fields->contains("means") || !numbers(fields->at("means"), v)) return false;
+    for (double& mean : v) mean = static_cast<float>(mean);
     PopulationFrame population{v[0], v[1], v[2], v[3], v[4], v[5], {}};
     const json::array* beliefs = list(*fields, "hidden", hidden, hidden);
     if (beliefs == nullptr) return false;
@@ -92,21 +108,30 @@ bool read_marks(const json::object& object, Frame& frame) {
 }  // namespace
 
 std::string write_frame(const Frame& frame) {
-  json::array agents, populations, marks;
-  for (const AgentFrame& agent : frame.agents)
-    agents.push_back(json::array{agent.x, agent.y, agent.coalition, agent.action, agent.free_energy, agent.reward});
-  for (const PopulationFrame& p : frame.populations)
-    populations.push_back(json::object{
-        {"means", numbers({p.reward, p.free_energy, p.entropy, p.agreement, p.activity, p.coalition_size})},
-        {"hidden", json::array(p.hidden.begin(), p.hidden.end())}});
-  for (const Mark& mark : frame.marks)
-    marks.push_back(json::array{mark.x, mark.y, static_cast<int>(mark.symbol), mark.strong ? 1 : 0});
-  return json::serialize(
-      json::object{{"step", frame.step},
-                   {"coalitions", numbers({static_cast<double>(frame.coalitions), frame.coalition_value})},
-                   {"populations", std::move(populations)},
-                   {"marks", std::move(marks)},
-                   {"agents", std::move(agents)}});
+  std::string text = fmt::format("{{\"step\":{},\"coalitions\":", frame.step);
+  append_list(text, frame.coalitions, frame.coalition_value);
+  text += ",\"populations\":[";
+  for (const PopulationFrame& p : frame.populations) {
+    text += &p == frame.populations.data() ? "{\"means\":" : ",{\"means\":";
+    append_list(text, p.reward, p.free_energy, p.entropy, p.agreement, p.activity, p.coalition_size);
+    text += ",\"hidden\":[";
+    for (const float& share : p.hidden) {
+      if (&share != p.hidden.data()) text += ',';
+      append(text, share);
+    }
+    text += "]}";
+  }
+  text += "],\"marks\":[";
+  for (const Mark& mark : frame.marks) {
+    if (&mark != frame.marks.data()) text += ',';
+    append_list(text, mark.x, mark.y, static_cast<int>(mark.symbol), mark.strong ? 1 : 0);
+  }
+  text += "],\"agents\":[";
+  for (const AgentFrame& agent : frame.agents) {
+    if (&agent != frame.agents.data()) text += ',';
+    append_list(text, agent.x, agent.y, agent.coalition, agent.action, agent.free_energy, agent.reward);
+  }
+  return text + "]}";
 }
 
 Result<Frame> read_frame(std::string_view line, const Stage& stage, std::string_view what) {
@@ -121,7 +146,7 @@ Result<Frame> read_frame(std::string_view line, const Stage& stage, std::string_
   if (!read) return fail(ErrorCode::corrupt, fmt::format("{}: this is no frame of its scenario", what));
   frame.step = static_cast<int64_t>(step);
   frame.coalitions = static_cast<int>(coalitions[0]);
-  frame.coalition_value = coalitions[1];
+  frame.coalition_value = static_cast<float>(coalitions[1]);
   return frame;
 }
 

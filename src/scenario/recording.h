@@ -1,6 +1,6 @@
 #pragma once
 // A run on disk, one JSON object per line (doc/sim.md has the format): a header with the whole scenario and the seed,
-// then one line per frame with exact numbers. A recording is played back without any computation, and it can be
+// then one line per frame, numbers in f32. A recording is played back without any computation, and it can be
 // verified: simulated again and compared line by line.
 
 #include <cstdio>

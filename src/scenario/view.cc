@@ -58,7 +58,8 @@ struct Cell {
 // The map in `columns` × `rows` characters; each shows how many agents are there, or what.
 class Map {
  public:
-  Map(const Stage& stage, const Frame& frame, int columns, int rows) : columns_(columns), rows_(rows) {
+  Map(const Stage& stage, const Frame& frame, int columns, int rows)
+      : columns_(columns), rows_(rows), width_(stage.scenario.world.width), height_(stage.scenario.world.height) {
     const WorldConfig& world = stage.scenario.world;
     cells_.resize(static_cast<size_t>(columns * rows));
     std::map<uint32_t, int> sizes;
@@ -84,23 +85,48 @@ class Map {
     }
   }
 
+  // One line of it. A place shows its mark, then how many agents are there, as far as the columns reach.
   void draw(int row, Line& line) const {
-    for (int column = 0; column < columns_; ++column) {
+    for (int column = 0; column < columns_;) {
       const Cell& cell = cells_[static_cast<size_t>(row * columns_ + column)];
+      int free = 1;
+      while (column + free < columns_ && empty(row, column + free)) ++free;
+      int used = 0;
       if (cell.mark != 0) {
         line.add(std::string(1, cell.mark), cell.strong ? 31 : 37, true);
-      } else if (cell.agents == 0) {
-        line.add("·", 90);
-      } else {
-        const int colour = cell.coalition == alone ? 37 : coalition_colours[cell.coalition % coalition_colours.size()];
-        line.add(cell.agents < 10 ? std::string(1, static_cast<char>('0' + cell.agents)) : "+", colour);
+        used = 1;
       }
+      if (cell.agents > 0 && used < free) {
+        std::string count = std::to_string(cell.agents);
+        if (static_cast<int>(count.size()) > free - used) count = "+";
+        line.add(count, cell.coalition == alone ? 37 : coalition_colours[cell.coalition % coalition_colours.size()]);
+        used += static_cast<int>(count.size());
+      }
+      if (used == 0) {
+        line.add(ground(row, column) ? "·" : " ", 90);
+        used = 1;
+      }
+      column += used;
     }
   }
 
  private:
   static constexpr uint32_t alone = UINT32_MAX;
+  [[nodiscard]] bool empty(int row, int column) const {
+    const Cell& cell = cells_[static_cast<size_t>(row * columns_ + column)];
+    return cell.agents == 0 && cell.mark == 0;
+  }
+  // Whether the middle of one of the world's squares falls here.
+  [[nodiscard]] bool ground(int row, int column) const {
+    const auto middle = [](int at, int size, int squares) {
+      const int square = at * squares / size;
+      return at == (2 * square + 1) * size / (2 * squares);
+    };
+    return middle(column, columns_, width_) && middle(row, rows_, height_);
+  }
+
   int columns_, rows_;
+  int width_, height_;  // of the world
   std::vector<Cell> cells_;
 };
 
@@ -175,12 +201,11 @@ std::vector<std::string> panel(const Stage& stage, const Frame& frame, const His
     for (const AgentFrame& agent : frame.agents) ++sizes[agent.coalition];
     int largest = 0;
     for (const auto& [coalition, size] : sizes) largest = std::max(largest, size);
-    lines.push_back(line()
-                        .add("coalitions", 0, true)
-                        .add(fmt::format("  {} of two or more, largest {}, worth {:.1f}", frame.coalitions, largest,
-                                         frame.coalition_value),
-                             90)
-                        .text());
+    lines.push_back(
+        line()
+            .add("coalitions", 0, true)
+            .add(fmt::format("  {}, largest {}, worth {:.1f}", frame.coalitions, largest, frame.coalition_value), 90)
+            .text());
   }
   return lines;
 }
