@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/forward_choice.h"
 #include "cli/terminal.h"
 #include "daemon/config.h"
 #include "engine/synth/synth.h"
@@ -123,6 +124,7 @@ int inspect(const std::string& name, const Places& places, bool tensors, bool as
   } else {
     fmt::print("{}", model::inspect_text(*file, *path,
                                          {.tensors = tensors, .columns = static_cast<size_t>(terminal_width(stdout))}));
+    fmt::print("forward pass on CPUs: {}\n", forward_choice(*file));
   }
   return kOk;
 }

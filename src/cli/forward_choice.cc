@@ -1,0 +1,35 @@
+#include "cli/forward_choice.h"
+
+#include "engine/native/architecture.h"
+
+namespace skep::cli {
+namespace {
+
+engine::native::ModelHeader header_of(const model::GgufFile& file) {
+  engine::native::ModelHeader header;
+  header.file_size = file.file_size;
+  for (const model::GgufValue& v : file.metadata) {
+    if (const std::string* text = file.text(v.key)) {
+      header.texts[v.key] = *text;
+    } else if (const model::GgufArray* array = file.array(v.key)) {
+      header.arrays[v.key] = static_cast<int64_t>(array->count);
+    } else if (const auto flag = file.boolean(v.key)) {
+      header.numbers[v.key] = *flag ? 1 : 0;
+    } else if (const auto number = file.number(v.key)) {
+      header.numbers[v.key] = *number;
+    }
+  }
+  for (const model::GgufTensor& t : file.tensors) {
+    header.tensors.push_back({t.name, t.type, t.extent, file.data_offset + t.offset, t.bytes});
+  }
+  return header;
+}
+
+}  // namespace
+
+std::string forward_choice(const model::GgufFile& file) {
+  const auto described = engine::native::describe(header_of(file));
+  return described ? "ours" : "libllama's: " + described.error().message;
+}
+
+}  // namespace skep::cli

@@ -1,0 +1,13 @@
+#pragma once
+// Which forward pass a worker on CPUs would choose for a model, for `skep model inspect`.
+
+#include <string>
+
+#include "model/gguf.h"
+
+namespace skep::cli {
+
+// "ours", or "libllama's: architecture gemma2".
+std::string forward_choice(const model::GgufFile& file);
+
+}  // namespace skep::cli
