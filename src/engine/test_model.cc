@@ -81,6 +81,15 @@ class File {
   ggml_context* context_ = nullptr;
 };
 
+// Removes what this process wrote when it ends.
+struct Written {
+  std::set<std::string> paths;
+  ~Written() {
+    std::error_code ignored;
+    for (const std::string& path : paths) std::filesystem::remove(path, ignored);
+  }
+};
+
 }  // namespace
 
 std::string write_test_model(const TestModel& m) {
@@ -90,7 +99,8 @@ std::string write_test_model(const TestModel& m) {
                                                            m.template_text   ? "other"
                                                            : m.chat_template ? "ml"
                                                                              : "no");
-  if (std::filesystem::exists(path)) return path;
+  static Written written_files;
+  if (!written_files.paths.insert(path).second) return path;
   std::mt19937 random(m.seed);
   const Words words = make_words(m.words, random);
   const auto vocabulary = static_cast<int64_t>(words.text.size());
