@@ -121,6 +121,7 @@ struct Config {
     Duration idle_timeout = std::chrono::seconds(120);
     std::vector<ApiKey> keys;
     std::vector<std::string> cors_origins;
+    std::vector<std::string> allowed_hosts;  // names under which browsers may reach a server without keys
   } api;
 };
 

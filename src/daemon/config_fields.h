@@ -133,6 +133,7 @@ void visit(V& v, Config::Api& a) {
   v.field("idle_timeout", a.idle_timeout, DurationRange{std::chrono::seconds(1), std::chrono::hours(24)});
   v.table("keys", a.keys);
   v.field("cors_origins", a.cors_origins);
+  v.field("allowed_hosts", a.allowed_hosts);
 }
 
 template <typename V>

@@ -147,6 +147,7 @@ Result<api::ServerOptions> server_options_from(const Config& config) {
   options.port = static_cast<uint16_t>(std::stoi(port));
   options.limits = http_limits(config);
   options.auth.cors_origins = config.api.cors_origins;
+  options.auth.allowed_hosts = config.api.allowed_hosts;
   for (const ApiKey& key : config.api.keys) {
     auto role = api::role_from(key.role);
     if (!role) return fail(ErrorCode::invalid_argument, fmt::format("api.keys: {}: no role is called '{}'", key.name, key.role));
