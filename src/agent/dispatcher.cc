@@ -185,7 +185,6 @@ void Dispatcher::pump() {
 std::vector<scheduling::EngineFacts> Dispatcher::engine_facts() const {
   std::vector<scheduling::EngineFacts> facts;
   std::set<std::string, std::less<>> seen;
-  Bytes idle{};  // that could be had by evicting engines without work
   for (const model::ResidentView& view : residency_.views()) {
     scheduling::EngineFacts one;
     one.model = view.model;
@@ -205,10 +204,6 @@ std::vector<scheduling::EngineFacts> Dispatcher::engine_facts() const {
     one.remote = view.process_id == 0 && view.reserved.empty();
     one.load_cost =
         std::chrono::duration_cast<Duration>(std::chrono::duration<double>(residency_.load_seconds(view.model)));
-    bool free = view.leases == 0 && scheduler_.waiting(view.model) == 0 && !view.pinned;
-    if (view.state == model::ResidentState::ready && free) {
-      idle += residency_.known_size(view.model).value_or(Bytes(0));
-    }
     if (auto rates = rates_.find(view.model); rates != rates_.end()) {
       one.prefill_tokens_per_second = rates->second.prefill;
       one.decode_tokens_per_second = rates->second.decode;
@@ -220,7 +215,7 @@ std::vector<scheduling::EngineFacts> Dispatcher::engine_facts() const {
     if (seen.contains(name)) continue;
     scheduling::EngineFacts one;
     one.load_cost = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(residency_.load_seconds(name)));
-    if (auto size = residency_.known_size(name)) one.fits = *size <= residency_.ledger().free() + idle;
+    one.fits = residency_.fits(name);
     if (auto until = residency_.blocked_until(name)) {
       one.state = EngineState::failed;
       one.retry_at = *until;
