@@ -86,6 +86,7 @@ void visit(V& v, Config::Engines& e) {
   v.field("batch", e.batch, IntRange{16, 8192});
   v.field("threads", e.threads, IntRange{0, 1024});
   v.field("gpu_layers", e.gpu_layers, IntRange{-1, 10'000});
+  v.field("forward", e.forward, Choice{{"llama", "native", "auto"}});
   v.field("kv_type", e.kv_type, Choice{{"f16", "q8_0"}});
   v.field("keep_alive", e.keep_alive, DurationRange{});
   v.field("load_timeout", e.load_timeout, DurationRange{std::chrono::seconds(1), std::chrono::hours(24)});

@@ -176,7 +176,8 @@ Result<std::unique_ptr<Daemon>> Daemon::make(AsioEventLoop& loop, DaemonOptions 
   SKEP_TRY(model::ResidencyOptions residency, residency_options(options.config));
   SKEP_TRY(Remotes remotes, make_remotes(loop, options.config));
   bool serve = options.serve;
-  auto impl = std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency), std::move(remotes));
+  auto impl =
+      std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency), std::move(remotes));
   impl->wire();
   impl->catalog.load();
   impl->directory.refresh();

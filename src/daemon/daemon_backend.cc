@@ -94,7 +94,8 @@ Result<api::Backend::Route> DaemonBackend::route(const agent::TaskRequest& reque
   SKEP_TRY(language::Route decision, parts_.planner.route(request));
   Route route;
   route.took = parts_.loop.now() - began;
-  route.decision = {decision.model, decision.tier ? to_string(*decision.tier) : "", decision.reason, decision.complexity.score};
+  route.decision = {decision.model, decision.tier ? to_string(*decision.tier) : "", decision.reason,
+                    decision.complexity.score};
   const auto& weights = parts_.planner.options().routing.weights;
   for (size_t i = 0; i < language::kFactors; ++i) {
     route.factors.emplace_back(language::kFactorNames.at(i), decision.complexity.factors.at(i));

@@ -1,6 +1,7 @@
 #include "daemon/model_directory.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 namespace skep::daemon {
@@ -8,6 +9,15 @@ namespace {
 
 constexpr int kDefaultSlots = 4;  // on a CPU more slots are not more speed (doc/decisions.md)
 constexpr const char* kEmbeds = " (embeddings)";
+
+// A device node of a driver that libggml has a backend for.
+bool has_gpu() {
+  std::error_code error;
+  for (const char* node : {"/dev/nvidia0", "/dev/nvhost-gpu", "/dev/kfd", "/dev/dri/renderD128"}) {
+    if (std::filesystem::exists(node, error)) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -27,7 +37,8 @@ model::EngineSpec ModelDirectory::spec_of(const model::ModelInfo& model, bool em
   options.kv_tokens = engines.kv_tokens;
   options.batch_tokens = engines.batch;
   options.threads = engines.threads;
-  options.gpu_layers = engines.gpu_layers;
+  options.gpu_layers = engines.gpu_layers < 0 && !has_gpu() ? 0 : engines.gpu_layers;
+  options.forward = engines.forward;
   options.kv_type = engines.kv_type;
   options.embeddings = embeds || model.embeds;
   spec.keep_alive = engines.keep_alive;

@@ -70,7 +70,8 @@ Result<model::ResidencyOptions> residency_options(const Config& config) {
   }
   if (host < options.daemon_reserve + 16_MiB) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("memory.budget: {} is less than the daemon itself needs ({})", to_string(host), to_string(options.daemon_reserve)),
+                fmt::format("memory.budget: {} is less than the daemon itself needs ({})", to_string(host),
+                            to_string(options.daemon_reserve)),
                 "give it at least 128 MiB");
   }
   options.budgets = {{"host", host}};
@@ -105,9 +106,11 @@ agent::PlannerOptions planner_options(const Config& config) {
   for (int i = 0; i < language::kTaskTypes; ++i) {
     auto row = config.generation.task_types.find(to_string(static_cast<language::TaskType>(i)));
     if (row == config.generation.task_types.end()) continue;
-    options.parameters.types.at(static_cast<size_t>(i)) = {static_cast<float>(row->second.temperature), static_cast<float>(row->second.top_p)};
+    options.parameters.types.at(static_cast<size_t>(i)) = {static_cast<float>(row->second.temperature),
+                                                           static_cast<float>(row->second.top_p)};
   }
-  options.parameters.temperature_scale = {static_cast<float>(config.generation.fast_scale), 1.0F, static_cast<float>(config.generation.deep_scale)};
+  options.parameters.temperature_scale = {static_cast<float>(config.generation.fast_scale), 1.0F,
+                                          static_cast<float>(config.generation.deep_scale)};
   for (language::Tier tier : language::kAllTiers) {
     if (auto found = config.tiers.find(to_string(tier)); found != config.tiers.end() && found->second.max_tokens > 0) {
       options.parameters.max_tokens.at(static_cast<size_t>(tier)) = found->second.max_tokens;
@@ -134,7 +137,8 @@ agent::DispatcherOptions dispatcher_options(const Config& config) {
 Result<api::ServerOptions> server_options_from(const Config& config) {
   api::ServerOptions options;
   auto refuse = [&] {
-    return fail(ErrorCode::invalid_argument, fmt::format("listen: '{}' is no address with a port", config.listen), "write it as 127.0.0.1:8051");
+    return fail(ErrorCode::invalid_argument, fmt::format("listen: '{}' is no address with a port", config.listen),
+                "write it as 127.0.0.1:8051");
   };
   auto colon = config.listen.rfind(':');
   if (colon == config.listen.npos || colon == 0) return refuse();
@@ -143,24 +147,27 @@ Result<api::ServerOptions> server_options_from(const Config& config) {
     options.address = options.address.substr(1, options.address.size() - 2);
   }
   std::string port = config.listen.substr(colon + 1);
-  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != port.npos || std::stoi(port) > 65535) return refuse();
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != port.npos || std::stoi(port) > 65535)
+    return refuse();
   options.port = static_cast<uint16_t>(std::stoi(port));
   options.limits = http_limits(config);
   options.auth.cors_origins = config.api.cors_origins;
   options.auth.allowed_hosts = config.api.allowed_hosts;
   for (const ApiKey& key : config.api.keys) {
     auto role = api::role_from(key.role);
-    if (!role) return fail(ErrorCode::invalid_argument, fmt::format("api.keys: {}: no role is called '{}'", key.name, key.role));
-    SKEP_TRY(api::ApiKey one, key.env.empty() ? api::api_key_from_hash(key.name, key.sha256, *role, key.requests_per_minute)
-                                              : api::api_key_from_environment(key.name, key.env, *role, key.requests_per_minute));
+    if (!role)
+      return fail(ErrorCode::invalid_argument, fmt::format("api.keys: {}: no role is called '{}'", key.name, key.role));
+    SKEP_TRY(api::ApiKey one, key.env.empty()
+                                  ? api::api_key_from_hash(key.name, key.sha256, *role, key.requests_per_minute)
+                                  : api::api_key_from_environment(key.name, key.env, *role, key.requests_per_minute));
     options.auth.keys.push_back(std::move(one));
   }
   return options;
 }
 
 std::string access_line(const api::AccessRecord& record) {
-  return fmt::format("{} {} {} {} {:.1f} ms {}", record.method, record.path, record.status, to_string(record.sent), seconds(record.took) * 1e3,
-                     record.caller);
+  return fmt::format("{} {} {} {} {:.1f} ms {}", record.method, record.path, record.status, to_string(record.sent),
+                     seconds(record.took) * 1e3, record.caller);
 }
 
 }  // namespace skep::daemon
