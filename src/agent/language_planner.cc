@@ -35,7 +35,10 @@ int estimated_tokens(const engine::Generate& generate) {
 
 LanguagePlanner::LanguagePlanner(const Roster& roster, const ModelSource& models, const model::Residency& residency,
                                  PlannerOptions options)
-    : roster_(roster), models_(models), residency_(residency), options_(std::move(options)),
+    : roster_(roster),
+      models_(models),
+      residency_(residency),
+      options_(std::move(options)),
       plans_(std::random_device{}()) {}
 
 // What the caller wrote as agent and as model. A model may be called what an agent is called: the agent wins, because a
@@ -67,7 +70,8 @@ Result<LanguagePlanner::Addressed> LanguagePlanner::address(const TaskRequest& r
   } else if (name != "auto") {
     SKEP_TRY(model::ModelInfo model, models_.find(name));
     if (model.embeds) {
-      return fail(ErrorCode::invalid_argument, fmt::format("the model {} makes embeddings, not text", model.name), "ask /v1/embeddings");
+      return fail(ErrorCode::invalid_argument, fmt::format("the model {} makes embeddings, not text", model.name),
+                  "ask /v1/embeddings");
     }
     addressed.choice.model = model.name;
   }
@@ -115,7 +119,8 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   }
   if (auto info = models_.find(route.model)) {
     context.chat_template = info->chat_template;
-    context.thinks = std::find(info->capabilities.begin(), info->capabilities.end(), "thinking") != info->capabilities.end();
+    context.thinks =
+        std::find(info->capabilities.begin(), info->capabilities.end(), "thinking") != info->capabilities.end();
   }
   context.id_seed = ++plans_;
   SKEP_TRY(language::Prompt prompt, language::make_prompt(request.input, context));

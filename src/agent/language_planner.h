@@ -23,7 +23,8 @@ struct PlannerOptions {
 class LanguagePlanner final : public Planner {
  public:
   // `load`: how full the queue is, 0..1. All outlive this.
-  LanguagePlanner(const Roster& roster, const ModelSource& models, const model::Residency& residency, PlannerOptions options);
+  LanguagePlanner(const Roster& roster, const ModelSource& models, const model::Residency& residency,
+                  PlannerOptions options);
   void on_load(std::function<double()> load) { load_ = std::move(load); }
 
   Result<Plan> plan(const TaskRequest& request) override;

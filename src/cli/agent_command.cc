@@ -34,7 +34,8 @@ int list(const RemoteOptions& options, const std::string& tier) {
   for (const json::value& agent : answer->at("agents").as_array()) {
     if (!tier.empty() && text_at(agent, "tier") != tier) continue;
     ++shown;
-    table.row({text_at(agent, "name"), text_at(agent, "title"), text_at(agent, "tier"), text_at(agent, "state"), human_count(agent.at("tasks_done").to_number<int64_t>()),
+    table.row({text_at(agent, "name"), text_at(agent, "title"), text_at(agent, "tier"), text_at(agent, "state"),
+               human_count(agent.at("tasks_done").to_number<int64_t>()),
                human_count(agent.at("tasks_failed").to_number<int64_t>()),
                human_count(agent.at("tokens").to_number<int64_t>())});
   }

@@ -21,9 +21,9 @@ struct ModelInfo {
   int embedding_length = 0;
   int layers = 0;
   bool has_chat_template = false;
-  std::string chat_template;   // its text; empty: none
-  bool embeds = false;  // an encoder: embeddings only
-  std::string hash;     // of size, metadata and sampled tensor data, hex; the key of saved state
+  std::string chat_template;  // its text; empty: none
+  bool embeds = false;        // an encoder: embeddings only
+  std::string hash;           // of size, metadata and sampled tensor data, hex; the key of saved state
   WallTime modified{};
   std::string broken;                     // why it can't be used; empty: it can
   std::vector<std::string> capabilities;  // "completion", "tools", "embedding", "thinking"
