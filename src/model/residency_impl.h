@@ -96,6 +96,8 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
   [[nodiscard]] LoadPlan plan(const std::string& name, const Model& model) const;
   [[nodiscard]] std::vector<AliveEngine> alive() const;  // that take memory here
   [[nodiscard]] double load_seconds(const Model& model) const;
+  [[nodiscard]] double reload_cost(const Model& model) const;
+  [[nodiscard]] static double guessed_load_seconds(const Model& model);  // by its size alone
   [[nodiscard]] double chance_of_use(const std::string& name) const;
 
   // residency_leave.cc
@@ -125,6 +127,7 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
   std::map<Waiter, Waiting> waiting;
   std::map<std::string, std::pair<size_t, int>, std::less<>> demand;  // model → rank, tasks
   Counters counters;
+  double load_scale = 1;  // measured by guessed load times, exponential mean over all models
   std::function<void(const ResidencyEvent&)> heard;
   uint64_t next = 1;
   bool pump_posted = false;

@@ -114,15 +114,27 @@ std::vector<AliveEngine> Residency::Impl::alive() const {
          .loading = resident.state == ResidentState::loading,
          .pinned = model.pinned,
          .leaving = resident.state == ResidentState::draining || resident.state == ResidentState::unloading,
-         .reload_cost = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(load_seconds(model))),
+         .reload_cost = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(reload_cost(model))),
          .chance_of_use = chance_of_use(name)});
   }
   return engines;
 }
 
 double Residency::Impl::load_seconds(const Model& model) const {
-  if (model.mean_load_seconds > 0) return model.mean_load_seconds;
-  constexpr double kProcessStart = 0.1, kBytesPerSecond = 1e9;  // a first guess, until it was loaded once
+  return model.mean_load_seconds > 0 ? model.mean_load_seconds : guessed_load_seconds(model);
+}
+
+// What eviction weighs. Times of single loads scatter by tens of percent, and a scatter between models that cost the
+// same would decide who goes in place of their use. So it is what models of this size take here; a model's own mean
+// counts when it is more than twice that, or less than half.
+double Residency::Impl::reload_cost(const Model& model) const {
+  const double usual = guessed_load_seconds(model) * load_scale;
+  const double own = model.mean_load_seconds;
+  return own > 2 * usual || (own > 0 && own < usual / 2) ? own : usual;
+}
+
+double Residency::Impl::guessed_load_seconds(const Model& model) {
+  constexpr double kProcessStart = 0.1, kBytesPerSecond = 1e9;
   Bytes weights;
   for (const Reservation& need : model.needs.value_or(std::vector<Reservation>())) weights += need.weights;
   return kProcessStart + static_cast<double>(weights.count) / kBytesPerSecond;
@@ -173,6 +185,7 @@ void Residency::Impl::started(const std::string& name, uint64_t id, Result<std::
   model.mean_load_seconds = model.mean_load_seconds == 0
                                 ? seconds(model.last_load)
                                 : 0.7 * model.mean_load_seconds + 0.3 * seconds(model.last_load);
+  load_scale += 0.1 * (seconds(model.last_load) / guessed_load_seconds(model) - load_scale);
   ++model.loads;
   ++counters.loads;
   counters.load_seconds += seconds(model.last_load);
