@@ -16,7 +16,6 @@ class ModelSource {
   [[nodiscard]] virtual Result<model::ModelInfo> find(std::string_view name) const = 0;
   // The first of the tier's models that can be used: not_found names those that were looked for.
   [[nodiscard]] virtual Result<model::ModelInfo> tier(std::string_view tier) const = 0;
-  [[nodiscard]] virtual std::string tier_of(const std::string& model) const = 0;  // empty: none
 };
 
 }  // namespace skep::agent

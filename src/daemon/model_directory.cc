@@ -135,13 +135,6 @@ Result<model::ModelInfo> ModelDirectory::tier(std::string_view name) const {
               "put a GGUF file into one of model_folders, or name another in tiers");
 }
 
-std::string ModelDirectory::tier_of(const std::string& model) const {
-  for (const char* name : {"deep", "balanced", "fast"}) {
-    if (auto found = tier(name); found && found->name == model) return name;
-  }
-  return {};
-}
-
 Result<std::string> ModelDirectory::embedding_engine(const model::ModelInfo& model) {
   if (model.path.empty() || model.embeds) return model.name;
   std::string name = model.name + kEmbeds;

@@ -34,7 +34,6 @@ class ModelDirectory final : public agent::ModelSource {
   // The first of the tier's models that can be used; not_found names those that were looked for.
   [[nodiscard]] Result<model::ModelInfo> tier(std::string_view tier) const override;
   [[nodiscard]] bool is_tier(std::string_view name) const;
-  [[nodiscard]] std::string tier_of(const std::string& model) const override;  // empty: none
 
   // The residency's name of the engine that embeds with this model: a generating model embeds in an engine of its own.
   Result<std::string> embedding_engine(const model::ModelInfo& model);
