@@ -1,0 +1,571 @@
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "store/dictionaries.h"
+#include "store/encoding.h"
+#include "store/journal.h"
+#include "store/lmdb_environment.h"
+#include "store/overlay.h"
+#include "store/record.h"
+#include "store/trainer.h"
+
+namespace skep::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFormatVersion = "1";
+constexpr char kMark = '\0';                                       // between space and key
+const std::string kVersionKey = std::string("!\0version", 9);      // what the store keeps for itself: space "!"
+const std::string kFlushedKey = std::string("!\0flushed", 9);      // the newest generation that is in LMDB
+const std::string kDictionaryPrefix = std::string("!\0dict/", 7);  // + id, two bytes: kind, NUL, dictionary
+
+std::string full_key(std::string_view space, std::string_view key) {
+  std::string full;
+  full.reserve(space.size() + 1 + key.size());
+  full += space;
+  full += kMark;
+  full += key;
+  return full;
+}
+std::string_view space_of(std::string_view full) { return full.substr(0, full.find(kMark)); }
+
+Status check_place([[maybe_unused]] std::string_view space, std::string_view key) {
+  assert(!space.empty() && space.size() <= kLongestSpace && space.find(kMark) == space.npos);
+  if (key.size() <= kLongestKey) return {};
+  return fail(ErrorCode::invalid_argument, fmt::format("a key of {} bytes is too long for the store", key.size()),
+              fmt::format("at most {}", kLongestKey));
+}
+
+// "agent/log-triage", with what can't be printed left out.
+std::string printable(std::string_view full) {
+  std::string text;
+  for (char c : full) text += c == kMark ? '/' : (c >= ' ' && c < 0x7f) ? c : '.';
+  return text;
+}
+
+Error named(Error error, std::string_view full) {
+  error.message = fmt::format("{}: {}", printable(full), error.message);
+  return error;
+}
+
+// A journal record's body: for each change a flag (1: a value follows), the key and perhaps the value.
+std::string encode_changes(const Changes& changes) {
+  Encoder body;
+  for (const auto& [key, value] : changes) {
+    body.fixed(static_cast<uint8_t>(value ? 1 : 0)).text(key);
+    if (value) body.text(*value);
+  }
+  return body.take();
+}
+
+Status decode_changes(std::string_view body, Changes& into) {
+  Decoder decoder(body);
+  while (decoder.left() > 0) {
+    bool has_value = decoder.fixed<uint8_t>() == 1;
+    std::string key(decoder.text());
+    std::optional<std::string> value;
+    if (has_value) value = std::string(decoder.text());
+    if (decoder.ok()) into.insert_or_assign(std::move(key), std::move(value));
+  }
+  if (!decoder.done()) return fail(ErrorCode::corrupt, "the journal holds what no store wrote");
+  return {};
+}
+
+// The last record of a generation that another one follows. Without it, what follows is not replayed: a crash of the
+// machine must not keep later changes and lose earlier ones.
+constexpr std::string_view kSeal = "\xff";
+
+// Held as long as the store is open: one process at a time.
+Result<int> lock_folder(const std::string& folder) {
+  std::error_code made;
+  fs::create_directories(folder, made);
+  if (made) return fail(ErrorCode::io, fmt::format("{}: {}", folder, made.message()));
+  std::string path = folder + "/lock";
+  int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return fail(system_error(path, errno));
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+    ::close(file);
+    return fail(ErrorCode::conflict, fmt::format("{}: another skep has this state open", folder),
+                "give each its own state_folder");
+  }
+  return file;
+}
+
+Status load_dictionaries(const LmdbEnvironment::Snapshot& snapshot, Dictionaries& dictionaries) {
+  Dictionaries none;
+  return snapshot.walk(kDictionaryPrefix, [&](std::string_view key, std::string_view record) {
+    if (!key.starts_with(kDictionaryPrefix)) return false;
+    auto plain = decode_record(key, record, none);
+    if (!plain) return true;  // the records that name it will say so
+    auto id = Decoder(key.substr(kDictionaryPrefix.size())).fixed<uint16_t>();
+    size_t mark = plain->find(kMark);
+    if (id != 0 && mark != plain->npos) {
+      dictionaries.add(id, std::string_view(*plain).substr(0, mark), std::string_view(*plain).substr(mark + 1));
+    }
+    return true;
+  });
+}
+
+}  // namespace
+
+struct Store::Impl {
+  StoreOptions options;
+  int lock_file = -1;
+  std::unique_ptr<LmdbEnvironment> lmdb;
+  Dictionaries dictionaries;
+  Trainer trainer;                        // the flusher's, as is
+  std::vector<Trainer::Trained> unsaved;  // dictionaries that no commit has written yet
+
+  // One update after another.
+  std::mutex updating;
+
+  // Guards everything below it. Taken after `updating`.
+  mutable std::mutex mutex;
+  std::condition_variable work;     // for the flusher
+  std::condition_variable flushed;  // for those who wait for it
+  Overlay overlay;
+  std::array<std::optional<Journal>, 2> journals;
+  size_t current = 0;
+  uint64_t flushed_generation = 0;
+  uint64_t wanted_generation = 0;  // flush() asks for all up to this one
+  TimePoint dirty_since{};         // of the oldest change in overlay.active
+  std::optional<Error> refusing;
+  int64_t updates = 0, flushes = 0;
+  bool stopping = false;
+
+  // Group commit of Durability::always.
+  std::mutex syncing;
+  uint64_t synced_generation = 0;
+  int64_t synced_end = 0;
+
+  std::thread flusher;
+
+  ~Impl() {
+    if (flusher.joinable()) {
+      {
+        std::lock_guard lock(mutex);
+        stopping = true;
+      }
+      work.notify_all();
+      flusher.join();
+    }
+    lmdb.reset();
+    if (lock_file >= 0) ::close(lock_file);
+  }
+
+  Status recover();
+  Status append(Changes changes);
+  Status sync_journal(size_t index, uint64_t generation, int64_t end);
+  void run_flusher();
+  bool flush_once(std::unique_lock<std::mutex>& lock);
+  Status write_to_lmdb(const Changes& changes, uint64_t generation);
+  Result<std::optional<std::string>> read(std::string_view full) const;
+  int64_t pending() const { return journals[0]->size() + journals[1]->size(); }
+};
+
+// Replays what the journals hold beyond LMDB, oldest generation first, and begins a new one.
+Status Store::Impl::recover() {
+  {
+    SKEP_TRY(auto snapshot, lmdb->snapshot());
+    Dictionaries none;
+    SKEP_TRY(auto version, snapshot.get(kVersionKey));
+    if (version) {
+      SKEP_TRY(std::string text, decode_record(kVersionKey, *version, none));
+      if (text != kFormatVersion) {
+        return fail(ErrorCode::unsupported, fmt::format("{}: the state has format {}", options.folder, text),
+                    "it was written by a newer skep");
+      }
+    }
+    SKEP_TRY(auto flushed_record, snapshot.get(kFlushedKey));
+    if (flushed_record) {
+      SKEP_TRY(std::string number, decode_record(kFlushedKey, *flushed_record, none));
+      flushed_generation = from_sortable(number);
+    }
+    SKEP_CHECK(load_dictionaries(snapshot, dictionaries));
+  }
+  struct Found {
+    uint64_t generation = 0;
+    bool sealed = false;
+    Changes changes;
+  };
+  std::vector<Found> found;
+  for (size_t i = 0; i < 2; ++i) {
+    SKEP_TRY(Journal journal, Journal::open(fmt::format("{}/journal.{}", options.folder, i)));
+    Found one{};
+    SKEP_TRY(Journal::Replay replay, journal.replay([&](std::string_view body) -> Status {
+      if (body != kSeal) return decode_changes(body, one.changes);
+      one.sealed = true;
+      return {};
+    }));
+    one.generation = replay.generation;
+    if (one.generation > flushed_generation) found.push_back(std::move(one));
+    journals.at(i).emplace(std::move(journal));
+  }
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.generation < b.generation; });
+  uint64_t newest = flushed_generation;
+  Changes all;
+  for (Found& one : found) {
+    newest = one.generation;
+    for (auto& [key, value] : one.changes) all.insert_or_assign(key, std::move(value));
+    if (!one.sealed) break;
+  }
+  for (const Found& one : found) newest = std::max(newest, one.generation);  // none is used twice
+  if (!all.empty()) SKEP_CHECK(write_to_lmdb(all, newest));
+  flushed_generation = newest;
+  return journals[0]->start(newest + 1);
+}
+
+// Journals the changes, then makes them visible. Called with `updating` held.
+Status Store::Impl::append(Changes changes) {
+  std::string body = encode_changes(changes);
+  size_t index = 0;
+  uint64_t generation = 0;
+  int64_t end = 0;
+  {
+    std::unique_lock lock(mutex);
+    if (refusing) return fail(*refusing);
+    if (pending() > options.pending.count) {
+      work.notify_all();
+      bool room =
+          flushed.wait_for(lock, options.patience, [&] { return refusing || pending() <= options.pending.count; });
+      if (refusing) return fail(*refusing);
+      if (!room) return fail(ErrorCode::overloaded, "the state store's disk doesn't keep up", "try again in a moment");
+    }
+    SKEP_CHECK(journals.at(current)->append(body));
+    if (overlay.active.empty()) {
+      dirty_since = std::chrono::steady_clock::now();
+      work.notify_all();
+    }
+    for (auto& [key, value] : changes) overlay.active.insert_or_assign(key, std::move(value));
+    ++updates;
+    index = current;
+    generation = journals.at(current)->generation();
+    end = journals.at(current)->size();
+  }
+  if (options.durability == Durability::always) return sync_journal(index, generation, end);
+  return {};
+}
+
+// Waits until the disk has the journal up to `end`; whoever comes first syncs for all that wait behind it.
+Status Store::Impl::sync_journal(size_t index, uint64_t generation, int64_t end) {
+  std::lock_guard lock(syncing);
+  if (synced_generation > generation || (synced_generation == generation && synced_end >= end)) return {};
+  int64_t upto = end;
+  bool both = false;  // the generation before is needed to replay this one
+  {
+    std::lock_guard state(mutex);
+    if (flushed_generation >= generation) return {};  // it is in LMDB meanwhile
+    if (journals.at(index)->generation() == generation) upto = journals.at(index)->size();
+    both = generation > 1 && flushed_generation < generation - 1;
+  }
+  if (both) SKEP_CHECK(journals.at(1 - index)->sync());
+  SKEP_CHECK(journals.at(index)->sync());
+  synced_generation = generation;
+  synced_end = upto;
+  return {};
+}
+
+Status Store::Impl::write_to_lmdb(const Changes& changes, uint64_t generation) {
+  for (Trainer::Trained& one : trainer.learn(changes, dictionaries)) {
+    dictionaries.add(one.id, one.kind, one.bytes);
+    unsaved.push_back(std::move(one));
+  }
+  Dictionaries none;
+  Status written = lmdb->write([&](LmdbEnvironment::Writer& writer) -> Status {
+    auto put_plain = [&](const std::string& key, std::string_view value) {
+      return writer.put(key, encode_record("!", key, value, none));
+    };
+    for (const auto& one : unsaved) {
+      std::string key = kDictionaryPrefix + Encoder().fixed(one.id).take();
+      SKEP_CHECK(put_plain(key, one.kind + kMark + one.bytes));
+    }
+    for (const auto& [key, value] : changes) {
+      if (value) {
+        SKEP_CHECK(writer.put(key, encode_record(space_of(key), key, *value, dictionaries)));
+      } else {
+        SKEP_CHECK(writer.erase(key));
+      }
+    }
+    SKEP_CHECK(put_plain(kVersionKey, kFormatVersion));
+    return put_plain(kFlushedKey, sortable(generation));
+  });
+  if (!written) return fail(std::move(written).error());
+  unsaved.clear();
+  return {};
+}
+
+void Store::Impl::run_flusher() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    auto has_work = [&] { return stopping || !overlay.active.empty() || overlay.flushing; };
+    work.wait(lock, has_work);
+    if (!overlay.flushing && overlay.active.empty()) return;  // stopping, and nothing is left
+    // Collect for a while, unless somebody waits or there is much already.
+    auto due = dirty_since + options.flush_after;
+    work.wait_until(lock, due, [&] {
+      return stopping || wanted_generation > flushed_generation || pending() > options.pending.count / 4;
+    });
+    bool done = flush_once(lock);
+    if (!done && stopping) return;  // the journal has it: the next start takes it from there
+    if (!done) work.wait_for(lock, std::chrono::milliseconds(200), [&] { return stopping; });
+  }
+}
+
+// Moves the active generation into LMDB. false: the disk said no, and everything stands where it stood.
+bool Store::Impl::flush_once(std::unique_lock<std::mutex>& lock) {
+  if (!overlay.flushing) {
+    size_t next = 1 - current;
+    Status started = journals.at(current)->append(kSeal);
+    if (started) started = journals.at(next)->start(journals.at(current)->generation() + 1);
+    if (!started) {
+      refusing = started.error();
+      flushed.notify_all();
+      return false;
+    }
+    overlay.flushing = std::make_shared<const Changes>(std::move(overlay.active));
+    overlay.active.clear();
+    current = next;
+  }
+  auto changes = overlay.flushing;
+  uint64_t generation = journals.at(1 - current)->generation();
+  lock.unlock();
+  Status written = write_to_lmdb(*changes, generation);
+  lock.lock();
+  if (written) {
+    overlay.flushing.reset();
+    flushed_generation = generation;
+    dirty_since = std::chrono::steady_clock::now();
+    ++flushes;
+    refusing.reset();
+  } else {
+    refusing = written.error();
+  }
+  flushed.notify_all();
+  return written.has_value();
+}
+
+Result<std::optional<std::string>> Store::Impl::read(std::string_view full) const {
+  {
+    std::lock_guard lock(mutex);
+    if (const auto* change = overlay.find(full)) return *change;
+  }
+  // What was flushed since then is in LMDB by now.
+  SKEP_TRY(auto snapshot, lmdb->snapshot());
+  auto record = snapshot.get(full);
+  if (!record) return fail(named(record.error(), full));
+  if (!*record) return std::nullopt;
+  auto value = decode_record(full, **record, dictionaries);
+  if (!value) return fail(named(value.error(), full));
+  return std::optional(std::move(*value));
+}
+
+Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  const std::string& folder = impl->options.folder;
+  SKEP_TRY(impl->lock_file, lock_folder(folder));
+  SKEP_TRY(impl->lmdb, LmdbEnvironment::open(folder + "/state.mdb", impl->options.map, impl->options.limit));
+  SKEP_CHECK(impl->recover());
+  impl->flusher = std::thread([raw = impl.get()] { raw->run_flusher(); });
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+Status Store::update(const std::function<Status(Update&)>& change) {
+  class Collected final : public Update {
+   public:
+    explicit Collected(const Impl& impl) : impl_(impl) {}
+    Result<std::optional<std::string>> get(std::string_view space, std::string_view key) override {
+      std::string full = full_key(space, key);
+      if (auto mine = changes.find(full); mine != changes.end()) return mine->second;
+      return impl_.read(full);
+    }
+    void put(std::string_view space, std::string_view key, std::string_view value) override {
+      take(space, key, std::string(value));
+      if (static_cast<int64_t>(value.size()) > kLargestValue.count && allowed) {
+        allowed =
+            fail(ErrorCode::too_large, fmt::format("a value of {} bytes is too large for the store", value.size()),
+                 fmt::format("at most {}", to_string(kLargestValue)));
+      }
+    }
+    void erase(std::string_view space, std::string_view key) override { take(space, key, std::nullopt); }
+
+    Changes changes;
+    Status allowed;
+
+   private:
+    void take(std::string_view space, std::string_view key, std::optional<std::string> value) {
+      if (Status fits = check_place(space, key); !fits && allowed) allowed = fits;
+      changes.insert_or_assign(full_key(space, key), std::move(value));
+    }
+    const Impl& impl_;
+  };
+  std::unique_lock one_at_a_time(impl_->updating);
+  Collected collected(*impl_);
+  SKEP_CHECK(change(collected));
+  SKEP_CHECK(collected.allowed);
+  if (collected.changes.empty()) return {};
+  return impl_->append(std::move(collected.changes));
+}
+
+Status Store::put(std::string_view space, std::string_view key, std::string_view value) {
+  return update([&](Update& update) {
+    update.put(space, key, value);
+    return Status();
+  });
+}
+
+Status Store::erase(std::string_view space, std::string_view key) {
+  return update([&](Update& update) {
+    update.erase(space, key);
+    return Status();
+  });
+}
+
+Result<std::optional<std::string>> Store::get(std::string_view space, std::string_view key) const {
+  SKEP_CHECK(check_place(space, key));
+  return impl_->read(full_key(space, key));
+}
+
+Result<std::optional<std::string>> Store::raw(std::string_view space, std::string_view key) const {
+  SKEP_CHECK(check_place(space, key));
+  std::string full = full_key(space, key);
+  SKEP_TRY(auto snapshot, impl_->lmdb->snapshot());
+  SKEP_TRY(auto record, snapshot.get(full));
+  if (!record) return std::nullopt;
+  return std::string(*record);
+}
+
+Result<std::vector<Store::Entry>> Store::scan(std::string_view space, const Scan& scan) const {
+  SKEP_CHECK(check_place(space, scan.prefix));
+  SKEP_CHECK(check_place(space, scan.after));
+  std::string prefix = full_key(space, scan.prefix);
+  std::string from = prefix;
+  // The first key after K is K with a zero byte.
+  if (!scan.after.empty()) from = std::max(prefix, full_key(space, scan.after) + std::string(1, '\0'));
+  std::vector<Entry> entries;
+  std::unique_lock lock(impl_->mutex);  // both sides of one moment
+  Changes changes = impl_->overlay.range(from, prefix);
+  auto snapshot = impl_->lmdb->snapshot();
+  lock.unlock();
+  if (!snapshot) return fail(snapshot.error());
+
+  const size_t before_key = space.size() + 1;
+  auto change = changes.begin();
+  auto take_changes_before = [&](std::string_view key) {  // and the one at `key`: true
+    for (; change != changes.end() && change->first <= key; ++change) {
+      bool same = change->first == key;
+      if (change->second && entries.size() < scan.limit) {
+        entries.push_back({change->first.substr(before_key), scan.keys_only ? "" : *change->second});
+      }
+      if (same) return ++change, true;
+    }
+    return false;
+  };
+  Status walked = snapshot->walk(from, [&](std::string_view key, std::string_view record) {
+    if (!key.starts_with(prefix) || entries.size() >= scan.limit) return false;
+    if (take_changes_before(key) || entries.size() >= scan.limit) return true;
+    Entry entry{std::string(key.substr(before_key)), ""};
+    if (!scan.keys_only) {
+      if (auto value = decode_record(key, record, impl_->dictionaries)) {
+        entry.value = std::move(*value);
+      } else {
+        entry.broken = named(value.error(), key);
+      }
+    }
+    entries.push_back(std::move(entry));
+    return true;
+  });
+  if (!walked) return fail(std::move(walked).error());
+  for (; change != changes.end() && entries.size() < scan.limit; ++change) {
+    if (change->second) entries.push_back({change->first.substr(before_key), scan.keys_only ? "" : *change->second});
+  }
+  return entries;
+}
+
+Status Store::flush() {
+  std::unique_lock lock(impl_->mutex);
+  if (impl_->overlay.active.empty() && !impl_->overlay.flushing) return {};
+  uint64_t wanted = impl_->journals.at(impl_->current)->generation();
+  if (impl_->overlay.active.empty()) --wanted;
+  impl_->wanted_generation = std::max(impl_->wanted_generation, wanted);
+  impl_->work.notify_all();
+  // A refusal only counts if it comes from a try that began after this call.
+  impl_->refusing.reset();
+  impl_->flushed.wait(lock, [&] { return impl_->flushed_generation >= wanted || impl_->refusing; });
+  if (impl_->flushed_generation >= wanted) return {};
+  return fail(*impl_->refusing);
+}
+
+Status Store::backup(const std::string& path) {
+  SKEP_CHECK(flush());
+  return impl_->lmdb->copy_to(path);
+}
+
+Store::Usage Store::usage() const {
+  LmdbEnvironment::Usage file = impl_->lmdb->usage();
+  std::lock_guard lock(impl_->mutex);
+  return {file.used, file.map, file.records, Bytes(impl_->pending()), impl_->updates, impl_->flushes, impl_->refusing};
+}
+
+Result<CheckReport> check_file(const std::string& path) {
+  std::error_code error;
+  auto size = fs::file_size(path, error);
+  if (error) return fail(ErrorCode::not_found, fmt::format("{}: {}", path, error.message()));
+  SKEP_TRY(auto lmdb, LmdbEnvironment::open(path, Bytes(static_cast<int64_t>(size)), Bytes(0), true));
+  SKEP_TRY(auto snapshot, lmdb->snapshot());
+  Dictionaries dictionaries;
+  SKEP_CHECK(load_dictionaries(snapshot, dictionaries));
+  CheckReport report;
+  bool ours = false;
+  Status walked = snapshot.walk("", [&](std::string_view key, std::string_view record) {
+    ++report.records;
+    ours = ours || key == kVersionKey;
+    auto value = decode_record(key, record, dictionaries);
+    if (!value && report.broken.size() < 100) report.broken.push_back(named(value.error(), key).text());
+    return true;
+  });
+  if (!walked) return fail(std::move(walked).error());
+  if (!ours) return fail(ErrorCode::corrupt, fmt::format("{}: this is no state store", path));
+  return report;
+}
+
+Status restore(const std::string& backup, const std::string& folder) {
+  SKEP_TRY(CheckReport report, check_file(backup));
+  if (!report.broken.empty()) {
+    return fail(ErrorCode::corrupt, fmt::format("{}: {} of {} records are broken: {}", backup, report.broken.size(),
+                                                report.records, report.broken.front()));
+  }
+  SKEP_TRY(int lock, lock_folder(folder));
+  auto put_in_place = [&]() -> Status {
+    std::error_code error;
+    std::string part = folder + "/state.mdb.part";
+    fs::copy_file(backup, part, fs::copy_options::overwrite_existing, error);
+    if (error) return fail(ErrorCode::io, fmt::format("{}: {}", part, error.message()));
+    // The journals belong to the state that goes.
+    for (const char* old : {"/journal.0", "/journal.1", "/state.mdb-lock"}) fs::remove(folder + old, error);
+    fs::rename(part, folder + "/state.mdb", error);
+    if (error) return fail(ErrorCode::io, fmt::format("{}: {}", folder, error.message()));
+    return {};
+  };
+  Status done = put_in_place();
+  ::close(lock);
+  return done;
+}
+
+}  // namespace skep::store

@@ -1,0 +1,94 @@
+// No room on the disk. The process's own limit on file sizes (RLIMIT_FSIZE) stands for it: writes beyond it fail with
+// EFBIG as they fail with ENOSPC on a full disk, and can be made to succeed again.
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <thread>
+
+#include "base/random.h"
+#include "store/store.h"
+#include "store/testing_folder.h"
+
+namespace skep::store {
+namespace {
+
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+std::string noise(Random& random, size_t size) {
+  std::string value(size, '\0');
+  for (char& c : value) c = static_cast<char>(random.next());
+  return value;
+}
+
+TEST(StoreFullDisk, RefusesWritesReadsOnAndRecoversByItself) {
+  TestingFolder folder;
+  Random random(3);
+  std::vector<std::string> written;
+  auto opened = Store::open({.folder = folder.path()});
+  ASSERT_TRUE(opened);
+  Store& store = **opened;
+  {
+    FullDisk full(6 << 20);
+    Status refused;
+    for (int i = 0; i < 4000 && refused; ++i) {  // until the disk is full
+      std::string value = noise(random, 10'000);
+      refused = store.put("s", std::to_string(i), value);
+      if (refused) written.push_back(std::move(value));
+    }
+    ASSERT_FALSE(refused) << "40 MB went into 6 MB";
+    EXPECT_EQ(refused.error().code, ErrorCode::unavailable) << refused.error().text();
+    EXPECT_FALSE(refused.error().hint.empty());
+    for (size_t i = 0; i < written.size(); ++i) ASSERT_EQ(*store.get("s", std::to_string(i)), written[i]) << i;
+    EXPECT_FALSE(store.flush());
+    EXPECT_TRUE(store.usage().refusing);
+  }
+  ASSERT_TRUE(store.flush()) << "there is room again";
+  EXPECT_FALSE(store.usage().refusing);
+  EXPECT_TRUE(store.put("s", "after", "v"));
+  opened->reset();
+  auto again = Store::open({.folder = folder.path()});
+  ASSERT_TRUE(again);
+  for (size_t i = 0; i < written.size(); ++i) ASSERT_EQ(*(*again)->get("s", std::to_string(i)), written[i]) << i;
+  EXPECT_EQ(*(*again)->get("s", "after"), "v");
+}
+
+TEST(StoreFullDisk, WhatWasAcknowledgedSurvivesAStopWithoutRoom) {
+  TestingFolder folder;
+  Random random(4);
+  std::vector<std::string> written;
+  {
+    auto store = Store::open({.folder = folder.path()});
+    ASSERT_TRUE(store);
+    FullDisk full(5 << 20);
+    for (int i = 0; i < 4000; ++i) {
+      std::string value = noise(random, 10'000);
+      if (!(*store)->put("s", std::to_string(i), value)) break;
+      written.push_back(std::move(value));
+    }
+    store->reset();  // the last of it is in the journals alone
+  }
+  ASSERT_GT(written.size(), 100U);
+  auto again = Store::open({.folder = folder.path()});
+  ASSERT_TRUE(again);
+  for (size_t i = 0; i < written.size(); ++i) ASSERT_EQ(*(*again)->get("s", std::to_string(i)), written[i]) << i;
+}
+
+}  // namespace
+}  // namespace skep::store
