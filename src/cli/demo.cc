@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <array>
 #include <boost/json.hpp>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/demo_models.h"
@@ -12,10 +15,50 @@
 namespace skep::cli {
 namespace {
 
+constexpr const char* kKnownAnswers = "examples/tasks-demo.jsonl";  // in the small language of the shipped models
+
 struct Options {
   std::string config, folder, tasks, roster, listen, budget = "4GiB";
   bool once = false, json = false;
 };
+
+// The same tasks once more, all on one choice of model, to show what choosing by complexity is worth.
+struct Pass {
+  std::string model;
+  RunSummary summary;
+};
+
+void print_passes(const std::vector<Pass>& passes) {
+  using Align = Table::Align;
+  Table table({{"the same tasks with", Align::left},
+               {"right", Align::right},
+               {"time", Align::right},
+               {"prompt", Align::right},
+               {"answer", Align::right},
+               {"tasks/s", Align::right}});
+  for (const Pass& pass : passes) {
+    const RunSummary& s = pass.summary;
+    double wall = seconds(s.wall);
+    table.row({pass.model == "auto" ? "auto (by complexity)" : "everything on " + pass.model,
+               percent(s.counts.accuracy), human_duration(s.wall), human_count(s.counts.prompt_tokens),
+               human_count(s.counts.completion_tokens),
+               wall > 0 ? fmt::format("{:.1f}", static_cast<double>(s.counts.finished) / wall) : ""});
+  }
+  fmt::print("\n");
+  table.print();
+}
+
+boost::json::array passes_json(const std::vector<Pass>& passes) {
+  boost::json::array out;
+  for (const Pass& pass : passes) {
+    boost::json::object one = to_json(pass.summary);
+    one.erase("tiers");  // these count since the daemon's start
+    one.erase("models");
+    one["model"] = pass.model;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
 
 void print_agents(api::Backend& backend) {
   int counts[3] = {};
@@ -51,31 +94,34 @@ int demo(const Options& options) {
     fmt::print("budget {}, API on http://127.0.0.1:{}\n\n", to_string(session.daemon().budget()), port);
   }
   RunOptions run;
-  run.tasks = options.tasks.empty() ? shipped_file("examples/tasks.jsonl") : options.tasks;
+  run.tasks = options.tasks.empty() ? shipped_file(models->random_weights ? "examples/tasks.jsonl" : kKnownAnswers)
+                                    : options.tasks;
   run.results = folder + "/results.jsonl";
   // Random weights never come to an end by themselves, and nobody reads what they say.
   if (models->random_weights) run.max_tokens = 24;
-  std::filesystem::remove(run.results, code);  // every demo is a whole one
   int exit_code = kOk;
-  run_tasks(session, run, [&](Result<RunSummary> summary) {
-    if (!summary) {
-      exit_code = report(summary.error());
-      session.finish();
-      return;
-    }
+  auto end = [&](int with) {
+    exit_code = with;
+    session.finish();
+  };
+
+  // What follows the main run where right answers are known: one pass after the other.
+  std::vector<Pass> passes;
+  std::optional<RunSummary> main_run;
+  auto finish = [&] {
     if (options.json) {
-      fmt::print("{}\n", boost::json::serialize(to_json(*summary)));
+      boost::json::object out = to_json(*main_run);
+      if (!passes.empty()) out["passes"] = passes_json(passes);
+      fmt::print("{}\n", boost::json::serialize(out));
     } else {
-      print_table(*summary);
-      fmt::print("answers: {}\n", run.results);
+      if (!passes.empty()) print_passes(passes);
+      fmt::print("\nanswers: {}\n", run.results);
     }
     std::fflush(stdout);
-    exit_code = summary->counts.failed > 0 || summary->counts.broken > 0 ? kFailed : kOk;
-    if (options.once || summary->interrupted) {
-      if (summary->interrupted) exit_code = kInterrupted;
-      session.finish();
-      return;
-    }
+    int outcome = main_run->counts.failed > 0 || main_run->counts.broken > 0 ? kFailed : kOk;
+    if (main_run->interrupted) outcome = kInterrupted;
+    if (options.once || main_run->interrupted) return end(outcome);
+    exit_code = outcome;
     fmt::print(
         "\nskep goes on serving on http://127.0.0.1:{} until Ctrl-C. Try:\n"
         "  curl http://127.0.0.1:{}/v1/chat/completions -d '{{\"model\": \"auto\", \"messages\": [{{\"role\": "
@@ -84,6 +130,31 @@ int demo(const Options& options) {
         port, port);
     std::fflush(stdout);
     session.on_interrupt([&] { session.finish(); });
+  };
+  std::function<void()> next_pass = [&] {
+    static constexpr std::array kPasses = {"deep", "auto", "fast"};
+    if (passes.size() == kPasses.size()) return finish();
+    RunOptions again = run;
+    again.model = kPasses.at(passes.size());
+    again.results = fmt::format("{}/results-{}.jsonl", folder, again.model);
+    std::filesystem::remove(again.results, code);
+    run_tasks(session, again, [&, model = again.model](Result<RunSummary> summary) {
+      if (!summary) return end(report(summary.error()));
+      bool interrupted = summary->interrupted;
+      if (!interrupted) passes.push_back({model, std::move(*summary)});
+      if (!interrupted) return next_pass();
+      main_run->interrupted = true;
+      finish();
+    });
+  };
+  std::filesystem::remove(run.results, code);  // every demo is a whole one
+  run_tasks(session, run, [&](Result<RunSummary> summary) {
+    if (!summary) return end(report(summary.error()));
+    main_run = std::move(*summary);
+    if (!options.json) print_table(*main_run);
+    std::fflush(stdout);
+    if (main_run->counts.accuracy.graded == 0 || main_run->interrupted) return finish();
+    next_pass();
   });
   session.run();
   return exit_code;

@@ -76,7 +76,7 @@ void ResultFile::mark(int64_t line) {
   done_[static_cast<size_t>(line)] = true;
 }
 
-Status ResultFile::write(const TaskLine& task, const agent::TaskResult& result) {
+Status ResultFile::write(const TaskLine& task, const agent::TaskResult& result, std::optional<bool> right) {
   json::object out = head(task);
   out["model"] = result.route.model;
   if (!result.route.tier.empty()) out["tier"] = result.route.tier;
@@ -90,6 +90,7 @@ Status ResultFile::write(const TaskLine& task, const agent::TaskResult& result) 
     }
     out["tool_calls"] = std::move(calls);
   }
+  if (right) out["right"] = *right;
   out["finish_reason"] = result.finish_reason;
   out["prompt_tokens"] = result.usage.prompt_tokens;
   out["cached_tokens"] = result.usage.cached_tokens;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ class ResultFile {
   [[nodiscard]] bool done(int64_t line) const;
   [[nodiscard]] int64_t resumed() const { return resumed_; }
 
-  // Each is one write of a whole line.
-  Status write(const TaskLine& task, const agent::TaskResult& result);
+  // Each is one write of a whole line. `right`: where the right answer is known.
+  Status write(const TaskLine& task, const agent::TaskResult& result, std::optional<bool> right);
   Status write(const TaskLine& task, const Error& error);
   Status flush();
 

@@ -17,7 +17,7 @@ struct Work {
       : session(s),
         tasks(std::move(t)),
         results(std::move(r)),
-        run(s.loop(), s.backend(), tasks, results, {options.window, options.strict, options.max_tokens}),
+        run(s.loop(), s.backend(), tasks, results, {options.window, options.strict, options.max_tokens, options.model}),
         display(s.loop(), s.backend(), run),
         began(s.loop().now()) {}
 
@@ -125,6 +125,7 @@ void add_run(CLI::App& app, int& exit_code) {
   command->add_option("--window", options->run.window, "Tasks under way at once")->check(CLI::Range(1, 100000));
   command->add_option("--max-tokens", options->run.max_tokens, "No answer longer than this")
       ->check(CLI::Range(1, 1000000));
+  command->add_option("--model", options->run.model, "Every task goes there: a model, a tier, or auto");
   command->add_flag("--strict", options->run.strict, "Stop at the first line that is no task");
   command->add_flag("--retry-failed", options->run.retry_failed, "Do again what failed in an earlier run");
   command->add_flag("--json", options->json, "The summary as JSON");

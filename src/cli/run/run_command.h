@@ -15,6 +15,7 @@ struct RunOptions {
   bool strict = false, retry_failed = false;
   int window = 256;
   int max_tokens = 0;  // of an answer at most; 0: as the tasks say
+  std::string model;   // every task goes there; empty: as the tasks say
 };
 
 // Starts feeding; `done` comes on the session's loop with the summary. SIGINT lets what runs finish.

@@ -38,6 +38,52 @@ void print_rows(const char* title, const std::vector<api::PerformanceReport::Row
   table.print();
 }
 
+// How many answers are right, by tier and by the steps that the tasks take.
+void print_accuracy(const TaskRunCounts& counts) {
+  using Align = Table::Align;
+  std::map<int, Accuracy> by_steps;
+  for (const auto& [tier, row] : counts.by_tier_and_steps) {
+    for (const auto& [steps, one] : row) {
+      by_steps[steps].graded += one.graded;
+      by_steps[steps].right += one.right;
+    }
+  }
+  std::vector<Table::Column> columns = {{"right answers", Align::left}};
+  for (const auto& [steps, one] : by_steps) {
+    columns.push_back({steps == 0   ? "steps unknown"
+                       : steps == 1 ? "1 step"
+                                    : fmt::format("{} steps", steps),
+                       Align::right});
+  }
+  columns.push_back({"all", Align::right});
+  Table table(std::move(columns));
+  auto add = [&](const std::string& name, const std::map<int, Accuracy>& row) {
+    std::vector<std::string> cells = {name};
+    Accuracy all;
+    for (const auto& [steps, ignored] : by_steps) {
+      auto found = row.find(steps);
+      cells.push_back(found == row.end() ? "" : percent(found->second));
+      if (found == row.end()) continue;
+      all.graded += found->second.graded;
+      all.right += found->second.right;
+    }
+    cells.push_back(percent(all));
+    table.row(std::move(cells));
+  };
+  for (const auto& [tier, row] : counts.by_tier_and_steps) add(tier.empty() ? "(none)" : tier, row);
+  if (counts.by_tier_and_steps.size() > 1) add("all", by_steps);
+  table.print();
+}
+
+json::object accuracy_json(const TaskRunCounts& counts) {
+  json::array rows;
+  for (const auto& [tier, row] : counts.by_tier_and_steps) {
+    for (const auto& [steps, one] : row)
+      rows.push_back({{"tier", tier}, {"steps", steps}, {"graded", one.graded}, {"right", one.right}});
+  }
+  return {{"graded", counts.accuracy.graded}, {"right", counts.accuracy.right}, {"rows", std::move(rows)}};
+}
+
 json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows) {
   json::array out;
   for (const auto& row : rows) {
@@ -64,6 +110,10 @@ void print_table(const RunSummary& s) {
   print_rows("tier", s.performance.tiers, wall);
   fmt::print("\n");
   print_rows("model", s.performance.models, wall);
+  if (s.counts.accuracy.graded > 0) {
+    fmt::print("\n");
+    print_accuracy(s.counts);
+  }
   fmt::print("\n{} tasks in {}: {:.2f} tasks/s, {:.0f} tokens/s", human_count(s.counts.finished),
              human_duration(s.wall), wall > 0 ? static_cast<double>(s.counts.finished) / wall : 0,
              wall > 0 ? static_cast<double>(s.counts.completion_tokens) / wall : 0);
@@ -79,20 +129,27 @@ void print_table(const RunSummary& s) {
     fmt::print("{}\n", paint(Colour::yellow, "interrupted: the same command goes on where this one stopped"));
 }
 
+std::string percent(const Accuracy& accuracy) {
+  if (accuracy.graded == 0) return "";
+  return fmt::format("{:.0f} %", 100.0 * static_cast<double>(accuracy.right) / static_cast<double>(accuracy.graded));
+}
+
 json::object to_json(const RunSummary& s) {
-  return {{"tasks", s.counts.finished},
-          {"failed", s.counts.failed},
-          {"broken_lines", s.counts.broken},
-          {"resumed", s.resumed},
-          {"interrupted", s.interrupted},
-          {"wall_s", seconds(s.wall)},
-          {"prompt_tokens", s.counts.prompt_tokens},
-          {"cached_tokens", s.counts.cached_tokens},
-          {"completion_tokens", s.counts.completion_tokens},
-          {"peak_memory_bytes", s.peak_memory.count},
-          {"budget_bytes", s.budget.count},
-          {"tiers", rows_json(s.performance.tiers)},
-          {"models", rows_json(s.performance.models)}};
+  json::object out = {{"tasks", s.counts.finished},
+                      {"failed", s.counts.failed},
+                      {"broken_lines", s.counts.broken},
+                      {"resumed", s.resumed},
+                      {"interrupted", s.interrupted},
+                      {"wall_s", seconds(s.wall)},
+                      {"prompt_tokens", s.counts.prompt_tokens},
+                      {"cached_tokens", s.counts.cached_tokens},
+                      {"completion_tokens", s.counts.completion_tokens},
+                      {"peak_memory_bytes", s.peak_memory.count},
+                      {"budget_bytes", s.budget.count},
+                      {"tiers", rows_json(s.performance.tiers)},
+                      {"models", rows_json(s.performance.models)}};
+  if (s.counts.accuracy.graded > 0) out["accuracy"] = accuracy_json(s.counts);
+  return out;
 }
 
 }  // namespace skep::cli

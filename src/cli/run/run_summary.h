@@ -20,5 +20,6 @@ struct RunSummary {
 
 void print_table(const RunSummary& summary);
 boost::json::object to_json(const RunSummary& summary);
+std::string percent(const Accuracy& accuracy);  // "93 %"; empty where nothing was graded
 
 }  // namespace skep::cli

@@ -88,6 +88,8 @@ Result<TaskLine> parse_task_line(std::string_view text, std::string_view where) 
   if (auto t = fields.number("temperature", 0, 2)) overrides.temperature = static_cast<float>(*t);
   if (auto p = fields.number("top_p", 0, 1)) overrides.top_p = static_cast<float>(*p);
   if (auto s = fields.number("seed", 0, 4294967295.0)) overrides.seed = static_cast<uint32_t>(*s);
+  task.answer = fields.text("answer");
+  if (auto n = fields.number("steps", 1, 100)) task.steps = static_cast<int>(*n);
   if (const json::value* schema = fields.any("schema")) {
     if (!schema->is_object()) fields.refuse("schema", "a JSON Schema object");
     request.input.format = {language::ResponseFormat::Kind::json_schema, json::serialize(*schema)};

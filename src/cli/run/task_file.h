@@ -2,8 +2,9 @@
 // Reads tasks from a JSONL file, one at a time, in constant memory: a file of any size, lines of up to 8 MiB.
 //   {"id": "t1", "agent": "log-triage", "input": "…", "priority": "high", "deadline_ms": 5000, "max_tokens": 64,
 //    "model": "auto", "task_type": "analysis", "temperature": 0, "seed": 1, "schema": {…}, "messages": [{role,
-//    content}…]}
-// Needed: "input" or "messages". The id defaults to "line-N".
+//    content}…], "answer": "…", "steps": 2}
+// Needed: "input" or "messages". The id defaults to "line-N". An "answer" is what a right answer says: the run counts
+// how many are right, also by the number of "steps" that the task takes.
 
 #include <cstdint>
 #include <cstdio>
@@ -21,6 +22,8 @@ struct TaskLine {
   int64_t line = 0;  // 1-based
   std::string id;
   agent::TaskRequest request;
+  std::optional<std::string> answer;
+  int steps = 0;  // 0: not stated
 };
 
 // One line. `where` names file and line in errors.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "mind/language/grading.h"
+
 namespace skep::cli {
 
 struct TaskRun::Listener final : agent::TaskListener {
@@ -17,7 +19,15 @@ struct TaskRun::Listener final : agent::TaskListener {
     counts.completion_tokens += result.usage.completion_tokens;
     counts.prompt_tokens += result.usage.prompt_tokens;
     counts.cached_tokens += result.usage.cached_tokens;
-    run->ended(key, run->results_.write(task, result));
+    std::optional<bool> right;
+    if (task.answer) {
+      right = language::says(result.message.content, *task.answer);
+      for (Accuracy* one : {&counts.accuracy, &counts.by_tier_and_steps[result.route.tier][task.steps]}) {
+        ++one->graded;
+        one->right += *right ? 1 : 0;
+      }
+    }
+    run->ended(key, run->results_.write(task, result, right));
   }
   void failed(const agent::TaskFailure& failure) override {
     if (run == nullptr) return;
@@ -68,6 +78,7 @@ void TaskRun::submit(TaskLine task) {
   under_way_.emplace(key, listener);
   ++counts_.submitted;
   agent::TaskRequest request = listener->task.request;
+  if (!options_.model.empty()) request.model = options_.model;
   if (options_.max_tokens > 0) {
     auto& asked = request.input.overrides.max_tokens;
     asked = std::min(asked.value_or(options_.max_tokens), options_.max_tokens);

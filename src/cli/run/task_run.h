@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -20,6 +21,12 @@ struct TaskRunOptions {
   int window = 256;     // tasks submitted and not ended
   bool strict = false;  // a broken line stops the run
   int max_tokens = 0;   // no answer is asked to be longer; 0: as the tasks say
+  std::string model;    // every task goes there: a model, a tier, "auto"; empty: as the tasks say
+};
+
+// How many of the tasks with a known answer were answered rightly.
+struct Accuracy {
+  int64_t graded = 0, right = 0;
 };
 
 struct TaskRunCounts {
@@ -28,6 +35,8 @@ struct TaskRunCounts {
   int64_t broken = 0;   // lines that are no task
   int64_t submitted = 0, finished = 0, failed = 0;
   int64_t completion_tokens = 0, prompt_tokens = 0, cached_tokens = 0;
+  Accuracy accuracy;
+  std::map<std::string, std::map<int, Accuracy>> by_tier_and_steps;
 };
 
 class TaskRun {

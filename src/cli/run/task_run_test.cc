@@ -24,6 +24,7 @@ class TaskBackend final : public api::Backend {
   agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override {
     agent::TaskId id = ++last;
     asked.emplace(id, request.input.messages.back().content);
+    sent_to.emplace(id, request.model);
     listeners.emplace(id, std::move(listener));
     most = std::max(most, listeners.size());
     return id;
@@ -62,7 +63,7 @@ class TaskBackend final : public api::Backend {
   bool ready() const override { return true; }
 
   std::map<agent::TaskId, std::shared_ptr<agent::TaskListener>> listeners;
-  std::map<agent::TaskId, std::string> asked;
+  std::map<agent::TaskId, std::string> asked, sent_to;
   agent::TaskId last = 0;
   size_t most = 0;
   int cancelled = 0;
@@ -149,6 +150,29 @@ TEST_F(TaskRunTest, ABrokenLineIsReportedWithItsNumberAndSkipped) {
   EXPECT_EQ(counts.finished, 2);
   EXPECT_EQ(counts.broken, 3);
   EXPECT_EQ(lines()[1].at("id").as_string(), "line-6");
+}
+
+TEST_F(TaskRunTest, KnownAnswersAreCountedByTierAndSteps) {
+  auto counts = play(write("{\"input\":\"a\",\"answer\":\"answer to a\",\"steps\":1}\n"
+                           "{\"input\":\"b\",\"answer\":\"something else\",\"steps\":1}\n"
+                           "{\"input\":\"c\",\"answer\":\"answer to c\",\"steps\":2}\n{\"input\":\"d\"}\n"),
+                     {}, finish_one());
+  EXPECT_EQ(counts.accuracy.graded, 3);
+  EXPECT_EQ(counts.accuracy.right, 2);
+  ASSERT_EQ(counts.by_tier_and_steps.size(), 1U);
+  const auto& tier = counts.by_tier_and_steps.begin()->second;
+  EXPECT_EQ(tier.at(1).graded, 2);
+  EXPECT_EQ(tier.at(1).right, 1);
+  EXPECT_EQ(tier.at(2).right, 1);
+  EXPECT_FALSE(lines()[1].at("right").as_bool());
+  EXPECT_FALSE(lines()[3].contains("right"));
+}
+
+TEST_F(TaskRunTest, ARunMaySendEverythingToOneModel) {
+  play(write("{\"input\":\"a\",\"model\":\"fast\"}\n"), {.model = "deep"}, [&](TaskRun& run) {
+    EXPECT_EQ(backend.sent_to.begin()->second, "deep");
+    finish_one()(run);
+  });
 }
 
 TEST_F(TaskRunTest, StrictStopsAtTheFirstBrokenLine) {
