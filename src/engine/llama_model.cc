@@ -90,19 +90,39 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load_vocabulary(const LoadOption
 
 namespace {
 
+constexpr float kDropEvery = 0.04F;  // of the file: so much may be mapped and repacked at once
+
 // Loading touches every page of the map, also those of tensors that libllama then keeps a repacked copy of: without
 // this, such weights would count twice. The pages stay in the page cache; what is used is mapped again on first touch.
 void drop_mapped_pages(const std::string& path) {
   std::error_code error;
   const std::string file = std::filesystem::canonical(path, error).string();
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; !error && std::getline(maps, line);) {
+  std::ifstream ranges("/proc/self/maps");
+  for (std::string line; !error && std::getline(ranges, line);) {
     if (!line.ends_with(" " + file)) continue;
     unsigned long begin = 0, end = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) != 2) continue;
     madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
 }
+
+// What libllama tells its progress to.
+struct LoadObserver {
+  const std::function<bool(float)>& progress;
+  const std::string& path;
+  bool maps = false;
+  bool stopped = false;
+  float dropped_at = 0;
+
+  bool hear(float fraction) {
+    if (maps && fraction - dropped_at >= kDropEvery) {
+      drop_mapped_pages(path);
+      dropped_at = fraction;
+    }
+    stopped = progress && !progress(fraction);
+    return !stopped;
+  }
+};
 
 }  // namespace
 
@@ -112,28 +132,23 @@ Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabul
     return fail(ErrorCode::not_found, fmt::format("{}: no such file", options_.path));
   }
   take_llama_errors();
-  struct Heard {
-    const std::function<bool(float)>& progress;
-    bool stopped = false;
-  } heard{progress};
+  LoadObserver observer{progress, options_.path, options_.mmap && !options_.measure_only && !vocabulary_only};
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = options_.gpu_layers;
   params.load_mode = options_.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
   params.no_alloc = options_.measure_only && !vocabulary_only;
   params.vocab_only = vocabulary_only;
-  params.progress_callback_user_data = &heard;
+  params.progress_callback_user_data = &observer;
   params.progress_callback = [](float fraction, void* user) {
-    auto& h = *static_cast<Heard*>(user);
-    h.stopped = h.progress && !h.progress(fraction);
-    return !h.stopped;
+    return static_cast<LoadObserver*>(user)->hear(fraction);
   };
   if (params.no_alloc) params.load_mode = LLAMA_LOAD_MODE_NONE;  // a map is no simulation
   model_.reset(llama_model_load_from_file(options_.path.c_str(), params));
-  if (heard.stopped) return fail(ErrorCode::cancelled, "loading was given up");
+  if (observer.stopped) return fail(ErrorCode::cancelled, "loading was given up");
   if (!model_) {
     return fail(ErrorCode::corrupt, fmt::format("{}: libllama can't load it{}", options_.path, because()));
   }
-  if (options_.mmap && !params.no_alloc) drop_mapped_pages(options_.path);
+  if (observer.maps) drop_mapped_pages(options_.path);
   return {};
 }
 
