@@ -1,5 +1,9 @@
 #include "machine.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -51,6 +55,34 @@ double read_bandwidth(int threads) {
   }
   return best;
 }
+
+#if defined(__x86_64__)
+namespace {
+[[gnu::target("avx2")]] double avx2_peak() {
+  constexpr int kChains = 12, kTurns = 1 << 16;  // independent of each other: enough to hide the latency
+  __m256i sums[kChains] = {};
+  __m256i codes = _mm256_set1_epi8(3);
+  const __m256i values = _mm256_set1_epi8(1);
+  double best = 1e9;
+  for (int round = 0; round < 20; ++round) {
+    const double began = seconds_now();
+    for (int i = 0; i < kTurns; ++i) {
+      for (__m256i& sum : sums) {
+        __asm__ volatile("" : "+x"(codes));  // for all the compiler knows another product every time
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, values));
+      }
+    }
+    for (__m256i& sum : sums) __asm__ volatile("" : "+x"(sum));
+    best = std::min(best, seconds_now() - began);
+  }
+  return 2.0 * 32 * kChains * kTurns / best;
+}
+}  // namespace
+
+double int8_peak() { return __builtin_cpu_supports("avx2") ? avx2_peak() : 0; }
+#else
+double int8_peak() { return 0; }
+#endif
 
 double gemm_rate(Format format, int rows, int columns, int tokens) {
   const size_t bytes = static_cast<size_t>(tile_bytes(format, columns) * tiles_of(rows));

@@ -138,7 +138,7 @@ void add_forward(CLI::App& bench, int& exit_code) {
   command->add_option("--rounds", options->bench.rounds, "Of each workload, in turns")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
-  command->add_option("--only", options->bench.only, "Models whose name contains this: \"143M Q4_0\"");
+  command->add_option("--only", options->bench.only, "Models whose name contains this (\"143M Q4_0\"), load, or flat");
   command->add_option("--folder", options->folder, "For the models");
   command->add_flag("--no-peer", options->no_peer, "Without libllama's tools");
   command->add_flag("--no-kernels", options->no_kernels, "Without the kernels by themselves");

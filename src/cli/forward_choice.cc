@@ -29,7 +29,7 @@ engine::native::ModelHeader header_of(const model::GgufFile& file) {
 
 std::string forward_choice(const model::GgufFile& file) {
   const auto described = engine::native::describe(header_of(file));
-  return described ? "ours" : "libllama's: " + described.error().message;
+  return described ? "native" : "libllama: " + described.error().message;
 }
 
 }  // namespace skep::cli

@@ -7,7 +7,7 @@
 
 namespace skep::cli {
 
-// "ours", or "libllama's: architecture gemma2".
+// "native", or "libllama: architecture gemma2": as `skep ps` shows it.
 std::string forward_choice(const model::GgufFile& file);
 
 }  // namespace skep::cli

@@ -120,7 +120,7 @@ int inspect(const std::string& name, const Places& places, bool tensors, bool as
   const auto file = model::read_gguf(*path);
   if (!file) return report(file.error());
   if (as_json) {
-    fmt::print("{}\n", model::inspect_json(*file, *path));
+    fmt::print("{}\n", model::inspect_json(*file, *path, forward_choice(*file)));
   } else {
     fmt::print("{}", model::inspect_text(*file, *path,
                                          {.tensors = tensors, .columns = static_cast<size_t>(terminal_width(stdout))}));

@@ -82,6 +82,7 @@ TEST_F(ModelCommand, SpeaksJson) {
   EXPECT_EQ(model.at("name").as_string(), "a");
   EXPECT_EQ(model.at("layers").as_int64(), 3);
   const json::value inspected = json::parse(run({"model", "inspect", path("a.gguf"), "--json"}).out);
+  EXPECT_EQ(inspected.at("forward").as_string(), "native");
   EXPECT_EQ(inspected.at("parameters").to_number<int64_t>(), model.at("parameters").to_number<int64_t>());
   const json::value shapes = json::parse(run({"model", "synth", "--shapes", "--json"}).out);
   EXPECT_GT(shapes.at("shapes").as_array().size(), 5U);

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json.hpp>
 #include <memory>
 
@@ -13,6 +14,12 @@ namespace {
 namespace json = boost::json;
 
 Bytes bytes_at(const json::value& object, const char* key) { return Bytes(object.at(key).to_number<int64_t>()); }
+
+// Without the reason: "native avx2", "libllama".
+std::string forward_name(const json::value& model) {
+  const json::string& forward = model.at("forward").as_string();
+  return std::string(forward.subview(0, std::min(forward.find(':'), forward.size())));
+}
 
 void show(const json::value& usage) {
   const json::value& memory = usage.at("memory");
@@ -37,6 +44,7 @@ void show(const json::value& usage) {
                {"memory", Align::right},
                {"gpu", Align::right},
                {"context", Align::right},
+               {"forward", Align::left},
                {"busy", Align::right},
                {"waiting", Align::right},
                {"loads", Align::right},
@@ -46,7 +54,7 @@ void show(const json::value& usage) {
     const json::value& expires = model.at("expires_at");
     table.row({model.at("model").as_string().c_str(), model.at("state").as_string().c_str(),
                to_string(bytes_at(model, "host_bytes")), gpu.count > 0 ? to_string(gpu) : "",
-               human_count(model.at("context_tokens").to_number<int64_t>()),
+               human_count(model.at("context_tokens").to_number<int64_t>()), forward_name(model),
                fmt::format("{}/{}", model.at("generating").to_number<int>(), model.at("slots").to_number<int>()),
                human_count(model.at("waiting").to_number<int64_t>()),
                human_count(model.at("loads").to_number<int64_t>()),

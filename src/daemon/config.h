@@ -85,8 +85,7 @@ struct Config {
     int batch = 512;         // tokens per step
     int threads = 0;         // 0: one per core
     int gpu_layers = -1;     // -1: all where there is a GPU
-    std::string forward =
-        "llama";  // whose forward pass: llama, native (our own, CPU), auto (ours where it covers the model)
+    std::string forward = "auto";  // whose forward pass: llama, native (ours, on CPUs), auto: ours where it can
     std::string kv_type = "f16";
     Duration keep_alive = std::chrono::minutes(5);
     Duration load_timeout = std::chrono::minutes(5);

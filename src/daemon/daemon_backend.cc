@@ -148,6 +148,7 @@ std::vector<api::RunningModel> DaemonBackend::running() const {
     one.context_tokens = view.context_tokens;
     if (view.expires) one.expires_at = parts_.loop.clock().wall() + (*view.expires - parts_.loop.now());
     one.state = state_name(view.state);
+    one.forward = view.forward;
     one.generating = scheduler.running(view.model);
     one.waiting = scheduler.waiting(view.model);
     one.slots = view.slots;

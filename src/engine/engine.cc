@@ -27,6 +27,7 @@ native::NativeOptions native_options(const LoadOptions& options, const native::M
   native.cache_path = native::cache_path_for(options.path);
   native.context_tokens = options.context_tokens;
   native.cells = native::cells_for(header, options);
+  native.slots = options.sequences;
   native.sequences = options.sequences + kNativeNodes;
   native.batch_tokens = options.batch_tokens;
   native.output_rows = std::min(options.batch_tokens, std::max(64, 8 * options.sequences));
@@ -58,10 +59,7 @@ Result<ReadyModel> load_native(const LoadOptions& options, const std::function<b
     ready.loaded.memory = {memory};
     return ready;
   }
-  bool wanted = true;
-  SKEP_TRY(auto forward, native::NativeForward::create(
-                             settings, [&](float fraction) { wanted = wanted && (!progress || progress(fraction)); }));
-  if (!wanted) return fail(ErrorCode::cancelled, "loading was given up");
+  SKEP_TRY(auto forward, native::NativeForward::create(settings, progress));
   ready.loaded.memory = {forward->memory()};
   ready.loaded.forward += std::string(" ") + forward->kernels();
   ready.forward = std::move(forward);

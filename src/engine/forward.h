@@ -50,6 +50,9 @@ class Forward {
 
   [[nodiscard]] virtual const ForwardLimits& limits() const = 0;
 
+  // Of the cells, those that can still be taken in one go. Fewer than are left where cells come in larger units.
+  [[nodiscard]] virtual int free_cells() const { return limits().cells; }
+
   // Evaluates the slices, each of another sequence. On an error the cache is as it was before: cancelled, overloaded
   // (no cells: the caller's book-keeping is wrong), internal.
   virtual Status step(std::span<const Slice> slices) = 0;

@@ -11,6 +11,7 @@
 // memory can't share (recurrent, sliding window), nothing is taken over and nothing kept: every prompt is evaluated
 // whole.
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,7 +32,7 @@ class KvCache {
   // `slots` < limits().sequences. Neither is owned. `parking` may be null.
   KvCache(Forward& forward, int slots, const Clock& clock, Parking* parking = nullptr);
 
-  [[nodiscard]] int free_cells() const { return forward_.limits().cells - used_; }
+  [[nodiscard]] int free_cells() const { return std::min(forward_.limits().cells - used_, forward_.free_cells()); }
   [[nodiscard]] int used_cells() const { return used_; }
   // What eviction could free at most, on top of free_cells().
   [[nodiscard]] int evictable_cells();

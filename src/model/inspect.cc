@@ -158,7 +158,7 @@ std::string inspect_text(const GgufFile& file, const std::string& path, const In
   return out;
 }
 
-std::string inspect_json(const GgufFile& file, const std::string& path) {
+std::string inspect_json(const GgufFile& file, const std::string& path, const std::string& forward) {
   const FileSummary summary = describe(file);
   json::object metadata;
   for (const GgufValue& value : file.metadata) metadata[presentable(value.key, 65'535)] = json_of(value);
@@ -177,18 +177,19 @@ std::string inspect_json(const GgufFile& file, const std::string& path) {
                                    {"offset", file.data_offset + tensor.offset},
                                    {"bytes", tensor.bytes}});
   }
-  const json::object root{{"path", presentable(path, 4096)},
-                          {"file_size", file.file_size},
-                          {"version", file.version},
-                          {"architecture", summary.info.architecture},
-                          {"parameters", summary.info.parameters},
-                          {"quantization", summary.info.quantization},
-                          {"part", summary.split_index + 1},
-                          {"parts", summary.split_count},
-                          {"broken", summary.info.broken},
-                          {"metadata", std::move(metadata)},
-                          {"storage", std::move(storage)},
-                          {"tensors", std::move(tensors)}};
+  json::object root{{"path", presentable(path, 4096)},
+                    {"file_size", file.file_size},
+                    {"version", file.version},
+                    {"architecture", summary.info.architecture},
+                    {"parameters", summary.info.parameters},
+                    {"quantization", summary.info.quantization},
+                    {"part", summary.split_index + 1},
+                    {"parts", summary.split_count},
+                    {"broken", summary.info.broken},
+                    {"metadata", std::move(metadata)},
+                    {"storage", std::move(storage)},
+                    {"tensors", std::move(tensors)}};
+  if (!forward.empty()) root["forward"] = forward;
   return json::serialize(root);
 }
 

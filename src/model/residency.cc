@@ -361,6 +361,7 @@ std::vector<ResidentView> Residency::views() const {
     if (resident.engine && resident.state != ResidentState::unloading) {
       view.measured = resident.engine->resident_memory();
       view.context_tokens = resident.engine->loaded().context_tokens;
+      view.forward = resident.engine->loaded().forward;
       view.slots = resident.engine->slots();
       view.process_id = resident.engine->process_id();
       view.heartbeat = resident.engine->heartbeat();

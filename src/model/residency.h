@@ -67,6 +67,7 @@ struct ResidentView {
   std::vector<Reservation> reserved;  // per device, as in the ledger
   Bytes measured;                     // PSS; 0: not measured or remote
   int context_tokens = 0;             // per sequence; 0 while loading
+  std::string forward;                // engine::Loaded::forward
   int slots = 0;
   int leases = 0;
   bool pinned = false;

@@ -229,6 +229,7 @@ std::vector<RunningModel> FakeBackend::running() const {
   model.info = models_.front();
   model.host_bytes = Bytes(100'000'000);
   model.context_tokens = 2048;
+  model.forward = "native avx2";
   model.state = "ready";
   model.slots = 4;
   model.loads = 1;

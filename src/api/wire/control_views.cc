@@ -49,6 +49,7 @@ json::object running_value(const RunningModel& model) {
           {"host_bytes", model.host_bytes.count},
           {"gpu_bytes", model.gpu_bytes.count},
           {"context_tokens", model.context_tokens},
+          {"forward", model.forward},
           {"generating", model.generating},
           {"waiting", model.waiting},
           {"slots", model.slots},

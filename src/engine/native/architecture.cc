@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <optional>
 #include <set>
 
@@ -71,7 +70,6 @@ class Reader {
     if (header_.tensor(name) == nullptr) return VectorInfo{};
     return vector(name, size);
   }
-  void ignore(const std::string& name) { taken_.insert(name); }
 
   // A tensor that nobody asked for does something that we would leave out.
   [[nodiscard]] Status all_taken() const {
@@ -101,25 +99,54 @@ class Reader {
   std::set<std::string, std::less<>> taken_;
 };
 
-Result<Rope> read_rope(const Reader& reader, const std::string& architecture, int head_size) {
-  SKEP_TRY(const int dimensions, reader.count("rope.dimension_count", head_size, head_size));
+// The keys of a scaling that we have no use for: a model that sets one is libllama's.
+constexpr const char* kRareScaling[] = {"rope.scaling.yarn_ext_factor", "rope.scaling.yarn_attn_factor",
+                                        "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
+                                        "rope.scaling.yarn_log_multiplier"};
+
+Result<RopeScaling> read_scaling(const Reader& reader, const Architecture& a) {
+  using enum RopeScaling::Kind;
+  const std::string name = reader.text("rope.scaling.type");
+  RopeScaling scaling;
+  scaling.factor = reader.number("rope.scaling.factor", reader.number("rope.scale_linear", 0));
+  if (scaling.factor == 0) scaling.factor = 1;  // as if it were not there
+  if (name == "" || name == "linear") {
+    scaling.kind = linear;
+  } else if (name == "yarn") {
+    scaling.kind = yarn;
+  } else if (name == "longrope" && a.name == "llama") {
+    scaling.kind = longrope;
+  } else if (name != "none") {
+    return unsupported(fmt::format("rotary positions with {} scaling", name));
+  }
+  scaling.magnitude = reader.number("rope.scaling.attn_factor", 1);
+  for (const double n : {scaling.factor, scaling.magnitude}) {
+    if (!(n > 0) || !std::isfinite(n)) return corrupt(fmt::format("a rope scaling factor is {}", n));
+  }
+  SKEP_TRY(scaling.original_context, reader.count("rope.scaling.original_context_length", kMostContext, a.context));
+  for (const char* key : kRareScaling) {
+    if (reader.number(key, 0) != 0) return unsupported(fmt::format("rotary positions with {}", key));
+  }
+  if (scaling.kind == yarn && scaling.original_context == 0) return corrupt("YaRN without an original context length");
+  return scaling;
+}
+
+Status read_rope(Reader& reader, Architecture& a) {
+  SKEP_TRY(const int dimensions, reader.count("rope.dimension_count", a.head_size, a.head_size));
   if (dimensions % 2 != 0 || dimensions == 0) return corrupt(fmt::format("rope.dimension_count is {}", dimensions));
   const double base = reader.number("rope.freq_base", 10'000);
   if (!(base > 1) || !std::isfinite(base)) return corrupt(fmt::format("rope.freq_base is {}", base));
-  Rope rope;
-  rope.halves = architecture != "llama";
-  const std::string scaling = reader.text("rope.scaling.type");
-  const double factor = reader.number("rope.scaling.factor", reader.number("rope.scale_linear", 1));
-  if (scaling != "" && scaling != "none" && scaling != "linear") {
-    return unsupported(fmt::format("rotary positions with {} scaling", scaling));
+  SKEP_TRY(const RopeScaling scaling, read_scaling(reader, a));
+  a.rope = make_rope(dimensions, base, a.name != "llama", scaling);
+  if (a.name != "llama") return {};  // no factors: such a tensor is one that nobody asked for
+  if (scaling.kind == RopeScaling::Kind::longrope) {
+    a.original_context = scaling.original_context;
+    SKEP_TRY(a.short_factors, reader.vector_if_there("rope_factors_short.weight", dimensions / 2));
+    SKEP_TRY(a.long_factors, reader.vector_if_there("rope_factors_long.weight", dimensions / 2));
+  } else {
+    SKEP_TRY(a.rope_factors, reader.vector_if_there("rope_freqs.weight", dimensions / 2));
   }
-  const bool linear = scaling != "none" && factor != 0;
-  if (linear && !(factor > 0 && std::isfinite(factor)))
-    return corrupt(fmt::format("rope.scaling.factor is {}", factor));
-  for (int i = 0; i < dimensions / 2; ++i) {
-    rope.frequencies.push_back(std::pow(base, -2.0 * i / dimensions) / (linear ? factor : 1));
-  }
-  return rope;
+  return {};
 }
 
 Result<LayerInfo> read_layer(Reader& reader, const Architecture& a, int layer) {
@@ -188,7 +215,7 @@ Result<Architecture> describe(const ModelHeader& header) {
   a.vocabulary = static_cast<int>(embeddings->extent[1]);
   SKEP_CHECK(check_dimensions(a));
   if (layers == 0) return corrupt("a model without layers");
-  SKEP_TRY(a.rope, read_rope(reader, a.name, a.head_size));
+  SKEP_CHECK(read_rope(reader, a));
   SKEP_TRY(a.embeddings, reader.matrix("token_embd.weight", a.vocabulary, a.embedding));
   SKEP_TRY(a.output_norm, reader.vector("output_norm.weight", a.embedding));
   a.tied = header.tensor("output.weight") == nullptr;
@@ -197,24 +224,13 @@ Result<Architecture> describe(const ModelHeader& header) {
     SKEP_TRY(LayerInfo layer, read_layer(reader, a, i));
     a.layers.push_back(std::move(layer));
   }
-  reader.ignore("rope_freqs.weight");
   SKEP_CHECK(reader.all_taken());
   return a;
 }
 
-VectorInfo rope_factors(const ModelHeader& header) {
-  const TensorInfo* t = header.tensor("rope_freqs.weight");
-  if (t == nullptr || t->type != 0 || t->extent[0] > kMostWidth || t->bytes != 4 * t->extent[0]) return {};
-  return {t->name, static_cast<int>(t->extent[0]), t->offset};
-}
-
-Status apply_rope_factors(Rope& rope, const std::vector<float>& factors) {
-  if (factors.size() != rope.frequencies.size()) return corrupt("rope_freqs.weight has the wrong size");
-  for (size_t i = 0; i < factors.size(); ++i) {
-    if (!(factors[i] > 0)) return corrupt("rope_freqs.weight has a factor that is not positive");
-    rope.frequencies[i] /= static_cast<double>(factors[i]);
-  }
-  return {};
+const VectorInfo& rope_factors(const Architecture& a, int context_tokens) {
+  if (a.rope_factors) return a.rope_factors;
+  return context_tokens > a.original_context ? a.long_factors : a.short_factors;
 }
 
 }  // namespace skep::engine::native

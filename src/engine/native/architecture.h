@@ -10,16 +10,10 @@
 
 #include "base/result.h"
 #include "engine/native/header.h"
+#include "engine/native/rope.h"
 #include "kernel/lm/format.h"
 
 namespace skep::engine::native {
-
-// The angle of pair i at position p is p * frequency(i); both halves of a pair are scaled by `magnitude`.
-struct Rope {
-  bool halves = false;  // pairs are (i, i + pairs) instead of (2 i, 2 i + 1)
-  std::vector<double> frequencies;
-  double magnitude = 1;
-};
 
 struct MatrixInfo {
   std::string name;
@@ -53,7 +47,9 @@ struct Architecture {
   int vocabulary = 0;
   int context = 0;  // tokens the model was trained for
   float norm_epsilon = 0;
-  Rope rope;
+  Rope rope;                 // without the factors below
+  int original_context = 0;  // longrope: contexts up to this use short_factors, longer ones long_factors
+  VectorInfo rope_factors, short_factors, long_factors;
   bool tied = false;  // the output matrix is the embedding matrix
   MatrixInfo embeddings, output;
   VectorInfo output_norm;
@@ -64,12 +60,10 @@ struct Architecture {
   [[nodiscard]] int kv_width() const { return kv_heads * head_size; }
 };
 
-// unsupported: valid, but not ours to run; the message says what. corrupt: it contradicts itself. The factors of a
-// rope_freqs tensor are not known yet: see apply_rope_factors.
+// unsupported: valid, but not ours to run; the message says what. corrupt: it contradicts itself.
 Result<Architecture> describe(const ModelHeader& header);
 
-// llama 3.1's scaling: frequency i is divided by factor i.
-VectorInfo rope_factors(const ModelHeader& header);  // absent in most models
-Status apply_rope_factors(Rope& rope, const std::vector<float>& factors);
+// The factors that the frequencies are divided by when a sequence may have so many tokens; absent in most models.
+const VectorInfo& rope_factors(const Architecture& architecture, int context_tokens);
 
 }  // namespace skep::engine::native

@@ -82,7 +82,9 @@ TEST(Architecture, SaysWhyAModelIsLibllamas) {
     return code_of(b.h);
   };
   EXPECT_EQ(with([](HeaderBuilder& b) { b.h.numbers["llama.expert_count"] = 8; }), ErrorCode::unsupported);
-  EXPECT_EQ(with([](HeaderBuilder& b) { b.h.texts["llama.rope.scaling.type"] = "longrope"; }), ErrorCode::unsupported);
+  EXPECT_EQ(with([](HeaderBuilder& b) { b.h.texts["llama.rope.scaling.type"] = "su"; }), ErrorCode::unsupported);
+  EXPECT_EQ(with([](HeaderBuilder& b) { b.h.numbers["llama.rope.scaling.yarn_beta_fast"] = 16; }),
+            ErrorCode::unsupported);
   EXPECT_EQ(with([](HeaderBuilder& b) { b.tensor("blk.0.attn_q.weight").type = 10; }), ErrorCode::unsupported);  // Q2_K
   EXPECT_EQ(with([](HeaderBuilder& b) { b.add("blk.0.attn_sinks.weight", 4); }), ErrorCode::unsupported);
   EXPECT_EQ(with([](HeaderBuilder& b) { b.h.arrays["llama.attention.head_count_kv"] = 2; }), ErrorCode::unsupported);

@@ -32,6 +32,10 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   return mapped;
 }
 
+void MappedFile::forget() const {
+  if (data_ != nullptr) madvise(data_, size_, MADV_DONTNEED);  // read-only and shared: nothing is lost
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 

@@ -18,6 +18,8 @@ class MappedFile {
   ~MappedFile();
 
   [[nodiscard]] std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  // What was read so far no longer counts as this process's memory. The contents stay, and are read again when needed.
+  void forget() const;
 
  private:
   uint8_t* data_ = nullptr;

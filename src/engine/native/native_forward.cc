@@ -22,10 +22,18 @@ KvLayout layout_of(const Architecture& a, kernel::lm::KvType type) {
   return {type, static_cast<int>(a.layers.size()), a.kv_heads, a.head_size};
 }
 
-MemoryUse memory_of(const KvLayout& layout, const ForwardLimits& limits, Bytes weights, Bytes buffers) {
+// Pages for all cells, and for what rounding costs a sequence that grows: its last page, and one wherever it continues
+// another's in the middle of a page (the preamble, a role, an earlier turn). What rounding costs beyond that, and all
+// of what it costs the nodes of the prefix tree, comes out of the cells: free_cells() counts pages.
+constexpr int kRoundingPages = 4;
+int page_budget(const ForwardLimits& limits, int slots) {
+  return (limits.cells + kernel::lm::kPageTokens - 1) / kernel::lm::kPageTokens + kRoundingPages * slots;
+}
+
+MemoryUse memory_of(const KvLayout& layout, const ForwardLimits& limits, int slots, Bytes weights, Bytes buffers) {
   MemoryUse use;
   use.weights = weights;
-  use.kv = Bytes((int64_t{limits.cells} + kernel::lm::kPageTokens - 1) / kernel::lm::kPageTokens * layout.page_bytes());
+  use.kv = Bytes(page_budget(limits, slots) * layout.page_bytes());
   use.compute = buffers + Bytes(int64_t{4} * limits.output_rows * limits.vocabulary);
   return use;
 }
@@ -74,7 +82,8 @@ Result<std::unique_ptr<NativeForward>> NativeForward::create(const NativeOptions
     return fail(ErrorCode::invalid_argument, "the context needs cells, sequences and a batch");
   }
   const kernel::lm::Kernels& kernels = options.kernels != nullptr ? *options.kernels : kernel::lm::best_kernels();
-  SKEP_TRY(Weights weights, Weights::load(options.path, options.cache_path, progress));
+  SKEP_TRY(Weights weights, Weights::load({options.path, options.cache_path, options.context_tokens,
+                                           Packing{threads_for(options.threads), progress}}));
   SKEP_TRY(KvPages pages,
            KvPages::create(layout_of(weights.architecture(), options.kv_type), options.cells, options.sequences));
   return std::unique_ptr<NativeForward>(new NativeForward(options, std::move(weights), std::move(pages), kernels));
@@ -84,7 +93,8 @@ Result<std::unique_ptr<NativeForward>> NativeForward::create(const NativeOptions
 
 NativeForward::NativeForward(const NativeOptions& options, Weights weights, KvPages pages,
                              const kernel::lm::Kernels& kernels)
-    : weights_(std::move(weights)),
+    : slots_(std::clamp(options.slots, 1, options.sequences)),
+      weights_(std::move(weights)),
       pages_(std::move(pages)),
       kernels_(kernels),
       team_(threads_for(options.threads)),
@@ -157,6 +167,12 @@ Status NativeForward::step(std::span<const Slice> slices) {
   return {};
 }
 
+int NativeForward::free_cells() const {
+  // A step takes at most one page more of each growing sequence than its tokens fill.
+  const int64_t pages = page_budget(limits_, slots_) - slots_ - pages_.pages_in_use();
+  return static_cast<int>(std::clamp<int64_t>(pages * kernel::lm::kPageTokens, 0, limits_.cells));
+}
+
 void NativeForward::set_threads(int threads) { members_ = std::clamp(threads, 1, team_.threads()); }
 
 std::span<const float> NativeForward::logits(int row) const {
@@ -180,7 +196,9 @@ Result<std::vector<std::vector<float>>> NativeForward::embed(std::span<const std
   return fail(ErrorCode::unsupported, "embeddings are libllama's");
 }
 
-MemoryUse NativeForward::memory() const { return memory_of(pages_.layout(), limits_, weights_.bytes(), pass_.bytes()); }
+MemoryUse NativeForward::memory() const {
+  return memory_of(pages_.layout(), limits_, slots_, weights_.bytes(), pass_.bytes());
+}
 
 Result<MemoryUse> measure(const NativeOptions& options) {
   SKEP_TRY(const ModelHeader header, read_header(options.path));
@@ -189,7 +207,8 @@ Result<MemoryUse> measure(const NativeOptions& options) {
   const PackedSize packed = packed_size(a);
   const Bytes buffers = Pass::bytes_for(a, packed.any_quantized, packed.any_float, limits.batch_tokens,
                                         limits.output_rows, threads_for(options.threads));
-  return memory_of(layout_of(a, options.kv_type), limits, packed.bytes, buffers);
+  return memory_of(layout_of(a, options.kv_type), limits, std::clamp(options.slots, 1, options.sequences), packed.bytes,
+                   buffers);
 }
 
 }  // namespace skep::engine::native

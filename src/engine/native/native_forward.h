@@ -22,6 +22,7 @@ struct NativeOptions {
   int context_tokens = 4096;  // of one sequence; clamped to what the model was trained for
   int cells = 16384;
   int sequences = 64;  // ids
+  int slots = 4;       // of them that grow at once
   int batch_tokens = 512;
   int output_rows = 64;  // at most batch_tokens
   int threads = 0;       // 0: one per CPU that this process may use
@@ -48,6 +49,7 @@ class NativeForward final : public Forward {
                                                        const WeightProgress& progress = {});
 
   [[nodiscard]] const ForwardLimits& limits() const override { return limits_; }
+  [[nodiscard]] int free_cells() const override;
   Status step(std::span<const Slice> slices) override;
   [[nodiscard]] std::span<const float> logits(int row) const override;
   void share(SequenceId from, SequenceId to, int begin, int end) override;
@@ -68,6 +70,7 @@ class NativeForward final : public Forward {
   [[nodiscard]] Status check(std::span<const Slice> slices) const;
 
   ForwardLimits limits_;
+  int slots_;
   Weights weights_;
   KvPages pages_;
   const kernel::lm::Kernels& kernels_;

@@ -40,8 +40,8 @@ std::vector<Token> random_tokens(int count, uint32_t seed, int vocabulary = 1000
 std::unique_ptr<NativeForward> forward(const std::string& path, NativeOptions options = {}) {
   options.path = path;
   if (options.threads == 0) options.threads = 1;
-  options.cells = 2048;
-  options.sequences = 40;
+  options.cells = 4096;
+  options.sequences = 70;
   options.context_tokens = 512;
   options.batch_tokens = 1024;
   auto made = NativeForward::create(options);
@@ -166,6 +166,50 @@ TEST(NativeForward, GivesTheSameBitsInABatchOfAnySize) {
   }
 }
 
+// A random mixture of all of it: up to 64 sequences that are at different places, in chunks of random lengths, on
+// random numbers of threads; each ends with the bits that it has alone.
+TEST(NativeForward, GivesTheSameBitsInAnyMixtureOfSequencesChunksAndThreads) {
+  constexpr int kSequences = 64;
+  std::vector<std::vector<Token>> prompts;
+  std::vector<std::vector<float>> alone;
+  const auto single = forward(wide());
+  for (int i = 0; i < kSequences; ++i) {
+    prompts.push_back(random_tokens(1 + 7 * i % 41, static_cast<uint32_t>(200 + i)));
+    alone.push_back(last_logits(*single, 0, prompts.back()));
+    single->drop(0, 0, Forward::kEnd);
+  }
+  std::mt19937 random(77);
+  const auto below = [&](unsigned n) { return static_cast<int>(random() % n); };
+  for (int trial = 0; trial < 12; ++trial) {
+    const int size = trial == 0 ? kSequences : 1 + below(kSequences), threads = 1 + below(4), most = 1 + below(16);
+    SCOPED_TRACE(fmt::format("trial {}: {} sequences, {} threads, chunks of up to {}", trial, size, threads, most));
+    const auto f = forward(wide(), {.threads = threads});
+    std::vector<size_t> at(static_cast<size_t>(size));
+    for (int finished = 0; finished < size;) {
+      std::vector<Slice> step;
+      std::vector<int> ended;
+      for (int i = 0; i < size; ++i) {
+        const std::span<const Token> tokens = prompts[static_cast<size_t>(i)];
+        size_t& position = at[static_cast<size_t>(i)];
+        if (position == tokens.size() || below(3) == 0) continue;
+        const size_t count =
+            std::min(tokens.size() - position, static_cast<size_t>(1 + below(static_cast<unsigned>(most))));
+        const bool last = position + count == tokens.size();
+        step.push_back({i, static_cast<int>(position), tokens.subspan(position, count), last ? 1 : 0});
+        if (last) ended.push_back(i);
+        position += count;
+      }
+      f->set_threads(1 + below(static_cast<unsigned>(threads)));
+      const Status done = f->step(step);
+      ASSERT_TRUE(done) << done.error().text();
+      for (size_t i = 0; i < ended.size(); ++i) {
+        ASSERT_EQ(row(*f, static_cast<int>(i)), alone[static_cast<size_t>(ended[i])]) << "sequence " << ended[i];
+      }
+      finished += static_cast<int>(ended.size());
+    }
+  }
+}
+
 TEST(NativeForward, MixesPromptsAndSingleTokensInOneStep) {
   const std::vector<Token> a = random_tokens(30, 3), b = random_tokens(21, 4);
   const std::vector<float> a_alone = last_logits(*forward(wide()), 0, a), b_alone = last_logits(*forward(wide()), 0, b);
@@ -251,6 +295,37 @@ TEST(NativeForward, EndsACancelledStepWithTheCacheAsItWas) {
   EXPECT_EQ(last_logits(*f, 0, tokens, 512, 25), alone);
 }
 
+// The best kernels, but for an attention that cancels the step when it is first called, and counts.
+struct Interrupted {
+  static inline NativeForward* forward = nullptr;
+  static inline int calls = 0;
+  static inline kernel::lm::Kernels kernels = kernel::lm::best_kernels();
+  static const kernel::lm::Kernels& table() {
+    kernels.attention = [](const kernel::lm::AttentionArguments& a) {
+      if (++calls == 1) forward->cancel();
+      kernel::lm::best_kernels().attention(a);
+    };
+    return kernels;
+  }
+};
+
+TEST(NativeForward, EndsAStepBetweenTwoLayersWhenItIsCancelledMeanwhile) {
+  const std::vector<Token> tokens = random_tokens(40, 15);
+  const auto f = forward(wide(), {.kernels = &Interrupted::table()});
+  Interrupted::forward = f.get();
+  Interrupted::calls = 1;  // not yet
+  const std::vector<float> alone = last_logits(*f, 0, tokens);
+  const int of_all_layers = std::exchange(Interrupted::calls, 0) - 1;
+  f->drop(0, 0, Forward::kEnd);
+  const Slice slice{0, 0, tokens, 1};
+  const Status cancelled = f->step({&slice, 1});
+  ASSERT_FALSE(cancelled);
+  EXPECT_EQ(cancelled.error().code, ErrorCode::cancelled);
+  EXPECT_LT(Interrupted::calls, of_all_layers) << "the layers behind were not evaluated";
+  EXPECT_EQ(f->pages().pages_in_use(), 0);
+  EXPECT_EQ(last_logits(*f, 0, tokens), alone);
+}
+
 TEST(NativeForward, RefusesStepsThatMakeNoSense) {
   const auto f = forward(wide());
   const std::vector<Token> tokens = random_tokens(4, 12);
@@ -273,6 +348,29 @@ TEST(NativeForward, HoldsNoPagesForWhatWasDropped) {
   EXPECT_EQ(f->pages().pages_in_use(), 3);
   f->drop(1, 0, 33);
   EXPECT_EQ(f->pages().pages_in_use(), 0);
+}
+
+TEST(NativeForward, CountsWholePagesAsTaken) {
+  NativeOptions options;
+  options.path = wide();
+  options.threads = 1;
+  options.cells = 160;
+  options.sequences = 40;
+  options.slots = 2;
+  options.context_tokens = 160;
+  auto made = NativeForward::create(options);
+  ASSERT_TRUE(made);
+  NativeForward& f = **made;
+  EXPECT_EQ(f.free_cells(), 160);
+  const std::vector<Token> tokens = random_tokens(160, 14);
+  last_logits(f, 0, tokens);
+  EXPECT_GT(f.free_cells(), 0) << "one sequence may take all cells, and its next step is not refused";
+  f.drop(0, 0, Forward::kEnd);
+  int sequences = 0;  // of one token each: far fewer fit than there are cells
+  for (; f.free_cells() > 0; ++sequences) last_logits(f, sequences, std::span(tokens).first(1));
+  EXPECT_LT(sequences, 20);
+  const int64_t held = f.pages().bytes_touched().count;
+  EXPECT_LE(held, f.memory().kv.count) << "what is in the ledger covers what is held";
 }
 
 TEST(NativeForward, NeedsTheMemoryThatWasMeasuredBefore) {

@@ -2,6 +2,7 @@
 
 #include <ggml-backend.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -27,6 +28,14 @@ Oracle::Oracle(const std::string& path, int context) {
   params.n_ctx = params.n_batch = params.n_ubatch = static_cast<uint32_t>(context);
   params.n_threads = params.n_threads_batch = 1;
   context_.reset(llama_init_from_model(model_.get(), params));
+}
+
+std::vector<Token> Oracle::tokenize(const std::string& text) {
+  std::vector<Token> tokens(text.size() + 8);
+  const int count = llama_tokenize(llama_model_get_vocab(model_.get()), text.data(), static_cast<int32_t>(text.size()),
+                                   tokens.data(), static_cast<int32_t>(tokens.size()), true, false);
+  tokens.resize(static_cast<size_t>(std::max(count, 0)));
+  return tokens;
 }
 
 std::vector<std::vector<float>> Oracle::logits(std::span<const Token> tokens) {

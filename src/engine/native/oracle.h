@@ -16,6 +16,7 @@ class Oracle {
  public:
   explicit Oracle(const std::string& path, int context = 512);
   [[nodiscard]] bool loaded() const { return context_ != nullptr; }
+  std::vector<Token> tokenize(const std::string& text);
   // Logits after every token, [tokens][vocabulary].
   std::vector<std::vector<float>> logits(std::span<const Token> tokens);
 

@@ -6,11 +6,14 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
+#include <thread>
 
 #include "kernel/lm/pack.h"
 
@@ -171,7 +174,7 @@ class TemporaryFile {
     close(file_);
     unlink(path_.c_str());
   }
-  Status write(int64_t offset, const void* data, size_t size) {
+  Status write(int64_t offset, const void* data, size_t size) const {  // any thread
     const auto* at = static_cast<const uint8_t*>(data);
     while (size > 0) {
       const ssize_t written = pwrite(file_, at, size, offset);
@@ -198,6 +201,51 @@ class TemporaryFile {
   int file_ = -1;
 };
 
+// The checksum of the matrix that was written at `offset`.
+Result<uint64_t> write_matrix(const TemporaryFile& out, int64_t offset, std::span<const uint8_t> file,
+                              const MatrixInfo& info) {
+  constexpr int kTilesAtOnce = 64;
+  const Matrix m = described(info, nullptr);
+  const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), XXH3_freeState);
+  XXH3_64bits_reset(hash.get());
+  std::vector<uint8_t> buffer(static_cast<size_t>(step) * kTilesAtOnce);
+  for (int tile = 0; tile < m.tiles(); tile += kTilesAtOnce) {
+    const int count = std::min(kTilesAtOnce, m.tiles() - tile);
+    for (int j = 0; j < count; ++j) pack_one(file, info, tile + j, buffer.data() + j * step);
+    const auto size = static_cast<size_t>(count * step);
+    XXH3_64bits_update(hash.get(), buffer.data(), size);
+    SKEP_CHECK(out.write(offset + tile * step, buffer.data(), size));
+  }
+  return XXH3_64bits_digest(hash.get());
+}
+
+// Calls pack(i) for every matrix, on several threads; ends with the first error.
+Status each_matrix(size_t count, const Packing& packing, const std::function<Status(size_t)>& pack) {
+  std::atomic<size_t> next{0}, done{0};
+  std::mutex mutex;
+  Status outcome;
+  const auto work = [&](bool first) {
+    for (size_t i = next++; i < count; i = next++) {
+      Status packed = pack(i);
+      const float share = static_cast<float>(++done) / static_cast<float>(count);
+      if (packed && first && packing.progress && !packing.progress(share)) {
+        packed = fail(ErrorCode::cancelled, "packing was given up");
+      }
+      if (packed) continue;
+      next = count;
+      const std::lock_guard lock(mutex);
+      if (outcome) outcome = std::move(packed);
+    }
+  };
+  std::vector<std::thread> others;
+  const size_t threads = std::min(count, static_cast<size_t>(std::max(1, packing.threads)));
+  for (size_t i = 1; i < threads; ++i) others.emplace_back(work, false);
+  work(true);
+  for (std::thread& t : others) t.join();
+  return outcome;
+}
+
 }  // namespace
 
 SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes) {
@@ -212,16 +260,16 @@ SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes) {
   return {file.size(), hash};
 }
 
-std::unique_ptr<PackedTensors> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
-                                            const WeightProgress& progress) {
+Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
+                                                    const Packing& packing) {
   auto held = std::make_unique<HeldTensors>(matrices);
-  if (!held->valid()) return nullptr;
-  for (size_t i = 0; i < matrices.size(); ++i) {
+  if (!held->valid()) return fail(ErrorCode::out_of_memory, "no memory for the packed weights");
+  SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
     const Matrix m = held->matrix(i);
     const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
     for (int tile = 0; tile < m.tiles(); ++tile) pack_one(file, matrices[i], tile, held->data(i) + tile * step);
-    if (progress) progress(static_cast<float>(i + 1) / static_cast<float>(matrices.size()));
-  }
+    return {};
+  }));
   return held;
 }
 
@@ -249,28 +297,15 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
 }
 
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
-                   std::span<const MatrixInfo> matrices, const WeightProgress& progress) {
+                   std::span<const MatrixInfo> matrices, const Packing& packing) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
   SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
   std::vector<Entry> entries = layout_of(matrices);
-  constexpr int kTilesAtOnce = 64;
-  for (size_t i = 0; i < matrices.size(); ++i) {
-    const Matrix m = described(matrices[i], nullptr);
-    const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
-    std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), XXH3_freeState);
-    XXH3_64bits_reset(hash.get());
-    std::vector<uint8_t> buffer(static_cast<size_t>(step) * kTilesAtOnce);
-    for (int tile = 0; tile < m.tiles(); tile += kTilesAtOnce) {
-      const int count = std::min(kTilesAtOnce, m.tiles() - tile);
-      for (int j = 0; j < count; ++j) pack_one(file, matrices[i], tile + j, buffer.data() + j * step);
-      const auto size = static_cast<size_t>(count * step);
-      XXH3_64bits_update(hash.get(), buffer.data(), size);
-      SKEP_CHECK(out.write(static_cast<int64_t>(entries[i].offset) + tile * step, buffer.data(), size));
-    }
-    entries[i].checksum = XXH3_64bits_digest(hash.get());
-    if (progress) progress(static_cast<float>(i + 1) / static_cast<float>(matrices.size()));
-  }
+  SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
+    SKEP_TRY(entries[i].checksum, write_matrix(out, static_cast<int64_t>(entries[i].offset), file, matrices[i]));
+    return {};
+  }));
   const FileHeader header = header_for(source, entries);
   SKEP_CHECK(out.write(sizeof header, entries.data(), entries.size() * sizeof(Entry)));
   SKEP_CHECK(out.write(0, &header, sizeof header));

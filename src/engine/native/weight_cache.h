@@ -20,7 +20,13 @@
 
 namespace skep::engine::native {
 
-using WeightProgress = std::function<void(float fraction)>;
+// Called on the thread that packs first, with the share that is done. False: give up, the error is `cancelled`.
+using WeightProgress = std::function<bool(float fraction)>;
+// How to pack: whole matrices go to so many threads.
+struct Packing {
+  int threads = 1;
+  WeightProgress progress;  // may be empty
+};
 
 // The matrices of a model, in the order in which they were asked for.
 class PackedTensors {
@@ -40,15 +46,15 @@ struct SourceIdentity {
 SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes);
 
 // Packs into memory.
-std::unique_ptr<PackedTensors> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
-                                            const WeightProgress& progress = {});
+Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
+                                                    const Packing& packing = {});
 
 // not_found: no such file. corrupt: it is damaged. conflict: it is of another version or another model.
 Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const SourceIdentity& source,
                                                   std::span<const MatrixInfo> matrices);
 // Writes it, in place of what is there. io: the disk is full, the folder is not writable; nothing is left then.
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
-                   std::span<const MatrixInfo> matrices, const WeightProgress& progress = {});
+                   std::span<const MatrixInfo> matrices, const Packing& packing = {});
 // Reads all of a cache file. corrupt: a matrix fails its checksum.
 Status verify_cache(const std::string& path);
 

@@ -55,9 +55,10 @@ TEST_F(WeightCache, MapsWhatPackingInMemoryGives) {
   ASSERT_TRUE(write_cache(path_, identify(file_, 100), file_, matrices_));
   const auto mapped = open_cache(path_, identify(file_, 100), matrices_);
   ASSERT_TRUE(mapped) << mapped.error().text();
-  const auto held = pack_tensors(file_, matrices_);
+  const auto held = pack_tensors(file_, matrices_, {.threads = 3, .progress = {}});
+  ASSERT_TRUE(held);
   for (size_t i = 0; i < matrices_.size(); ++i) {
-    const auto a = (*mapped)->matrix(i), b = held->matrix(i);
+    const auto a = (*mapped)->matrix(i), b = (*held)->matrix(i);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data) % 64, 0U);
     EXPECT_EQ(std::memcmp(a.data, b.data, static_cast<size_t>(b.bytes())), 0);
   }

@@ -34,18 +34,18 @@ int64_t first_tensor(const ModelHeader& header) {
 // The cache where it can be had, else memory: a folder that can't be written to costs start-up time, not the model.
 Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, const std::string& cache_path,
                                               const SourceIdentity& source, std::span<const MatrixInfo> matrices,
-                                              const WeightProgress& progress) {
+                                              const Packing& packing) {
   if (!cache_path.empty()) {
     auto cached = open_cache(cache_path, source, matrices);
     if (cached) return cached;
-    if (write_cache(cache_path, source, file, matrices, progress)) {
+    const Status written = write_cache(cache_path, source, file, matrices, packing);
+    if (!written && written.error().code == ErrorCode::cancelled) return fail(written.error());
+    if (written) {
       cached = open_cache(cache_path, source, matrices);
       if (cached) return cached;
     }
   }
-  auto held = pack_tensors(file, matrices, progress);
-  if (held == nullptr) return fail(ErrorCode::out_of_memory, "no memory for the packed weights");
-  return held;
+  return pack_tensors(file, matrices, packing);
 }
 
 }  // namespace
@@ -56,25 +56,29 @@ PackedSize packed_size(const Architecture& architecture) {
     (kernel::lm::is_quantized(m.format) ? size.any_quantized : size.any_float) = true;
     size.bytes += Bytes(kernel::lm::Matrix{m.format, m.rows, m.columns, nullptr}.bytes());
   }
+  if (const MatrixInfo& m = architecture.embeddings; !architecture.tied) {
+    size.bytes += Bytes(kernel::lm::gguf_row_bytes(m.format, m.columns) * m.rows);
+  }
   return size;
 }
 
-Result<Weights> Weights::load(const std::string& path, const std::string& cache_path, const WeightProgress& progress) {
-  SKEP_TRY(const ModelHeader header, read_header(path));
+Result<Weights> Weights::load(const WeightOptions& options) {
+  SKEP_TRY(const ModelHeader header, read_header(options.path));
   Weights w;
   SKEP_TRY(w.architecture_, describe(header));
-  SKEP_TRY(w.source_, MappedFile::open(path));
+  SKEP_TRY(w.source_, MappedFile::open(options.path));
   const auto file = w.source_.bytes();
   if (static_cast<int64_t>(file.size()) != header.file_size) {
-    return fail(ErrorCode::corrupt, fmt::format("{} changed while it was read", path));
+    return fail(ErrorCode::corrupt, fmt::format("{} changed while it was read", options.path));
   }
   Architecture& a = w.architecture_;
-  if (const VectorInfo factors = rope_factors(header)) SKEP_CHECK(apply_rope_factors(a.rope, floats(file, factors)));
+  const VectorInfo& factors = rope_factors(a, options.context_tokens);
+  if (factors) SKEP_CHECK(apply_rope_factors(a.rope, floats(file, factors)));
 
   const SourceIdentity source = identify(file, first_tensor(header));
-  w.fingerprint_ = source.fingerprint;
+  w.fingerprint_ = source.fingerprint + (factors ? static_cast<uint64_t>(factors.offset) : 0);
   const std::vector<MatrixInfo> matrices = packed_matrices(a);
-  SKEP_TRY(w.packed_, obtain(file, cache_path, source, matrices, progress));
+  SKEP_TRY(w.packed_, obtain(file, options.cache_path, source, matrices, options.packing));
   const PackedSize size = packed_size(a);
   w.bytes_ = size.bytes;
   w.any_quantized_ = size.any_quantized;
@@ -98,6 +102,7 @@ Result<Weights> Weights::load(const std::string& path, const std::string& cache_
     layer.k_norm = floats(file, l.k_norm);
     w.layers_.push_back(std::move(layer));
   }
+  w.source_.forget();
   return w;
 }
 

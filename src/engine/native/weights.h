@@ -21,19 +21,25 @@ struct LayerWeights {
   std::vector<float> q_norm, k_norm;          // empty: none
 };
 
-// What load() will map: the bytes of all packed matrices, and which kinds of operand they need.
+// What load() will map: the bytes of all packed matrices and of the embeddings where they are read from the GGUF file,
+// and which kinds of operand they need.
 struct PackedSize {
   Bytes bytes;
   bool any_quantized = false, any_float = false;
 };
 PackedSize packed_size(const Architecture& architecture);
 
+struct WeightOptions {
+  std::string path;        // of the GGUF file
+  std::string cache_path;  // of the packed matrices; empty: pack into memory of this process
+  int context_tokens = 0;  // of one sequence: longrope depends on it
+  Packing packing;
+};
+
 class Weights {
  public:
-  // Maps the packed matrices from the cache, which is made first where it is missing. `cache_path` empty: packs into
-  // memory of this process.
-  static Result<Weights> load(const std::string& path, const std::string& cache_path,
-                              const WeightProgress& progress = {});
+  // Maps the packed matrices from the cache, which is made first where it is missing.
+  static Result<Weights> load(const WeightOptions& options);
 
   [[nodiscard]] const Architecture& architecture() const { return architecture_; }
   [[nodiscard]] const LayerWeights& layer(int i) const { return layers_[static_cast<size_t>(i)]; }
@@ -46,7 +52,7 @@ class Weights {
   // The embedding of one token; token in [0, vocabulary).
   void embed(int token, std::span<float> out) const;
 
-  [[nodiscard]] Bytes bytes() const { return bytes_; }  // of the packed matrices
+  [[nodiscard]] Bytes bytes() const { return bytes_; }  // PackedSize::bytes
   // Of what the model is: shape and sampled data. What saved KV pages carry.
   [[nodiscard]] uint64_t fingerprint() const { return fingerprint_; }
 

@@ -18,7 +18,10 @@ namespace {
 
 struct Avx2 {
   static constexpr int kRows = 8;
-  static constexpr int kGroup = 4;  // tokens whose sums fit the registers
+  static constexpr int kGroup = 4;  // tokens at most whose sums fit the registers
+  // Vectors of rows that a pass computes for so many tokens, with so many sums for each token and vector: what the
+  // registers hold.
+  static constexpr int vectors(int sums, int tokens) { return sums * tokens <= 4 ? 2 : 1; }
   using F32 = __m256;
   using I32 = __m256i;
   using Bytes = __m256i;

@@ -9,6 +9,7 @@ namespace {
 struct Avx512Vnni {
   static constexpr int kRows = 16;
   static constexpr int kGroup = 8;
+  static constexpr int vectors(int /*sums*/, int /*tokens*/) { return 1; }  // 16 rows are a tile
   using F32 = __m512;
   using I32 = __m512i;
   using Bytes = __m512i;

@@ -13,6 +13,7 @@ namespace {
 struct NeonDotprod {
   static constexpr int kRows = 4;
   static constexpr int kGroup = 8;
+  static constexpr int vectors(int sums, int tokens) { return sums * tokens <= 8 ? 2 : 1; }
   using F32 = float32x4_t;
   using I32 = int32x4_t;
   using Bytes = uint8x16_t;

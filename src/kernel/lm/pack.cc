@@ -185,7 +185,10 @@ void pack_tile(Format format, int columns, const uint8_t* rows, int row_count, u
     for (int block = 0; block < columns / s.columns; ++block) {
       read_block(format, rows + r * row_bytes + int64_t{block} * s.bytes, b);
       write_scales(format, b, r, block, tile);
-      for (int j = 0; j < s.columns; ++j) set_code(bits, codes, r, block * s.columns + j, b.codes[j]);
+      for (int j = 0; j < s.columns / kBlock; ++j) {
+        const int64_t at = int64_t{block} * (s.columns / kBlock) + j;
+        put_codes(bits, codes + at * 64 * bits, r, b.codes + j * kBlock);
+      }
     }
   }
 }

@@ -54,16 +54,27 @@ constexpr int zero_of(Format format) {
   return code;
 }
 
-[[maybe_unused]] inline void set_code(int bits, uint8_t* codes, int r, int k, int code) {  // the place holds zeros
-  uint8_t* block = codes + static_cast<int64_t>(k / kBlock) * 64 * bits;
-  const int g = k % kBlock / 4, lane = 4 * r + k % 4;
+// Puts the 32 codes of one row into a block; the place holds zeros.
+[[maybe_unused]] inline void put_codes(int bits, uint8_t* block, int r, const uint8_t* codes) {
   if (bits == 8) {
-    block[64 * g + lane] = static_cast<uint8_t>(code);
+    for (int g = 0; g < 8; ++g) std::memcpy(block + 64 * g + 4 * r, codes + 4 * g, 4);
     return;
   }
-  block[64 * (g % 4) + lane] |= static_cast<uint8_t>((code & 15) << (g < 4 ? 0 : 4));
-  if (bits == 5) block[256 + lane] |= static_cast<uint8_t>((code >> 4 & 1) << g);
-  if (bits == 6) block[256 + 64 * (g / 4) + lane] |= static_cast<uint8_t>((code >> 4 & 3) << 2 * (g % 4));
+  for (int p = 0; p < 4; ++p) {
+    for (int j = 0; j < 4; ++j) {
+      block[64 * p + 4 * r + j] = static_cast<uint8_t>((codes[4 * p + j] & 15) | (codes[16 + 4 * p + j] & 15) << 4);
+    }
+  }
+  for (int j = 0; j < 4 && bits == 5; ++j) {
+    int fifth = 0;
+    for (int g = 0; g < 8; ++g) fifth |= (codes[4 * g + j] >> 4 & 1) << g;
+    block[256 + 4 * r + j] = static_cast<uint8_t>(fifth);
+  }
+  for (int j = 0; j < 8 && bits == 6; ++j) {
+    int top = 0;
+    for (int g = 0; g < 4; ++g) top |= (codes[16 * (j / 4) + 4 * g + j % 4] >> 4 & 3) << 2 * g;
+    block[256 + 64 * (j / 4) + 4 * r + j % 4] = static_cast<uint8_t>(top);
+  }
 }
 
 // weight = scale * integer * (code - zero) + offset; integer is 1 but for q6_k, where it belongs to 16 columns.
