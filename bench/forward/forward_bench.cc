@@ -230,7 +230,7 @@ Status measure_flat(const ForwardBenchOptions& options, int threads, Report& rep
   SKEP_TRY(const double alone, cost_per_token(*f, 4, 0));
   std::string note = fmt::format("cost per token: 4 sequences {:.2f} ms", 1e3 * alone);
   double worst = 0;
-  for (const auto [active, waiting] : {std::pair{4, 12}, {4, 60}, {4, 124}, {8, 0}, {32, 0}, {128, 0}}) {
+  for (const auto& [active, waiting] : {std::pair{4, 12}, {4, 60}, {4, 124}, {8, 0}, {32, 0}, {128, 0}}) {
     SKEP_TRY(const double cost, cost_per_token(*f, active, waiting));
     worst = std::max(worst, cost / alone);
     note += fmt::format(", {} active and {} waiting {:.2f} ms", active, waiting, 1e3 * cost);

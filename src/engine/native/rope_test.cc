@@ -73,16 +73,21 @@ void rewrite(const std::string& from, const std::string& to, const std::function
   const std::unique_ptr<gguf_context, Free> file(gguf_init_from_file(from.c_str(), {.no_alloc = false, .ctx = &data}));
   const std::unique_ptr<ggml_context, Free> owner(data);
   ASSERT_NE(file, nullptr);
-  metadata(file.get());
+  const std::unique_ptr<gguf_context, Free> changed(gguf_init_empty());
+  gguf_set_kv(changed.get(), file.get());
+  metadata(changed.get());
+  for (ggml_tensor* t = ggml_get_first_tensor(data); t != nullptr; t = ggml_get_next_tensor(data, t)) {
+    if (gguf_find_tensor(file.get(), t->name) >= 0) gguf_add_tensor(changed.get(), t);
+  }
   const std::unique_ptr<ggml_context, Free> more(
       ggml_init({.mem_size = 1 << 16, .mem_buffer = nullptr, .no_alloc = false}));
   for (const auto& [name, values] : factors) {
     ggml_tensor* t = ggml_new_tensor_1d(more.get(), GGML_TYPE_F32, static_cast<int64_t>(values.size()));
     ggml_set_name(t, name);
     std::copy(values.begin(), values.end(), static_cast<float*>(t->data));
-    gguf_add_tensor(file.get(), t);
+    gguf_add_tensor(changed.get(), t);
   }
-  ASSERT_TRUE(gguf_write_to_file(file.get(), to.c_str(), false));
+  ASSERT_TRUE(gguf_write_to_file(changed.get(), to.c_str(), false));
 }
 
 std::vector<float> factors_for(int pairs, float last) {  // from 1 to `last`

@@ -1,6 +1,7 @@
 #include "engine/native/weight_cache.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -26,6 +27,7 @@ constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'W', 'G', 'T', 'S'};
 constexpr uint32_t kVersion = 1;        // of this file
 constexpr uint32_t kLayoutVersion = 1;  // of kernel/lm/format.h
 constexpr int64_t kPage = 4096;
+constexpr const char* kFolder = ".skep";
 
 struct FileHeader {
   char magic[8];
@@ -201,6 +203,28 @@ class TemporaryFile {
   int file_ = -1;
 };
 
+// `name` is <model>.weights of a model that is not there, or <model>.weights.<pid>.tmp of a process that is not.
+bool left_over(const std::filesystem::path& folder, const std::string& name) {
+  constexpr std::string_view kWeights = ".weights", kTemporary = ".tmp";
+  std::error_code error;
+  if (name.ends_with(kWeights)) {
+    const std::string model = name.substr(0, name.size() - kWeights.size());
+    return !std::filesystem::exists(folder.parent_path() / model, error) && !error;
+  }
+  const size_t at = name.rfind(kWeights);
+  if (at == std::string::npos || !name.ends_with(kTemporary)) return false;
+  const int process = std::atoi(name.c_str() + at + kWeights.size() + 1);
+  return process > 0 && kill(process, 0) != 0 && errno == ESRCH;
+}
+
+void remove_left_overs(const std::filesystem::path& folder) {
+  if (folder.filename() != kFolder) return;  // not ours alone
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (left_over(folder, entry.path().filename().string())) std::filesystem::remove(entry.path(), error);
+  }
+}
+
 // The checksum of the matrix that was written at `offset`.
 Result<uint64_t> write_matrix(const TemporaryFile& out, int64_t offset, std::span<const uint8_t> file,
                               const MatrixInfo& info) {
@@ -299,7 +323,9 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
                    std::span<const MatrixInfo> matrices, const Packing& packing) {
   std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::filesystem::create_directories(folder, error);
+  remove_left_overs(folder);
   SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
   std::vector<Entry> entries = layout_of(matrices);
   SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
@@ -326,7 +352,7 @@ Status verify_cache(const std::string& path) {
 
 std::string cache_path_for(const std::string& model_path) {
   const std::filesystem::path path(model_path);
-  return (path.parent_path() / ".skep" / (path.filename().string() + ".weights")).string();
+  return (path.parent_path() / kFolder / (path.filename().string() + ".weights")).string();
 }
 
 }  // namespace skep::engine::native

@@ -52,7 +52,9 @@ Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> fil
 // not_found: no such file. corrupt: it is damaged. conflict: it is of another version or another model.
 Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const SourceIdentity& source,
                                                   std::span<const MatrixInfo> matrices);
-// Writes it, in place of what is there. io: the disk is full, the folder is not writable; nothing is left then.
+// Writes it, in place of what is there, and removes what lies beside it for nothing: the packed weights of models that
+// are gone, and what a process left that died while it wrote. io: the disk is full, the folder is not writable; nothing
+// is left then.
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
                    std::span<const MatrixInfo> matrices, const Packing& packing = {});
 // Reads all of a cache file. corrupt: a matrix fails its checksum.

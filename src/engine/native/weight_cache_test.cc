@@ -98,6 +98,21 @@ TEST_F(WeightCache, IsRefusedWhenDamaged) {
   EXPECT_EQ(open_code(), ErrorCode::corrupt);
 }
 
+TEST_F(WeightCache, RemovesWhatLiesBesideItForNothing) {
+  const auto ours = folder_ / ".skep";
+  std::filesystem::create_directories(ours);
+  const auto make = [](const std::filesystem::path& path) { std::ofstream(path) << "x"; };
+  make(folder_ / "here.gguf");
+  const auto gone = ours / "gone.gguf.weights", here = ours / "here.gguf.weights", note = ours / "note.txt";
+  const auto crashed = ours / "a.gguf.weights.999999999.tmp";
+  const auto writing = ours / fmt::format("b.gguf.weights.{}.tmp", getpid());
+  for (const auto& path : {gone, here, note, crashed, writing}) make(path);
+  ASSERT_TRUE(write_cache(cache_path_for((folder_ / "here.gguf").string()), identify(file_, 100), file_, matrices_));
+  EXPECT_FALSE(std::filesystem::exists(gone));
+  EXPECT_FALSE(std::filesystem::exists(crashed));
+  for (const auto& path : {here, note, writing}) EXPECT_TRUE(std::filesystem::exists(path)) << path;
+}
+
 TEST_F(WeightCache, LeavesNothingBehindWhenItCannotBeWritten) {
   std::filesystem::create_directories(path_);  // a folder stands where the file should
   EXPECT_FALSE(write_cache(path_, identify(file_, 100), file_, matrices_));

@@ -75,8 +75,10 @@ TEST(Gemm, IsTheSameToTheBitOnEveryInstructionSet) {
   for (const Kernels* kernels : available_kernels()) {
     for (const Format format : kAllFormats) {
       SCOPED_TRACE(std::string(kernels->name) + " " + to_string(format));
-      Product p(format, 45, 768, 7, random);
-      EXPECT_EQ(p.run(*kernels), p.run(scalar_kernels()));
+      for (const int tokens : {7, 45}) {  // few and many: two ways through the weights
+        Product p(format, 45, 768, tokens, random);
+        EXPECT_EQ(p.run(*kernels), p.run(scalar_kernels())) << tokens;
+      }
     }
   }
 }
@@ -108,10 +110,12 @@ TEST(Gemm, IsTheSameToTheBitHoweverTokensAndTilesAreSplit) {
 TEST(Gemm, AddsToWhatIsThereWhenToldTo) {
   std::mt19937 random(4);
   for (const Kernels* kernels : available_kernels()) {
-    Product p(Format::q4_0, 19, 64, 3, random);
-    const std::vector<float> stored = p.run(*kernels);
-    const std::vector<float> added = p.run(*kernels, 0, 3, 0, 2, true);
-    for (size_t i = 0; i < stored.size(); ++i) EXPECT_EQ(added[i], 0.25F + stored[i]);
+    for (const int tokens : {3, 14}) {
+      Product p(Format::q4_0, 19, 64, tokens, random);
+      const std::vector<float> stored = p.run(*kernels);
+      const std::vector<float> added = p.run(*kernels, 0, tokens, 0, 2, true);
+      for (size_t i = 0; i < stored.size(); ++i) EXPECT_EQ(added[i], 0.25F + stored[i]);
+    }
   }
 }
 
@@ -123,7 +127,8 @@ TEST(Gemm, DoesNotOverflowAtTheExtremes) {
     for (const int byte : {0x00, 0xff, 0x7f, 0x80}) {
       for (const int q : {-127, 127}) {
         SCOPED_TRACE(fmt::format("{} {:x} {}", to_string(format), byte, q));
-        Product p(format, 16, 256, 4, random);
+        constexpr int kTokens = 17;  // groups of four, and a panel
+        Product p(format, 16, 256, kTokens, random);
         std::vector<uint8_t> source(p.source.size(), static_cast<uint8_t>(byte));
         const int64_t block_bytes = gguf_row_bytes(format, column_multiple(format));
         const uint16_t one = to_f16(1.0F);
@@ -133,8 +138,11 @@ TEST(Gemm, DoesNotOverflowAtTheExtremes) {
         PackedMatrix packed = pack(format, 16, 256, source);
         p.packed.matrix.data = packed.storage.data();
         for (float& x : p.floats) x = static_cast<float>(q);
-        scalar_kernels().quantize(p.floats.data(), 4 * 256, p.quantized.data());
-        for (const Kernels* kernels : available_kernels()) EXPECT_EQ(p.run(*kernels), p.run(scalar_kernels()));
+        scalar_kernels().quantize(p.floats.data(), kTokens * 256, p.quantized.data());
+        for (const Kernels* kernels : available_kernels()) {
+          EXPECT_EQ(p.run(*kernels), p.run(scalar_kernels()));
+          EXPECT_EQ(p.run(*kernels, 0, 4, 0, 1), p.run(scalar_kernels(), 0, 4, 0, 1));
+        }
       }
     }
   }

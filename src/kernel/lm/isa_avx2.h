@@ -21,6 +21,7 @@ struct Avx2 {
   static constexpr int kGroup = 4;  // tokens at most whose sums fit the registers
   // Vectors of rows that a pass computes for so many tokens, with so many sums for each token and vector: what the
   // registers hold.
+  static constexpr bool kPairs = false;  // whether tokens are multiplied in pairs (isa_neon_i8mm.h)
   static constexpr int vectors(int sums, int tokens) { return sums * tokens <= 4 ? 2 : 1; }
   using F32 = __m256;
   using I32 = __m256i;
@@ -34,6 +35,9 @@ struct Avx2 {
   };
 
   SKEP_INLINE Bytes load_bytes(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+  SKEP_INLINE void store_bytes(uint8_t* p, Bytes w) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), w); }
+  SKEP_INLINE I32 load_ints(const int32_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+  SKEP_INLINE void store_ints(int32_t* p, I32 x) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), x); }
   SKEP_INLINE Bytes low_nibbles(Bytes w) { return _mm256_and_si256(w, _mm256_set1_epi8(15)); }
   SKEP_INLINE Bytes high_nibbles(Bytes w) { return _mm256_and_si256(_mm256_srli_epi16(w, 4), _mm256_set1_epi8(15)); }
   // Bit G of every byte, moved to bit 4.

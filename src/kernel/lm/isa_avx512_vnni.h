@@ -9,6 +9,7 @@ namespace {
 struct Avx512Vnni {
   static constexpr int kRows = 16;
   static constexpr int kGroup = 8;
+  static constexpr bool kPairs = false;  // whether tokens are multiplied in pairs (isa_neon_i8mm.h)
   static constexpr int vectors(int /*sums*/, int /*tokens*/) { return 1; }  // 16 rows are a tile
   using F32 = __m512;
   using I32 = __m512i;
@@ -18,6 +19,9 @@ struct Avx512Vnni {
   using Code8 = __m512i;
 
   SKEP_INLINE Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  SKEP_INLINE void store_bytes(uint8_t* p, Bytes w) { _mm512_storeu_si512(p, w); }
+  SKEP_INLINE I32 load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
+  SKEP_INLINE void store_ints(int32_t* p, I32 x) { _mm512_storeu_si512(p, x); }
   SKEP_INLINE Bytes low_nibbles(Bytes w) { return _mm512_and_si512(w, _mm512_set1_epi8(15)); }
   SKEP_INLINE Bytes high_nibbles(Bytes w) { return _mm512_and_si512(_mm512_srli_epi16(w, 4), _mm512_set1_epi8(15)); }
   template <int By>  // to the left, or with a negative one to the right

@@ -13,6 +13,7 @@ namespace {
 struct NeonDotprod {
   static constexpr int kRows = 4;
   static constexpr int kGroup = 8;
+  static constexpr bool kPairs = false;  // whether tokens are multiplied in pairs (isa_neon_i8mm.h)
   static constexpr int vectors(int sums, int tokens) { return sums * tokens <= 8 ? 2 : 1; }
   using F32 = float32x4_t;
   using I32 = int32x4_t;
@@ -22,6 +23,9 @@ struct NeonDotprod {
   using Code8 = uint8x16_t;
 
   SKEP_INLINE Bytes load_bytes(const uint8_t* p) { return vld1q_u8(p); }
+  SKEP_INLINE void store_bytes(uint8_t* p, Bytes w) { vst1q_u8(p, w); }
+  SKEP_INLINE I32 load_ints(const int32_t* p) { return vld1q_s32(p); }
+  SKEP_INLINE void store_ints(int32_t* p, I32 x) { vst1q_s32(p, x); }
   SKEP_INLINE Bytes low_nibbles(Bytes w) { return vandq_u8(w, vdupq_n_u8(15)); }
   SKEP_INLINE Bytes high_nibbles(Bytes w) { return vshrq_n_u8(w, 4); }
   template <int By>

@@ -44,8 +44,12 @@ Available detect() {
   if (avx2) a.add(avx2_kernels());
 #endif
 #if defined(SKEP_KERNELS_ARM)
-  constexpr unsigned long kDotProduct = 1UL << 20U;  // HWCAP_ASIMDDP
-  if ((getauxval(AT_HWCAP) & kDotProduct) != 0) a.add(neon_dotprod_kernels());
+  constexpr unsigned long kDotProduct = 1UL << 20U;     // HWCAP_ASIMDDP
+  constexpr unsigned long kMatrixProduct = 1UL << 13U;  // HWCAP2_I8MM
+  if ((getauxval(AT_HWCAP) & kDotProduct) != 0) {
+    if ((getauxval(AT_HWCAP2) & kMatrixProduct) != 0) a.add(neon_i8mm_kernels());
+    a.add(neon_dotprod_kernels());
+  }
 #endif
   a.add(scalar_kernels());
   return a;
