@@ -77,14 +77,14 @@ struct Config {
   };
 
   struct Engines {
-    int max_loaded = 0;      // 0: as many as fit the budget
-    int max_generating = 2;  // engines that generate at once
-    int slots = 0;           // sequences generated at once per engine; 0: chosen for the machine
-    int context = 4096;      // tokens per sequence
-    int kv_tokens = 0;       // cells of the KV cache, all sequences together; 0: slots * context
-    int batch = 512;         // tokens per step
-    int threads = 0;         // 0: one per core
-    int gpu_layers = -1;     // -1: all where there is a GPU
+    int max_loaded = 0;            // 0: as many as fit the budget
+    int max_generating = 2;        // engines that generate at once
+    int slots = 0;                 // sequences generated at once per engine; 0: chosen for the machine
+    int context = 4096;            // tokens per sequence
+    int kv_tokens = 0;             // cells of the KV cache, all sequences together; 0: slots * context
+    int batch = 512;               // tokens per step
+    int threads = 0;               // 0: one per core
+    int gpu_layers = -1;           // -1: all where there is a GPU
     std::string forward = "auto";  // whose forward pass: llama, native (ours, on CPUs), auto: ours where it can
     std::string kv_type = "f16";
     Duration keep_alive = std::chrono::minutes(5);

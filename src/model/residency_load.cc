@@ -183,9 +183,8 @@ void Residency::Impl::started(const std::string& name, uint64_t id, Result<std::
   resident->ready_since = resident->last_used = loop.now();
   model.last_load = loop.now() - resident->load_began;
   // The first load may have packed the weights (doc/weight-cache.md), which no other does: the second takes its place.
-  model.mean_load_seconds = model.loads <= 1
-                                ? seconds(model.last_load)
-                                : 0.7 * model.mean_load_seconds + 0.3 * seconds(model.last_load);
+  model.mean_load_seconds =
+      model.loads <= 1 ? seconds(model.last_load) : 0.7 * model.mean_load_seconds + 0.3 * seconds(model.last_load);
   load_scale += 0.1 * (seconds(model.last_load) / guessed_load_seconds(model) - load_scale);
   ++model.loads;
   ++counters.loads;
