@@ -1,10 +1,10 @@
 """Trains one model of the small language.
 
-    train.py --tier deep --out build/demo-models/deep --steps 4000 [--cooldown 800] [--grow balanced/checkpoint.pt]
+    train.py --tier deep --out build/demo-models/deep --steps 4000 [--cooldown 0.4] [--grow balanced/checkpoint.pt]
 
 Writes OUT/checkpoint.pt (resumed from when it is there) and OUT/curve.jsonl, one line per evaluation. The learning rate
-is warmed up, then constant, then falls to nothing over the last `--cooldown` steps; --more-steps continues a run. What is evaluated and
-exported is the exponential average of the weights. The same seed gives the same tasks in the same order; sums in
+is warmed up, then constant, then falls to nothing over the last part of the run. What is evaluated and exported is the
+exponential average of the weights. The same seed gives the same tasks in the same order; sums in
 another order (threads, another CPU) make the weights differ in their last digits.
 """
 import argparse
@@ -172,8 +172,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tier", choices=TIERS, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--cooldown", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=0, help="of training; or")
+    parser.add_argument("--seconds", type=float, default=0, help="of this process's CPU time")
+    parser.add_argument("--cooldown", type=float, default=0, help="the share of either over which the rate falls to 0")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -189,6 +190,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
+    if not args.steps and not args.seconds:
+        parser.error("one of --steps and --seconds is needed")
     tier, tokenizer = TIERS[args.tier], Tokenizer()
     net = new_network(tier)
     beginnings.give_meaning(net.embedding, tokenizer)
@@ -212,7 +215,7 @@ def main():
     tasks = Tasks(tier, tokenizer, args.seed * 1_000_003 + (args.peer or 0) * 500_009 + step, args.batch, args.surrounded)
     if checkpoint.exists():
         tasks.report(saved["wrong"])
-    wrong = {}
+    wrong = saved["wrong"] if checkpoint.exists() else {}
 
     def save():
         torch.save({"weights": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state(),
@@ -223,8 +226,12 @@ def main():
     parameters = list(net.parameters())
     print(f"{args.tier}: {sum(p.numel() for p in parameters):,} parameters", flush=True)
     last_saved, loss_sum, loss_count = time.time(), 0.0, 0
-    while step < args.steps:
-        began = time.time()
+
+    def progress():
+        return step / args.steps if args.steps else spent / args.seconds
+
+    while progress() < 1:
+        began = time.process_time()
         shared, batch = tasks.next()
         net.train()
         logits, targets, rows = answer_logits(net, batch, shared)
@@ -235,7 +242,7 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         warm = min(1.0, (step + 1) / 100)
-        left = min(1.0, (args.steps - step) / args.cooldown) if args.cooldown else 1.0
+        left = min(1.0, (1 - progress()) / args.cooldown) if args.cooldown else 1.0
         optimiser.step(warm * left)
         if peer:
             peer.meet(parameters, step + 1)
@@ -243,11 +250,11 @@ def main():
             torch._foreach_mul_(list(average.parameters()), SMOOTHING)
             torch._foreach_add_(list(average.parameters()), parameters, alpha=1 - SMOOTHING)
         step += 1
-        spent += time.time() - began
+        spent += time.process_time() - began
         tokens_seen += sum(len(ids) for ids, _ in batch)
         loss_sum, loss_count = loss_sum + loss.item(), loss_count + 1
         leads = not args.peer
-        if leads and (step % args.evaluate_every == 0 or step == args.steps):
+        if leads and (step % args.evaluate_every == 0 or progress() >= 1):
             scores = evaluate(average, tier, tokenizer, 40)
             wrong = {name: 1 - s for name, s in scores.items()}
             tasks.report(wrong)
@@ -259,7 +266,7 @@ def main():
             print(time.strftime("%H:%M:%S"), step, f"{spent:.0f}s loss {loss_sum / loss_count:.3f}", line["steps"],
                   {k: v for k, v in scores.items()}, flush=True)
             loss_sum, loss_count = 0.0, 0
-        if time.time() - last_saved > 120 or step == args.steps:
+        if time.time() - last_saved > 120 or progress() >= 1:
             if leads:
                 save()
             last_saved = time.time()
