@@ -61,6 +61,8 @@ Error lmdb_error(const std::string& what, int code) {
     case MDB_MAP_FULL:
       return {ErrorCode::unavailable, fmt::format("{}: the store has grown to its limit", what),
               "raise state.limit, or let agents go"};
+    case EIO:  // what LMDB says of a write that went in only in part, as the last one before a disk is full does
+      return {ErrorCode::unavailable, fmt::format("{}: the disk is full, or fails", what), "make room on the disk"};
     default:
       return code > 0 ? system_error(what, code)
                       : Error{ErrorCode::io, fmt::format("{}: {}", what, mdb_strerror(code)), ""};
