@@ -54,8 +54,8 @@ def demo(rng: random.Random):
     for agent, tier in roster.agents():
         for steps in STEPS[tier]:
             task = small_language.make(rng.choice(small_language.MAKERS[steps]), rng, True)
-            lines.append({"agent": agent, "max_tokens": MOST_TOKENS, "input": task.prompt, "answer": task.answer,
-                          "match": "last_line", "steps": steps, "kind": task.kind})
+            lines.append({"agent": agent, "max_tokens": MOST_TOKENS, "temperature": 0, "input": task.prompt,
+                          "answer": task.answer, "match": "last_line", "steps": steps, "kind": task.kind})
     rng.shuffle(lines)
     return [{"id": f"d{n + 1:03}", **line} for n, line in enumerate(lines)]
 
