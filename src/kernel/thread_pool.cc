@@ -40,12 +40,16 @@ bool machine_is_quiet() {
   return getloadavg(&load, 1) == 1 && load < 0.5;
 }
 
-// The work of one run is one word: the number of the run above, the chunks not yet handed out below. Claiming is a
-// compare-and-swap on the whole word, so a worker that slept through a run can't take a chunk of the wrong one: the
-// fields it read beforehand belong to the number in the word, or the exchange fails.
+// Each thread's share of a run is one word: the number of the run above, the chunks not yet handed out below. Claiming
+// is a compare-and-swap on the whole word, so a worker that slept through a run can't take a chunk of the wrong one:
+// the fields it read beforehand belong to the number in the word, or the exchange fails.
+//
+// Shares are the same in every run of as many chunks, so a chunk's data stays in the cache of one core; only who has
+// finished its own share takes from others. Every other run goes through a share backwards: what does not fit the cache
+// is at least met first where it was touched last.
 class Pool final : public ThreadPool {
  public:
-  Pool(int threads, bool pin) : pinned_(pin), all_(allowed_cpus()) {
+  Pool(int threads, bool pin) : shares_(static_cast<size_t>(threads)), pinned_(pin), all_(allowed_cpus()) {
     std::vector<int> cpus;
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
       if (CPU_ISSET(cpu, &all_)) cpus.push_back(cpu);
@@ -63,7 +67,7 @@ class Pool final : public ThreadPool {
 
   ~Pool() override {
     stop_.store(true, std::memory_order_relaxed);
-    word_.fetch_add(kRun, std::memory_order_seq_cst);
+    run_.fetch_add(kRun, std::memory_order_seq_cst);
     ring();
     for (std::thread& w : workers_) w.join();
   }
@@ -79,8 +83,11 @@ class Pool final : public ThreadPool {
     context_.store(context, std::memory_order_relaxed);
     chunks_.store(chunks, std::memory_order_relaxed);
     finished_.store(0, std::memory_order_relaxed);
-    const uint64_t run = (word_.load(std::memory_order_relaxed) & ~kChunks) + kRun;
-    word_.store(run | chunks, std::memory_order_seq_cst);
+    const uint64_t run = run_.load(std::memory_order_relaxed) + kRun;
+    for (uint32_t t = 0; t < shares_.size(); ++t) {
+      shares_[t].word.store(run | (first_of(t + 1, chunks) - first_of(t, chunks)), std::memory_order_release);
+    }
+    run_.store(run, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) ring();
     take(0);
     await(chunks);
@@ -90,19 +97,37 @@ class Pool final : public ThreadPool {
   static constexpr uint64_t kRun = uint64_t{1} << 32;
   static constexpr uint64_t kChunks = kRun - 1;
 
-  // Takes chunks until none is left; returns the number of the run it saw.
-  uint64_t take(uint32_t thread) {
-    uint64_t word = word_.load(std::memory_order_acquire);
+  struct alignas(64) Share {
+    std::atomic<uint64_t> word{0};
+  };
+
+  // Where the share of `thread` begins; that of the last ends at `chunks`.
+  [[nodiscard]] uint32_t first_of(uint32_t thread, uint32_t chunks) const {
+    return static_cast<uint32_t>(uint64_t{chunks} * thread / shares_.size());
+  }
+
+  // Takes chunks until none is left: its own share's first, then those of the threads after it.
+  void take(uint32_t thread) {
+    const auto threads = static_cast<uint32_t>(shares_.size());
+    for (uint32_t i = 0; i < threads; ++i) take_from((thread + i) % threads, thread);
+  }
+
+  void take_from(uint32_t share, uint32_t thread) {
+    std::atomic<uint64_t>& share_word = shares_[share].word;
+    uint64_t word = share_word.load(std::memory_order_acquire);
     for (;;) {
-      const uint64_t left = word & kChunks;
-      if (left == 0) return word & ~kChunks;
+      const auto left = static_cast<uint32_t>(word & kChunks);
+      if (left == 0) return;
       const Function function = function_.load(std::memory_order_relaxed);
       void* context = context_.load(std::memory_order_relaxed);
       const uint32_t chunks = chunks_.load(std::memory_order_relaxed);
-      if (!word_.compare_exchange_weak(word, word - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-      function(context, chunks - static_cast<uint32_t>(left), thread);
+      if (!share_word.compare_exchange_weak(word, word - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      const bool backwards = (word & kRun) != 0;
+      const uint32_t chunk = backwards ? first_of(share, chunks) + left - 1 : first_of(share + 1, chunks) - left;
+      function(context, chunk, thread);
       if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) finished_.notify_one();
-      word = word_.load(std::memory_order_acquire);
+      word = share_word.load(std::memory_order_acquire);
     }
   }
 
@@ -141,30 +166,33 @@ class Pool final : public ThreadPool {
   void work(uint32_t thread) {
     uint64_t seen = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
-      uint64_t word = word_.load(std::memory_order_acquire);
-      for (int i = 0; i < kSpins && (word & ~kChunks) == seen; ++i) {
+      uint64_t run = run_.load(std::memory_order_acquire);
+      for (int i = 0; i < kSpins && run == seen; ++i) {
         relax();
-        word = word_.load(std::memory_order_acquire);
+        run = run_.load(std::memory_order_acquire);
       }
-      for (int i = 0; i < kYields && (word & ~kChunks) == seen; ++i) {
+      for (int i = 0; i < kYields && run == seen; ++i) {
         sched_yield();
-        word = word_.load(std::memory_order_acquire);
+        run = run_.load(std::memory_order_acquire);
       }
-      if ((word & ~kChunks) == seen) {
+      if (run == seen) {
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
         for (;;) {
-          // The bell is read before the word: whoever changes the word after our look rings it after our reading.
+          // The bell is read before the number: whoever changes it after our look rings after our reading.
           const uint32_t bell = bell_.load(std::memory_order_seq_cst);
-          if ((word_.load(std::memory_order_seq_cst) & ~kChunks) != seen) break;
+          run = run_.load(std::memory_order_seq_cst);
+          if (run != seen) break;
           bell_.wait(bell, std::memory_order_seq_cst);
         }
         sleepers_.fetch_sub(1, std::memory_order_relaxed);
       }
-      seen = take(thread);
+      seen = run;
+      take(thread);
     }
   }
 
-  alignas(64) std::atomic<uint64_t> word_{0};
+  std::vector<Share> shares_;                 // by thread
+  alignas(64) std::atomic<uint64_t> run_{0};  // the number of the last run, in steps of kRun
   alignas(64) std::atomic<uint32_t> finished_{0};
   alignas(64) std::atomic<uint32_t> bell_{0};  // what idle workers sleep on
   std::atomic<Function> function_{nullptr};

@@ -1,7 +1,9 @@
 #pragma once
 // A small data-parallel pool: run(n, f) calls f(chunk) for every chunk in [0, n) on all threads and returns when the
-// last is done. Chunks are handed out one at a time from an atomic counter, so a core that a busy neighbour slows down
-// takes fewer chunks instead of stalling the rest. The caller works too: a pool of 1 thread has no worker at all.
+// last is done. Every thread has a share of the chunks, the same one in every run of as many chunks, so that what a
+// chunk works on stays in its core's cache. Chunks are handed out one at a time, and who has finished its own share
+// goes on with what is left of the others': a core that a busy neighbour slows down takes fewer chunks instead of
+// stalling the rest. The caller works too: a pool of 1 thread has no worker at all.
 //
 // Between runs the workers spin for a short while, then yield, then sleep: back-to-back steps cost no system call, an
 // idle population costs no CPU. Workers are pinned only where the machine is ours alone (Pinning::automatic looks at
