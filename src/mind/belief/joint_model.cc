@@ -5,24 +5,19 @@
 #include <numeric>
 
 namespace skep::belief {
-namespace {
-
-// Maps joint states to the flat column of a subset of factors.
-std::vector<size_t> columns_of(const GenerativeModel& m, const std::vector<int>& subset) {
-  std::vector<size_t> columns(static_cast<size_t>(m.joint_states()));
+std::vector<uint32_t> columns_of(const GenerativeModel& m, const std::vector<int>& subset) {
+  std::vector<uint32_t> columns(static_cast<size_t>(m.joint_states()));
   std::vector<int> state(m.num_states.size(), 0);
-  for (size_t& column : columns) {
+  for (uint32_t& column : columns) {
     column = 0;
     for (int f : subset) {
-      column = column * static_cast<size_t>(m.num_states[static_cast<size_t>(f)]) +
-               static_cast<size_t>(state[static_cast<size_t>(f)]);
+      column = column * static_cast<uint32_t>(m.num_states[static_cast<size_t>(f)]) +
+               static_cast<uint32_t>(state[static_cast<size_t>(f)]);
     }
     for (size_t f = state.size(); f-- > 0 && ++state[f] == m.num_states[f];) state[f] = 0;
   }
   return columns;
 }
-
-}  // namespace
 
 Result<GenerativeModel> joint_model(const GenerativeModel& m, int64_t limit, Bytes bytes) {
   if (m.factors() == 1) return m;

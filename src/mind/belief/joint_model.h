@@ -10,4 +10,7 @@ namespace skep::belief {
 // are not carried over unless the model already has one factor, which is returned as it is.
 Result<GenerativeModel> joint_model(const GenerativeModel& model, int64_t limit, Bytes bytes = 1_GiB);
 
+// By joint state: the combination of the states of a subset of the factors, as a flat index (the last one innermost).
+std::vector<uint32_t> columns_of(const GenerativeModel& model, const std::vector<int>& subset);
+
 }  // namespace skep::belief

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "mind/belief/categorical.h"
+#include "mind/belief/joint_model.h"
 #include "mind/belief/vector_population.h"
 
 namespace skep::belief {
@@ -37,6 +38,32 @@ void VectorPopulation<T>::restore_own() {
   if (!options_.own_models || !state_.durable()) return;
   for (uint32_t slot = 0; slot < capacity(); ++slot) {
     own_side_[slot] = *state_.own_stamp(slot, 1) > *state_.own_stamp(slot, 0) ? 1 : 0;
+  }
+}
+
+// The counts that every agent starts with, laid out as in its block.
+template <typename T>
+void VectorPopulation<T>::copy_first_counts() {
+  first_counts_ = AlignedArray<T>(layout_.entries);
+  T* counts = first_counts_.data();
+  if (factored_) {
+    std::copy_n(factored_->first(), factored_->entries(), counts + layout_.likelihood_counts);
+    return;
+  }
+  for (size_t m = 0; m < joint_.model.A.size(); ++m) {
+    const std::vector<double>& from = joint_.model.pA[m].data;
+    for (size_t i = 0; i < from.size(); ++i) {
+      counts[layout_.likelihood_counts + (tables_.first_outcome[m] + i / tables_.states) * tables_.stride +
+             i % tables_.states] = static_cast<T>(from[i]);
+    }
+  }
+  // [next][s][action] to columns.
+  const std::vector<double>& from = joint_.model.pB[0].data;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const size_t action = i % tables_.actions;
+    const size_t s = i / tables_.actions % tables_.states;
+    const size_t next = i / tables_.actions / tables_.states;
+    counts[layout_.transition_counts + (action * tables_.states + s) * tables_.stride + next] = static_cast<T>(from[i]);
   }
 }
 
@@ -76,14 +103,14 @@ template <typename T>
 Status VectorPopulation<T>::set_own_model(uint32_t slot, const std::vector<Tensor>& A, const std::vector<Tensor>& B) {
   if (!options_.own_models) return fail(ErrorCode::unsupported, "the agents of this population share one model");
   if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
-  if (model_.factors() > 1) return fail(ErrorCode::unsupported, "own models are set for models with one factor");
   GenerativeModel own_model = model_;
   own_model.A = A;
   own_model.B = B;
   std::vector<ModelWarning> warnings;
   SKEP_CHECK(validate(own_model, {}, &warnings));
+  SKEP_TRY(GenerativeModel joint, joint_model(own_model, options_.joint_limit));
   const JointTables<T> tables =
-      joint_tables<T>(compile(std::move(own_model)), options_.use_utility, options_.use_states_info_gain, false);
+      joint_tables<T>(compile(std::move(joint)), options_.use_utility, options_.use_states_info_gain, false);
   T* block = writable_own(slot);
   std::memcpy(block + layout_.likelihood, tables.likelihood.data(), tables.likelihood.bytes());
   std::memcpy(block + layout_.linear, tables.linear.data(), tables.linear.bytes());
@@ -150,15 +177,26 @@ void VectorPopulation<T>::learn_transition(T* block, const T* before, const T* b
 }
 
 template <typename T>
-void VectorPopulation<T>::learn_chunk(std::span<const uint16_t> observations, uint32_t chunk) {
+void VectorPopulation<T>::learn_chunk(std::span<const uint16_t> observations, uint32_t chunk, Scratch& scratch) {
+  const typename FactoredCounts<T>::Rates rates{options_.lr_pA, options_.lr_pB, options_.forgetting};
   const uint32_t last = std::min(capacity(), (chunk + 1) * kChunk);
   for (uint32_t slot = chunk * kChunk; slot < last; ++slot) {
     if (!slots_.taken(slot) || age_[slot] == 0) continue;
     T* block = writable_own(slot);
     const T* belief = typed_row(current_row(slot));
-    learn_likelihood(block, belief, observations.data() + slot * model_.num_obs.size());
-    if (age_[slot] > 1)
-      learn_transition(block, typed_row(row(slot, side_[slot] ^ 1U)), belief, previous_actions_[slot]);
+    const T* before = typed_row(row(slot, side_[slot] ^ 1U));
+    const uint16_t* observation = observations.data() + slot * model_.num_obs.size();
+    if (factored_) {
+      T* counts = block + layout_.likelihood_counts;
+      factored_->learn_likelihood(counts, block + layout_.likelihood, belief, observation, rates, scratch.counts);
+      if (age_[slot] > 1) {
+        factored_->learn_transition(counts, block + layout_.transitions, before, belief, previous_actions_[slot], rates,
+                                    scratch.counts);
+      }
+    } else {
+      learn_likelihood(block, belief, observation);
+      if (age_[slot] > 1) learn_transition(block, before, belief, previous_actions_[slot]);
+    }
     refresh_linear(block);
   }
 }
@@ -180,13 +218,15 @@ Status VectorPopulation<T>::learn(std::span<const uint16_t> observations) {
     }
   }
   const uint32_t chunks = (capacity() + kChunk - 1) / kChunk;
-  pool_.run(chunks, [&](uint32_t chunk, uint32_t) { learn_chunk(observations, chunk); });
+  pool_.run(chunks, [&](uint32_t chunk, uint32_t thread) { learn_chunk(observations, chunk, scratch_[thread]); });
   commit(false);
   return {};
 }
 
 template const float* VectorPopulation<float>::own(uint32_t) const;
 template const double* VectorPopulation<double>::own(uint32_t) const;
+template void VectorPopulation<float>::copy_first_counts();
+template void VectorPopulation<double>::copy_first_counts();
 template float* VectorPopulation<float>::writable_own(uint32_t);
 template double* VectorPopulation<double>::writable_own(uint32_t);
 template void VectorPopulation<float>::own_from_shared(float*) const;

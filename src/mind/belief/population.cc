@@ -23,9 +23,7 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.history > (1u << 20)) return refuse("history: at most 1048576");
   if (o.history_beliefs && o.history == 0) return refuse("history_beliefs needs history");
   if (o.learning && !o.own_models) return refuse("learning needs own_models");
-  if (o.learning && (model.factors() != 1 || model.pA.empty() || model.pB.empty())) {
-    return refuse("learning needs a model with one factor, pA and pB");
-  }
+  if (o.learning && (model.pA.empty() || model.pB.empty())) return refuse("learning needs a model with pA and pB");
   if (o.plan && policies_of(model).size() > kMostPolicies)
     return fail(ErrorCode::too_large, fmt::format("more than {} policies", kMostPolicies));
   if (o.plan && o.own_models && static_cast<size_t>(model.joint_actions()) > kernel::kMostOwnActions) {
@@ -72,12 +70,14 @@ Result<std::unique_ptr<Population>> make_vector(GenerativeModel model, Populatio
   SKEP_TRY(GenerativeModel joint, joint_model(model, o.joint_limit));
   CompiledModel compiled = compile(std::move(joint));
   auto tables = joint_tables<T>(compiled, o.use_utility, o.use_states_info_gain, !o.own_models && o.plan);
+  std::optional<FactoredCounts<T>> factored;
+  if (o.learning && model.factors() > 1) factored.emplace(model, tables);
   StateLayout layout = common_layout(model, o);
   layout.backend = static_cast<uint32_t>(BackendKind::vector_joint);
   layout.stride = static_cast<uint32_t>(tables.stride);
   if (o.own_models) {
     layout.own_sides = o.file.empty() ? 1 : 2;
-    layout.own_block = OwnLayout::of(tables, o.learning).entries * sizeof(T);
+    layout.own_block = OwnLayout::of(tables, o.learning, factored ? &*factored : nullptr).entries * sizeof(T);
     const double size = static_cast<double>(layout.own_block) * o.capacity;
     if (size > kMostOwnBytes) return fail(ErrorCode::too_large, fmt::format("own models take {:.3g} bytes", size));
   }
@@ -87,7 +87,7 @@ Result<std::unique_ptr<Population>> make_vector(GenerativeModel model, Populatio
   if (state->layout() != layout)
     return fail(ErrorCode::corrupt, fmt::format("{}: sizes don't fit its model", o.file.string()));
   return restored(std::make_unique<VectorPopulation<T>>(std::move(model), std::move(compiled), std::move(tables),
-                                                        std::move(o), pool, std::move(*state)));
+                                                        std::move(factored), std::move(o), pool, std::move(*state)));
 }
 
 Result<std::unique_ptr<Population>> make_mean_field(GenerativeModel model, PopulationOptions o,

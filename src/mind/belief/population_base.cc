@@ -196,12 +196,17 @@ void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread
     const uint32_t last = std::min((chunk + 1) * kChunk / 64, (capacity() + 63) / 64);
     uint32_t n = 0;
     for (uint32_t word = first; word < last; ++word) {
-      for (uint64_t bits = slots_.taken_word(word); bits != 0; bits &= bits - 1) {
-        slots[n++] = word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+      uint64_t bits = slots_.taken_word(word);
+      if (bits == ~uint64_t{0}) {  // the usual case, in vectors
+        for (uint32_t i = 0; i < 64; ++i) slots[n + i] = word * 64 + i;
+        n += 64;
+        continue;
       }
+      for (; bits != 0; bits &= bits - 1) slots[n++] = word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
     }
     batch.slots = slots;
     batch.n = n;
+    batch.contiguous = n > 0 && slots[n - 1] - slots[0] == n - 1;
     batch.observations = step.observations.data();
   } else {
     const size_t first = size_t{chunk} * kChunk;
@@ -224,6 +229,12 @@ void PopulationBase::finish(const Batch& batch) {
   if (sides_ == 1 && !history) {
     uint32_t* const age = age_.data();
     uint8_t* const started = started_.data();
+    if (batch.contiguous) {
+      const uint32_t first = batch.slots[0];
+      for (uint32_t i = 0; i < batch.n; ++i) ++age[first + i];
+      std::fill_n(started + first, batch.n, uint8_t{1});
+      return;
+    }
     for (uint32_t i = 0; i < batch.n; ++i) {
       ++age[batch.slots[i]];
       started[batch.slots[i]] = 1;

@@ -54,7 +54,8 @@ class PopulationBase : public Population {
     const uint32_t* slots;
     uint32_t n;
     const uint16_t* observations;
-    bool by_slot;  // observations are indexed by slot, else by position
+    bool by_slot;     // observations are indexed by slot, else by position
+    bool contiguous;  // slots are slots[0], slots[0] + 1, …
     uint32_t modalities;
     uint32_t thread;
     [[nodiscard]] const uint16_t* observation(uint32_t i) const {

@@ -217,6 +217,53 @@ TEST(Population, LearnsLikeTheReferenceAgent) {
   }
 }
 
+// Two factors, of which each modality and each transition depends on one: then the joint's marginals are the agent's.
+TEST(Population, LearnsSeveralFactorsLikeTheReferenceAgent) {
+  auto pool = ThreadPool::create(2, Pinning::never);
+  auto model = random_model({.states = {3, 4}, .observations = {4, 5}, .controls = {3, 2}, .counts = true}, 21);
+  for (size_t m = 0; m < 2; ++m) {  // A[m] sees factor m alone
+    const auto single = random_model({.states = {m == 0 ? 3 : 4}, .observations = {m == 0 ? 4 : 5}, .counts = true}, m);
+    model.A[m] = single.A[0];
+    model.pA[m] = single.pA[0];
+    model.A_factors[m] = {static_cast<int>(m)};
+  }
+  for (double forgetting : {0.0, 0.1}) {
+    auto options = with(3, Precision::f64);
+    options.own_models = options.learning = true;
+    options.lr_pA = 0.8;
+    options.lr_pB = 0.7;
+    options.forgetting = forgetting;
+    auto population = make(model, options, *pool);
+    AgentOptions o;
+    o.lr_pA = 0.8;
+    o.lr_pB = 0.7;
+    o.forgetting = forgetting;
+    Agent agent = Agent::create(model, o).value();
+    Random random(3);
+    for (int t = 0; t < 8; ++t) {
+      const int seen[2] = {static_cast<int>(random.below(4)), static_cast<int>(random.below(5))};
+      std::vector<uint16_t> observations;
+      for (int i = 0; i < 3; ++i) observations.insert(observations.end(), std::begin(seen), std::end(seen));
+      ASSERT_TRUE(population->step(observations).has_value());
+      ASSERT_TRUE(agent.infer_states(seen).has_value());
+      for (int f = 0; f < 2; ++f) {
+        std::vector<double> q(static_cast<size_t>(model.num_states[static_cast<size_t>(f)]));
+        population->marginal(2, f, q);
+        for (size_t s = 0; s < q.size(); ++s)
+          ASSERT_NEAR(q[s], agent.belief(f)[s], 1e-9) << "step " << t << ", factor " << f;
+      }
+      ASSERT_TRUE(population->learn(observations).has_value());
+      ASSERT_TRUE(agent.update_A(seen).has_value());
+      ASSERT_TRUE(agent.update_B().has_value());
+      const auto action = static_cast<uint16_t>(random.below(6));
+      for (uint32_t i = 0; i < 3; ++i) population->set_action(i, action);
+      agent.infer_policies();
+      agent.sample_action();
+      agent.set_action(model.unpack_action(action));
+    }
+  }
+}
+
 TEST(Population, AStepIsTheSameWhateverTheNumberOfThreads) {
   const auto model = random_model({.states = {20}, .observations = {6}, .controls = {4}}, 13);
   auto options = with(3000, Precision::f32);

@@ -11,7 +11,7 @@
 namespace skep::belief {
 
 template <typename T>
-OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts) {
+OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts, const FactoredCounts<T>* factored) {
   OwnLayout l;
   const size_t likelihood = t.outcomes * t.stride;
   const size_t transitions = t.actions * t.states * t.stride;
@@ -19,15 +19,15 @@ OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts) {
   l.transitions = l.linear + t.preference_steps * t.stride;
   l.model = l.transitions + transitions;
   l.likelihood_counts = l.model;
-  l.transition_counts = l.likelihood_counts + (counts ? likelihood : 0);
-  l.entries = l.transition_counts + (counts ? transitions : 0);
+  l.transition_counts = l.likelihood_counts + (counts && factored == nullptr ? likelihood : 0);
+  l.entries = l.transition_counts + (factored != nullptr ? factored->entries() : counts ? transitions : 0);
   constexpr size_t line = 64 / sizeof(T);
   l.entries = (l.entries + line - 1) / line * line;
   return l;
 }
 
-template OwnLayout OwnLayout::of<float>(const JointTables<float>&, bool);
-template OwnLayout OwnLayout::of<double>(const JointTables<double>&, bool);
+template OwnLayout OwnLayout::of<float>(const JointTables<float>&, bool, const FactoredCounts<float>*);
+template OwnLayout OwnLayout::of<double>(const JointTables<double>&, bool, const FactoredCounts<double>*);
 
 template <typename T>
 VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
@@ -41,6 +41,7 @@ VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
       evidence(kChunk),
       surprise(kChunk),
       rows(16 * std::max(p.tables_.stride, p.tables_.pitch)) {
+  if (p.factored_) counts = p.factored_->scratch();
   if (!p.options_.plan) return;
   policy_values = AlignedArray<T>(p.tree_.policies * kChunk);
   first_action.resize(p.tables_.actions);
@@ -60,12 +61,14 @@ VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
 
 template <typename T>
 VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables,
-                                      PopulationOptions options, kernel::ThreadPool& pool, StateFile state)
+                                      std::optional<FactoredCounts<T>> factored, PopulationOptions options,
+                                      kernel::ThreadPool& pool, StateFile state)
     : PopulationBase(std::move(model), std::move(options), pool, std::move(state), tables.states),
       joint_(std::move(joint)),
       tables_(std::move(tables)),
       tree_(policy_tree(joint_.model)),
-      layout_(OwnLayout::of(tables_, options_.learning)),
+      factored_(std::move(factored)),
+      layout_(OwnLayout::of(tables_, options_.learning, factored_ ? &*factored_ : nullptr)),
       kernels_(kernel::belief_kernels<T>()),
       own_side_(options_.own_models ? options_.capacity : 0) {
   policies_ = tree_.policies;
@@ -76,26 +79,7 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
     q_pi_.resize(policies_ * options_.capacity);
     neg_efe_.resize(policies_ * options_.capacity);
   }
-  if (options_.learning) {
-    first_counts_ = AlignedArray<T>(layout_.entries);
-    T* counts = first_counts_.data();
-    for (size_t m = 0; m < joint_.model.A.size(); ++m) {
-      const std::vector<double>& from = joint_.model.pA[m].data;
-      for (size_t i = 0; i < from.size(); ++i) {
-        counts[layout_.likelihood_counts + (tables_.first_outcome[m] + i / tables_.states) * tables_.stride +
-               i % tables_.states] = static_cast<T>(from[i]);
-      }
-    }
-    // [next][s][action] to columns.
-    const std::vector<double>& from = joint_.model.pB[0].data;
-    for (size_t i = 0; i < from.size(); ++i) {
-      const size_t action = i % tables_.actions;
-      const size_t s = i / tables_.actions % tables_.states;
-      const size_t next = i / tables_.actions / tables_.states;
-      counts[layout_.transition_counts + (action * tables_.states + s) * tables_.stride + next] =
-          static_cast<T>(from[i]);
-    }
-  }
+  if (options_.learning) copy_first_counts();
   for (int t = 0; t < pool.threads(); ++t) scratch_.emplace_back(*this);
 }
 
@@ -136,12 +120,15 @@ void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const 
   const auto never_acted = static_cast<uint16_t>(tables_.actions);
   const size_t prefetched = std::min<size_t>(row_bytes_, 256);
   std::fill_n(start, groups, 0);
+  if (batch.contiguous) {
+    for (uint32_t i = 0; i < n; ++i) group[i] = started[slots[0] + i] == 0 ? never_acted : actions[slots[0] + i];
+  } else {
+    for (uint32_t i = 0; i < n; ++i) group[i] = started[slots[i]] == 0 ? never_acted : actions[slots[i]];
+  }
   for (uint32_t i = 0; i < n; ++i) {
-    const uint32_t slot = slots[i];
-    group[i] = started[slot] == 0 ? never_acted : actions[slot];
     ++start[group[i] + 1];
     // The kernel will take the rows in another order, which no hardware prefetcher foresees.
-    const std::byte* ahead = current_row(slot);
+    const std::byte* ahead = current_row(slots[i]);
     for (size_t line = 0; line < prefetched; line += 64) __builtin_prefetch(ahead + line, 1, 2);
   }
   for (size_t g = 1; g < groups; ++g) start[g] += start[g - 1];

@@ -5,8 +5,11 @@
 // A chunk of agents is ordered by last action, so that those with the same transition go through the filter kernel
 // together; planning then runs over the whole chunk, one action at a time, while that action's matrix stays in cache.
 
+#include <optional>
+
 #include "kernel/belief_kernels.h"
 #include "mind/belief/compiled_model.h"
+#include "mind/belief/factored_counts.h"
 #include "mind/belief/joint_tables.h"
 #include "mind/belief/policy_tree.h"
 #include "mind/belief/population_base.h"
@@ -17,18 +20,21 @@ namespace skep::belief {
 struct OwnLayout {
   size_t likelihood = 0, linear = 0, transitions = 0;  // laid out as in JointTables
   size_t model = 0;                                    // entries of the above together
+  // One factor: counts in the shapes of likelihood and transitions. Several: a FactoredCounts block.
   size_t likelihood_counts = 0, transition_counts = 0;
   size_t entries = 0;
 
+  // `factored`: null for models with one factor.
   template <typename T>
-  static OwnLayout of(const JointTables<T>& tables, bool counts);
+  static OwnLayout of(const JointTables<T>& tables, bool counts, const FactoredCounts<T>* factored);
 };
 
 template <typename T>
 class VectorPopulation final : public PopulationBase {
  public:
-  VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables, PopulationOptions options,
-                   kernel::ThreadPool& pool, StateFile state);
+  VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables,
+                   std::optional<FactoredCounts<T>> factored, PopulationOptions options, kernel::ThreadPool& pool,
+                   StateFile state);
 
   void marginal(uint32_t slot, int factor, std::span<double> out) const override;
   Status learn(std::span<const uint16_t> observations) override;
@@ -55,6 +61,7 @@ class VectorPopulation final : public PopulationBase {
     std::vector<std::vector<const T*>> level_pointers;
     AlignedArray<T> own_predicted, own_values, own_scratch;
     std::vector<double> first_action, marginal;
+    typename FactoredCounts<T>::Scratch counts;
   };
 
   void order_by_action(const Batch& batch, Scratch& s) const;
@@ -70,7 +77,8 @@ class VectorPopulation final : public PopulationBase {
   T* writable_own(uint32_t slot);
   void own_from_shared(T* block) const;
   void refresh_linear(T* block) const;
-  void learn_chunk(std::span<const uint16_t> observations, uint32_t chunk);
+  void copy_first_counts();
+  void learn_chunk(std::span<const uint16_t> observations, uint32_t chunk, Scratch& s);
   void learn_likelihood(T* block, const T* belief, const uint16_t* observation) const;
   void learn_transition(T* block, const T* before, const T* belief, uint32_t action) const;
   [[nodiscard]] const T* typed_row(const std::byte* row) const { return reinterpret_cast<const T*>(row); }
@@ -78,6 +86,7 @@ class VectorPopulation final : public PopulationBase {
   CompiledModel joint_;  // one factor
   JointTables<T> tables_;
   PolicyTree tree_;
+  std::optional<FactoredCounts<T>> factored_;  // learning with several factors
   OwnLayout layout_;
   AlignedArray<T> first_counts_;  // learning: the shared model's, laid out as in a block
   const kernel::BeliefKernels<T>& kernels_;
