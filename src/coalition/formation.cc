@@ -11,12 +11,6 @@
 namespace skep::coalition {
 namespace {
 
-// Ranks that one search forms at a time, alone on its thread; then the seams between blocks are searched by one. Blocks
-// depend on the number of agents only, so that threads change nothing. Small populations get small blocks, for a few
-// hundred agents shall use two cores too.
-constexpr size_t smallest_block = 250, largest_block = 8192;
-size_t block_size(size_t agents) { return std::clamp(agents / 8, smallest_block, largest_block); }
-
 constexpr size_t small_component = 24;   // agents; those are worth many kicks, as few as they are
 constexpr uint64_t kicks_per_agent = 4;  // in a small component
 

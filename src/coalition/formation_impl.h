@@ -1,6 +1,7 @@
 #pragma once
 // The inside of a Formation, shared by its two sources: formation.cc starts over, formation_update.cc goes on.
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,11 @@
 namespace skep::coalition {
 
 constexpr uint64_t evaluations_per_agent = 64;  // bounds a search; about 8 are used
+
+// Ranks that one search forms at a time, alone on its thread; then what lies between blocks is searched by one. Blocks
+// depend on the number of agents only, so that threads change nothing. Small populations get small blocks, for a few
+// hundred agents shall use two cores too.
+inline size_t block_size(size_t agents) { return std::clamp<size_t>(agents / 8, 250, 8192); }
 
 struct Formation::Impl {
   Impl(const Grid& on, ValueFunction function, FormationOptions with)
@@ -28,6 +34,8 @@ struct Formation::Impl {
   void form();
   void search_seams(std::span<const std::vector<Rank>> seams);
   void search_small_components();
+  void search_around(std::span<const Rank> loose, std::span<const Move> moves, std::span<const CellKey> to);
+  void search_from(std::span<const Rank> loose, LocalSearch& search) const;
   Result<std::vector<CellKey>> cells_of(std::span<const Move> moves, std::span<const Agent> changed);
 
   Grid grid;

@@ -123,6 +123,34 @@ TEST(Formation, StaysSoundWhileAgentsMove) {
   EXPECT_GT(some.value(), 0.93 * fresh.value());
 }
 
+// Enough movers for blocks to be searched in parallel, some of them far away from where their rank is at home.
+TEST(Formation, UpdatesAreTheSameAndSoundWhateverTheNumberOfThreads) {
+  const ValueFunction value{random_synergy(-0.2F), nullptr, {}};
+  Formation one = formation(value, 1), four = formation(value, 4);
+  auto positions = scatter(6000, 2, 9);
+  ASSERT_TRUE(one.rebuild(positions));
+  ASSERT_TRUE(four.rebuild(positions));
+  Random random(10);
+  for (int round = 0; round < 12; ++round) {
+    const double far = round % 3 == 0 ? 30 : 1.5;
+    std::vector<Formation::Move> moves;
+    for (int i = 0; i < 600; ++i) {
+      const Agent agent = random.below(6000);
+      positions[agent].x += random.uniform(-far, far);
+      positions[agent].y += random.uniform(-far, far);
+      moves.push_back({agent, positions[agent]});
+    }
+    ASSERT_TRUE(one.update(moves));
+    ASSERT_TRUE(four.update(moves));
+    ASSERT_EQ(partition_of(one), partition_of(four)) << "round " << round;
+    ASSERT_EQ(one.value(), four.value());
+    expect_sound(four, value);
+  }
+  Formation fresh = formation(value);
+  ASSERT_TRUE(fresh.rebuild(positions));
+  EXPECT_GT(four.value(), 0.93 * fresh.value());
+}
+
 TEST(Formation, ACrowdStaysSparseAndSoundWhenItMoves) {
   const ValueFunction value{random_synergy(), nullptr, {}};
   Formation some = formation(value);

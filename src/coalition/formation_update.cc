@@ -10,6 +10,7 @@ namespace skep::coalition {
 namespace {
 
 constexpr size_t movers_at_a_time = 32;
+constexpr size_t searched_together = 256;      // fewer agents than this are searched around by one thread
 constexpr uint32_t small_enough_to_merge = 2;  // coalitions of those who moved, to look where they could go as one
 constexpr uint64_t evaluations_between_looks_at_the_clock = 2000;
 
@@ -38,9 +39,6 @@ Result<std::vector<CellKey>> Formation::Impl::cells_of(std::span<const Move> mov
 Status Formation::update(std::span<const Move> moves, std::span<const Agent> changed) {
   Impl& self = *impl_;
   SKEP_TRY(const std::vector<CellKey> to, self.cells_of(moves, changed));
-  LocalSearch& search = self.searches[0];
-  search.begin(self.state, 0, static_cast<Rank>(self.ids.size()), 0);
-
   std::vector<Rank> loose;
   for (size_t i = 0; i < moves.size(); ++i) {
     const Rank rank = self.ranks[moves[i].agent];
@@ -54,28 +52,92 @@ Status Formation::update(std::span<const Move> moves, std::span<const Agent> cha
   for (const Agent agent : changed) loose.push_back(self.ranks[agent]);
   std::sort(loose.begin(), loose.end());
   loose.erase(std::unique(loose.begin(), loose.end()), loose.end());
+  if (!loose.empty()) self.search_around(loose, moves, to);
+  return {};
+}
 
-  for (const Rank rank : loose) search.leave(rank);
-  self.links.detach(loose);
-  for (size_t i = 0; i < moves.size(); ++i) self.cells.move(self.ranks[moves[i].agent], to[i]);
-  self.links.attach(loose, *self.pool);
+// Blocks in parallel, each within itself; then one search of what lay between them.
+void Formation::Impl::search_around(std::span<const Rank> loose, std::span<const Move> moves,
+                                    std::span<const CellKey> to) {
+  struct Block {
+    std::span<const Rank> loose;
+    std::vector<Rank> waiting, postponed;
+    double gained = 0;
+  };
+  const size_t agents = ids.size();
+  const size_t size = loose.size() < searched_together ? agents : block_size(agents);
+  std::vector<Block> blocks((agents + size - 1) / size);
+  state.mark_crossing(size);
+  for (size_t b = 0, at = 0; b < blocks.size(); ++b) {
+    const size_t first = at;
+    while (at < loose.size() && loose[at] < (b + 1) * size) ++at;
+    blocks[b].loose = loose.subspan(first, at - first);
+  }
+  const auto in_blocks = [&](auto&& work) {
+    pool->run(static_cast<uint32_t>(blocks.size()), [&](uint32_t b, uint32_t worker) {
+      LocalSearch& search = searches[worker];
+      search.begin(state, static_cast<Rank>(b * size), static_cast<Rank>(std::min(agents, (b + 1) * size)),
+                   evaluations_per_agent * (blocks[b].loose.size() + 1));
+      if (blocks.size() > 1) search.confine();
+      work(blocks[b], search);
+      blocks[b].gained += search.gained();
+      blocks[b].postponed.assign(search.postponed().begin(), search.postponed().end());
+    });
+  };
+  LocalSearch& whole = searches[0];
 
-  search.add_effort(evaluations_per_agent * (loose.size() + 1));
+  in_blocks([](Block& block, LocalSearch& search) {
+    for (const Rank rank : block.loose) search.leave(rank);
+    block.waiting = search.take_queue();
+  });
+  whole.begin(state, 0, static_cast<Rank>(agents), 0);
+  for (const Block& block : blocks) {
+    for (const Rank rank : block.postponed) {
+      whole.leave(rank);
+      const Coalition alone = state.partition.of(rank);
+      state.crosses[alone] = alone / size != rank / size ? 1 : 0;
+    }
+  }
+  total += whole.gained();
+  std::vector<Rank> waiting = whole.take_queue();
+
+  links.detach(loose, *pool);
+  for (size_t i = 0; i < moves.size(); ++i) cells.move(ranks[moves[i].agent], to[i]);
+  links.attach(loose, *pool);
+
+  in_blocks([this](Block& block, LocalSearch& search) {
+    for (const Rank rank : block.waiting) search.wake(rank);
+    search_from(block.loose, search);
+    search.take_queue();
+  });
+  whole.begin(state, 0, static_cast<Rank>(agents), evaluations_per_agent * (loose.size() + 1));
+  for (const Block& block : blocks) waiting.insert(waiting.end(), block.postponed.begin(), block.postponed.end());
+  for (const Rank rank : waiting) whole.wake(rank);
+  search_from({}, whole);
+  for (const Block& block : blocks) total += block.gained;
+  total += whole.gained();
+}
+
+// Finds places for `loose`, who are alone, and for who is in the queue.
+void Formation::Impl::search_from(std::span<const Rank> loose, LocalSearch& search) const {
   // A few at a time, in the order of places: those they wake are looked at while the caches still know them.
   for (size_t i = 0; i < loose.size(); ++i) {
     search.wake(loose[i]);
     if (i % movers_at_a_time == movers_at_a_time - 1) search.descend();
   }
+  const std::vector<Rank> queued = search.take_queue();
+  for (const Rank rank : queued) search.wake(rank);
   search.descend();
   std::vector<Rank> lonely;
-  for (const Rank rank : loose)
-    if (self.state.partition.size(self.state.partition.of(rank)) <= small_enough_to_merge) lonely.push_back(rank);
+  for (const std::span<const Rank> some : {loose, std::span<const Rank>(queued)}) {
+    for (const Rank rank : some)
+      if (state.partition.size(state.partition.of(rank)) <= small_enough_to_merge) lonely.push_back(rank);
+  }
   search.merge_around(lonely);
   search.descend();
-  const std::vector<Rank> touched(search.touched().begin(), search.touched().end());
+  std::vector<Rank> touched(search.touched().begin(), search.touched().end());
+  touched.insert(touched.end(), queued.begin(), queued.end());
   search.settle(touched);
-  self.total += search.gained();
-  return {};
 }
 
 double Formation::improve(const Budget& budget) {

@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t block_of_agents = 2048;
 constexpr size_t block_of_movers = 64;
+constexpr size_t edited_together = 256;  // fewer movers than this are not worth two threads
+constexpr size_t edit_parts = 8;
 constexpr size_t most = (4 * Grid::max_rings * (Grid::max_rings + 1) + 1) * CellIndex::floor_size;
 
 // A row's room: some agents may arrive before it moves to a larger place.
@@ -102,19 +104,35 @@ void Links::reserve(Row& row, uint32_t capacity) {
   row.capacity = room(capacity);
 }
 
-void Links::detach(std::span<const Rank> agents) {
+// Every part goes over all of the agents and takes the links into its own range of ranks: cheap beside the edits, whose
+// rows are in no cache.
+template <typename F>
+void Links::for_each_attached(std::span<const Rank> agents, kernel::ThreadPool& pool, F&& edit) {
+  const size_t parts = agents.size() < edited_together ? 1 : edit_parts;
+  const size_t ranks = (rows_.size() + parts - 1) / parts;
+  pool.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) {
+    const size_t begin = part * ranks;
+    for (const Rank agent : agents) {
+      for (const Link& link : row(agent)) {
+        if (link.to - begin < ranks && detached_[link.to] == 0) edit(part, link, agent);
+      }
+    }
+  });
+}
+
+void Links::detach(std::span<const Rank> agents, kernel::ThreadPool& pool) {
   assert(cells_ != nullptr);
   for (const Rank agent : agents) {
     assert(detached_[agent] == 0);
-    for (const Link& link : row(agent)) {
-      Row& theirs = rows_[link.to];
-      Link* at = pool_.data() + theirs.first;
-      while (at->to != agent) ++at;
-      *at = pool_[theirs.first + --theirs.count];
-    }
-    rows_[agent].count = 0;
     detached_[agent] = 1;
   }
+  for_each_attached(agents, pool, [this](uint32_t, const Link& link, Rank agent) {
+    Row& theirs = rows_[link.to];
+    Link* at = pool_.data() + theirs.first;
+    while (at->to != agent) ++at;
+    *at = pool_[theirs.first + --theirs.count];
+  });
+  for (const Rank agent : agents) rows_[agent].count = 0;
 }
 
 void Links::attach(std::span<const Rank> agents, kernel::ThreadPool& pool) {
@@ -127,14 +145,20 @@ void Links::attach(std::span<const Rank> agents, kernel::ThreadPool& pool) {
                row.count = fill(agents[i], pool_.data() + row.first);
              }
            });
-  for (const Rank agent : agents) {
-    const uint32_t count = rows_[agent].count;
-    for (uint32_t i = 0; i < count; ++i) {
-      const Link link = pool_[rows_[agent].first + i];
-      if (detached_[link.to] != 0) continue;  // their own row says so already
-      Row& theirs = rows_[link.to];
-      reserve(theirs, theirs.count + 1);
+  std::array<std::vector<std::pair<Rank, Link>>, edit_parts> overflow;  // to rows that are full
+  for_each_attached(agents, pool, [&](uint32_t part, const Link& link, Rank agent) {
+    Row& theirs = rows_[link.to];
+    if (theirs.count == theirs.capacity) {
+      overflow[part].push_back({link.to, {agent, link.weight}});
+    } else {
       pool_[theirs.first + theirs.count++] = {agent, link.weight};
+    }
+  });
+  for (const auto& part : overflow) {
+    for (const auto& [to, link] : part) {
+      Row& theirs = rows_[to];
+      reserve(theirs, theirs.count + 1);
+      pool_[theirs.first + theirs.count++] = link;
     }
   }
   for (const Rank agent : agents) detached_[agent] = 0;

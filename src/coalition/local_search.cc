@@ -44,6 +44,17 @@ double State::total() const {
   return sum;
 }
 
+void State::mark_crossing(size_t block) {
+  const size_t agents = partition.agents();
+  crosses.assign(agents, 0);
+  for (size_t begin = 0; begin < agents; begin += block) {
+    for (size_t rank = begin; rank < std::min(agents, begin + block); ++rank) {
+      const Coalition coalition = partition.of(static_cast<Rank>(rank));
+      if (coalition - begin >= block) crosses[coalition] = 1;  // below `begin` wraps to large
+    }
+  }
+}
+
 void LocalSearch::begin(State& state, Rank begin, Rank end, uint64_t effort) {
   assert(begin <= end && end <= state.partition.agents());
   state_ = &state;
@@ -51,13 +62,14 @@ void LocalSearch::begin(State& state, Rank begin, Rank end, uint64_t effort) {
   end_ = end;
   effort_ = effort;
   gained_ = 0;
-  cursor_ = begin;
+  confined_ = false;
   if (queue_.size() < end - begin + size_t{1}) queue_.resize(end - begin + size_t{1});
   queue_front_ = queue_length_ = 0;
   for (SparseSums* sums : {&by_coalition_, &by_agent_, &link_of_, &visited_}) sums->begin(begin, end);
   recording_ = false;
   journal_.clear();
   touched_.clear();
+  postponed_.clear();
 }
 
 void LocalSearch::wake(Rank agent) {
@@ -99,19 +111,41 @@ double LocalSearch::set_with(Coalition coalition, Rank agent) {
   return set_of(members_);
 }
 
-// An empty coalition's number. `near`, an agent's own number, is often free.
-Coalition LocalSearch::empty_coalition(Rank near) {
-  if (state_->partition.size(near) == 0) return near;
-  while (state_->partition.size(cursor_) != 0)
-    if (++cursor_ == end_) cursor_ = begin_;
-  return cursor_;
+// An empty coalition's number, the agent's own or the next one that is free; none where all are taken, which only the
+// numbers of a confined search's block can be.
+Coalition LocalSearch::empty_coalition(Rank near) const {
+  Coalition coalition = near;
+  do {
+    if (state_->partition.size(coalition) == 0) return coalition;
+    if (++coalition == end_) coalition = begin_;
+  } while (coalition != near);
+  assert(confined_);
+  return Partition::none;
+}
+
+// Makes the agent a coalition of its own, if a number is free.
+bool LocalSearch::part(Rank agent, Wakes wakes) {
+  const Coalition to = empty_coalition(agent);
+  if (to == Partition::none) {
+    postponed_.push_back(agent);
+    return false;
+  }
+  apply(agent, to, wakes);
+  return true;
 }
 
 // Moves the agent, keeps `inside` true, and returns the exact gain. `wakes`: those whose best move may have changed are
-// queued.
+// queued. How much a neighbour's best move may have gained: with w its link to the agent and dF, dT what joining `from`
+// and `to` has become cheaper and dearer by,
+//   members of `from` are held less by w - dF, and drawn to `to` by w - dT more,
+//   others are drawn to `to` by w - dT, or to `from` by dF - w,
+// and members of `to` are held more, which wakes nobody.
 double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
   Partition& partition = state_->partition;
   const Coalition from = partition.of(agent);
+  const uint32_t left = partition.size(from) - 1, joined = partition.size(to) + 1;
+  const double cheaper = marginal(left + 1) - marginal(left), dearer = marginal(joined) - marginal(joined - 1);
+  const double held = left > 0 ? marginal(left) - marginal(left - 1) : 0;
   double there = 0;
   for (const Link& link : state_->links->row(agent)) {
     if (!sees(link.to)) continue;
@@ -122,7 +156,9 @@ double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
     notes.inside += come - gone;
     there += come;
     if (wakes == Wakes::none || theirs == to || (wakes == Wakes::left && theirs != from)) continue;
-    notes.margin += std::abs(link.weight);
+    const double drawn = std::max(0.0, weight - dearer);
+    const double rise = theirs == from ? std::max(0.0, weight - held) + drawn : std::max(drawn, cheaper - weight);
+    notes.margin += static_cast<float>(rise);
     if (notes.margin > least_gain || state_->set != nullptr) wake(link.to);
   }
   double gain = (there - marginal(partition.size(to))) -
@@ -158,9 +194,19 @@ void LocalSearch::undo_to(size_t length) {
 bool LocalSearch::improve(Rank agent) {
   const Partition& partition = state_->partition;
   const Coalition from = partition.of(agent);
+  if (!open(from)) {
+    postponed_.push_back(agent);
+    return false;
+  }
+  bool beyond = false;  // something here is not for a confined search
   by_coalition_.clear();
-  for (const Link& link : state_->links->row(agent))
-    if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
+  for (const Link& link : state_->links->row(agent)) {
+    if (sees(link.to) && open(partition.of(link.to))) {
+      by_coalition_.add(partition.of(link.to), link.weight);
+    } else {
+      beyond = true;
+    }
+  }
   const double loss = loss_of_leaving(agent);
 
   // The best and the second best of what it can do; staying gains 0.
@@ -187,13 +233,20 @@ bool LocalSearch::improve(Rank agent) {
     offer(to, gain);
   }
   state_->partition.notes(agent).margin = static_cast<float>(second - best);
+  if (confined_ && beyond) postponed_.push_back(agent);
   if (target == from) return false;
-  apply(agent, target == Partition::none ? empty_coalition(agent) : target, Wakes::all);
+  if (target == Partition::none) return part(agent, Wakes::all);
+  apply(agent, target, Wakes::all);
   return true;
 }
 
 void LocalSearch::leave(Rank agent) {
-  if (state_->partition.size(state_->partition.of(agent)) > 1) apply(agent, empty_coalition(agent), Wakes::left);
+  const Coalition from = state_->partition.of(agent);
+  if (!open(from)) {
+    postponed_.push_back(agent);
+  } else if (state_->partition.size(from) > 1) {
+    part(agent, Wakes::left);
+  }
 }
 
 void LocalSearch::descend() {
@@ -221,7 +274,7 @@ bool LocalSearch::merge(Coalition coalition) {
   effort_ -= std::min<uint64_t>(effort_, others_.size());
   for (const Rank member : others_)
     for (const Link& link : state_->links->row(member))
-      if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
+      if (sees(link.to) && open(partition.of(link.to))) by_coalition_.add(partition.of(link.to), link.weight);
   double best = least_gain;
   Coalition target = coalition;
   const uint32_t size = partition.size(coalition);

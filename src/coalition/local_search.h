@@ -8,7 +8,9 @@
 // communities; splits and kicks by the chains of Kernighan and Lin, 1970).
 //
 // A LocalSearch works in a block of ranks [begin, end): it sees no agent outside. Searches of disjoint blocks may run
-// on different threads over the same State.
+// on different threads over the same State, as long as no coalition reaches from one block into another. Where some do,
+// a confined search leaves those as they are and says which agents it could not do justice to: for a search of the
+// whole, afterwards.
 
 #include <cstdint>
 #include <span>
@@ -29,12 +31,16 @@ struct State {
   std::vector<double> cost;       // cost[n] of a coalition of n, up to agents + 1
   Partition partition;
   std::vector<double> set_value;  // by coalition; empty without `set`
+  std::vector<uint8_t>
+      crosses;  // by coalition, of mark_crossing(): 1 where a member is in another block than the number
 
   // Everybody alone, nothing known.
   void reset(const Links& rows, const ValueFunction& function, std::span<const Agent> names);
   // v of a coalition, from the sums of links inside.
   [[nodiscard]] double value(Coalition coalition) const;
   [[nodiscard]] double total() const;
+  // Finds the coalitions that confined searches of blocks of `block` ranks must not touch.
+  void mark_crossing(size_t block);
 };
 
 // Sums by key over a range of keys, cleared in time that does not depend on the range. Adding takes no branch: whether
@@ -86,6 +92,14 @@ class LocalSearch {
   // Points the search at a block. `effort` bounds the evaluations of single agents; at the bound every loop ends, and
   // what has been reached stays.
   void begin(State& state, Rank begin, Rank end, uint64_t effort);
+  // From here on coalitions that cross blocks stay as they are. Of the moves below descend(), merge_around(), settle()
+  // and leave() may be used.
+  void confine() { confined_ = true; }
+  // Agents that were to leave, had a better place perhaps, or were to be settled, beyond what a confined search may
+  // touch; with repetitions.
+  [[nodiscard]] std::span<const Rank> postponed() const { return postponed_; }
+  // Empties the queue and returns who was in it.
+  std::vector<Rank> take_queue();
 
   void add_effort(uint64_t evaluations) { effort_ += evaluations; }
   void wake(Rank agent);   // look at it in the next descend()
@@ -121,11 +135,13 @@ class LocalSearch {
   enum class Wakes : uint8_t { none, left, all };
 
   [[nodiscard]] bool sees(Rank agent) const { return agent - begin_ < end_ - begin_; }
+  [[nodiscard]] bool open(Coalition coalition) const { return !confined_ || state_->crosses[coalition] == 0; }
   [[nodiscard]] double marginal(uint32_t size) const { return state_->cost[size + 1] - state_->cost[size]; }
   [[nodiscard]] double set_with(Coalition coalition, Rank agent);
   [[nodiscard]] double set_of(std::span<const Rank> members);
   double loss_of_leaving(Rank agent);
-  Coalition empty_coalition(Rank near);
+  Coalition empty_coalition(Rank near) const;
+  bool part(Rank agent, Wakes wakes);
   double apply(Rank agent, Coalition to, Wakes wakes);
   void undo_to(size_t length);
   bool improve(Rank agent);
@@ -135,7 +151,6 @@ class LocalSearch {
   bool merge(Coalition coalition);
   bool swap(Coalition coalition);
   void gather(Coalition coalition, std::vector<Rank>& out) const { state_->partition.members(coalition, out); }
-  void forget_queue();
   bool first_visit(Coalition coalition);
 
   State* state_ = nullptr;
@@ -143,7 +158,7 @@ class LocalSearch {
   Rank end_ = 0;
   uint64_t effort_ = 0;
   double gained_ = 0;
-  Coalition cursor_ = 0;  // where the last empty coalition was found
+  bool confined_ = false;
 
   std::vector<Rank> queue_;  // a ring; each agent is in it at most once
   size_t queue_front_ = 0;
@@ -158,6 +173,7 @@ class LocalSearch {
   bool recording_ = false;
   std::vector<Step> journal_;  // moves to take back, while recording
   std::vector<Rank> touched_;
+  std::vector<Rank> postponed_;
 };
 
 }  // namespace skep::coalition

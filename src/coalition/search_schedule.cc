@@ -20,7 +20,7 @@ void LocalSearch::merge_around(std::span<const Rank> agents) {
   visited_.clear();
   for (size_t i = 0; i < agents.size() && effort_ > 0; ++i) {
     const Coalition coalition = state_->partition.of(agents[i]);
-    if (first_visit(coalition)) merge(coalition);
+    if (open(coalition) && first_visit(coalition)) merge(coalition);
   }
 }
 
@@ -46,14 +46,17 @@ void LocalSearch::settle(std::span<const Rank> agents) {
   visited_.clear();
   for (const Rank agent : agents) {
     const Coalition coalition = state_->partition.of(agent);
+    if (!open(coalition)) {
+      postponed_.push_back(agent);
+      continue;
+    }
     if (!first_visit(coalition)) continue;
     for (bool left = true; left && state_->partition.size(coalition) > 1;) {
       left = false;
       gather(coalition, members);
       for (const Rank member : members) {
         if (state_->partition.size(coalition) == 1) break;
-        if (gain_of_leaving(member) <= least_gain) continue;
-        apply(member, empty_coalition(member), Wakes::all);
+        if (gain_of_leaving(member) <= least_gain || !part(member, Wakes::all)) continue;
         left = true;
       }
     }
@@ -66,7 +69,7 @@ void LocalSearch::settle(std::span<const Rank> agents) {
       for (const Rank member : members) apart += set_of({&member, 1});
     if (state_->value(coalition) >= apart - least_gain) continue;
     members.pop_back();  // the last one keeps the number
-    for (const Rank member : members) apply(member, empty_coalition(member), Wakes::all);
+    for (const Rank member : members) part(member, Wakes::all);
   }
 }
 
@@ -93,11 +96,15 @@ void LocalSearch::form() {
   clear_touched();
 }
 
-void LocalSearch::forget_queue() {
+std::vector<Rank> LocalSearch::take_queue() {
+  std::vector<Rank> waiting;
+  waiting.reserve(queue_length_);
   for (; queue_length_ > 0; --queue_length_) {
+    waiting.push_back(queue_[queue_front_]);
     state_->partition.notes(queue_[queue_front_]).queued = false;
     if (++queue_front_ == queue_.size()) queue_front_ = 0;
   }
+  return waiting;
 }
 
 void LocalSearch::kick(Rank agent, Random& random) {
@@ -159,7 +166,7 @@ void LocalSearch::kick(Rank agent, Random& random) {
   descend();
 
   if (gained_ <= before + least_gain) {
-    forget_queue();
+    take_queue();
     undo_to(0);
     touched_.resize(touched_mark);
     gained_ = before;
