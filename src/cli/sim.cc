@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <boost/json.hpp>
 #include <csignal>
@@ -239,9 +240,15 @@ std::string with_margin(const Estimate& estimate) {
                              : fmt::format("{:.4f}", estimate.mean);
 }
 
+// "share=true": keys by their last parts, unless two end alike; whole keys would not fit a table.
 std::string label(const SweepCell& cell) {
+  const auto last = [](const std::string& key) { return key.substr(key.rfind('.') + 1); };
   std::string text;
-  for (const auto& [key, value] : cell.values) text += fmt::format("{}{}={}", text.empty() ? "" : " ", key, value);
+  for (const auto& [key, value] : cell.values) {
+    const auto alike = std::count_if(cell.values.begin(), cell.values.end(),
+                                     [&](const auto& other) { return last(other.first) == last(key); });
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", alike > 1 ? key : last(key), value);
+  }
   return text;
 }
 

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t block_of_agents = 2048;
 constexpr size_t block_of_movers = 64;
 constexpr size_t edited_together = 256;  // fewer movers than this are not worth two threads
-constexpr size_t edit_parts = 8;
+constexpr size_t edit_parts = 4;
 constexpr size_t most = (4 * Grid::max_rings * (Grid::max_rings + 1) + 1) * CellIndex::floor_size;
 
 // A row's room: some agents may arrive before it moves to a larger place.

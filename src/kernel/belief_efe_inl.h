@@ -20,11 +20,9 @@ HWY_BEFORE_NAMESPACE();
 namespace skep::kernel::HWY_NAMESPACE {
 namespace {
 
-template <size_t NV, size_t NA, class D, typename T>
-HWY_INLINE void EfeColumns(D d, const EfeArgs<T>& a, const T* const* q, size_t at, size_t pitch,
-                           hn::Vec<D> (&total)[NA]) {
-  hn::Vec<D> acc[NA][NV];
-  Product<NV, NA>(d, a.predictive + at, pitch, a.states, q, acc);
+// total[i] += H(acc[i]), a part of a predicted observation.
+template <size_t NV, size_t NA, class D>
+HWY_INLINE void AddEntropy(D d, const hn::Vec<D> (&acc)[NA][NV], hn::Vec<D> (&total)[NA]) {
 #pragma GCC unroll 16
   for (size_t i = 0; i < NA; ++i) {
 #pragma GCC unroll 16
@@ -56,7 +54,11 @@ void EfeNarrow(D d, const EfeArgs<T>& a) {
     for (size_t i = 0; i < NA; ++i) q[i] = a.beliefs[first + (i < left ? i : left - 1)];
     hn::Vec<D> total[NA];
     EfeLinear<NA>(d, a, q, total);
-    if (a.entropy) EfeColumns<NV, NA>(d, a, q, 0, NV * hn::Lanes(d), total);
+    if (a.entropy) {
+      hn::Vec<D> acc[NA][NV];
+      Product<NV, NA>(d, a.predictive, NV * hn::Lanes(d), a.states, q, acc);
+      AddEntropy(d, acc, total);
+    }
 #pragma GCC unroll 16
     for (size_t i = 0; i < NA; ++i) {
       if (i < left) a.value[first + i] += hn::GetLane(hn::SumOfLanes(d, total[i]));
@@ -75,8 +77,12 @@ void EfeWide(D d, const EfeArgs<T>& a, size_t pitch) {
     hn::Vec<D> total[NA];
     EfeLinear<NA>(d, a, q, total);
     if (a.entropy) {
+      Support support;
+      support.find(q, a.states);
       ForColumnBlocks(pitch / lanes, lanes, [&](auto width, size_t at) HWY_ATTR {
-        EfeColumns<decltype(width)::value, NA>(d, a, q, at, pitch, total);
+        hn::Vec<D> acc[NA][decltype(width)::value];
+        support.product(d, a.predictive + at, pitch, q, acc);
+        AddEntropy(d, acc, total);
       });
     }
     for (size_t i = 0; i < left; ++i) a.value[first + i] += hn::GetLane(hn::SumOfLanes(d, total[i]));

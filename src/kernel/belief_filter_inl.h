@@ -107,12 +107,14 @@ void FilterWide(D d, const FilterArgs<T>& a, size_t stride) {
     const size_t left = std::min(NA, a.n - first);
     const T* q[NA];
     for (size_t i = 0; i < NA; ++i) q[i] = a.source[first + std::min(i, left - 1)];
+    Support support;
+    support.find(q, a.states);
     hn::Vec<D> sum[NA];
     for (size_t i = 0; i < NA; ++i) sum[i] = hn::Zero(d);
     ForColumnBlocks(stride / lanes, lanes, [&](auto width, size_t at) HWY_ATTR {
       constexpr size_t NV = decltype(width)::value;
       hn::Vec<D> acc[NA][NV];
-      Product<NV, NA>(d, a.transition + at, stride, a.states, q, acc);
+      support.product(d, a.transition + at, stride, q, acc);
       for (size_t i = 0; i < left; ++i) {
         const T* const* likelihood = a.likelihood + (first + i) * a.modalities;
         for (size_t v = 0; v < NV; ++v) {
@@ -225,10 +227,12 @@ void Predict(const FilterArgs<T>& a) {
       const size_t left = std::min(NA, a.n - first);
       const T* q[NA];
       for (size_t i = 0; i < NA; ++i) q[i] = a.source[first + std::min(i, left - 1)];
+      Support support;
+      support.find(q, a.states);
       ForColumnBlocks(stride / lanes, lanes, [&](auto width, size_t at) HWY_ATTR {
         constexpr size_t NV = decltype(width)::value;
         hn::Vec<decltype(d)> acc[NA][NV];
-        Product<NV, NA>(d, a.transition + at, stride, a.states, q, acc);
+        support.product(d, a.transition + at, stride, q, acc);
         for (size_t i = 0; i < left; ++i) {
           for (size_t v = 0; v < NV; ++v) hn::Store(acc[i][v], d, a.target[first + i] + at + v * lanes);
         }

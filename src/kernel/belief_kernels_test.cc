@@ -107,6 +107,55 @@ TYPED_TEST(BeliefKernelsTest, FilterAgreesWithTheReferenceForEveryShape) {
   }
 }
 
+// Wide rows whose agents believe in a few runs of states, as where one factor of a joint is known.
+TYPED_TEST(BeliefKernelsTest, StatesThatNobodyBelievesInChangeNothing) {
+  using T = TypeParam;
+  constexpr size_t states = 150, outcomes = 70, n = 8;
+  const size_t stride = belief_stride<T>(states), pitch = belief_stride<T>(outcomes);
+  Random random(6);
+  Rows<T> B(states, stride), A(1, stride), AB(states, pitch), linear(1, stride), q(n, stride), fast(n, stride),
+      slow(n, stride), scratch(16, stride);
+  for (size_t s = 0; s < states; ++s) {
+    fill_distribution(random, B[s], states);
+    fill_distribution(random, AB[s], outcomes);
+    A[0][s] = static_cast<T>(random.uniform(0.1, 1));
+  }
+  std::vector<const T*> source, likelihood(n, A[0]);
+  std::vector<T*> target, expected;
+  for (size_t i = 0; i < n; ++i) {
+    // Far apart, next to each other, at both ends; every second state, which makes more runs than are told apart.
+    const size_t from = i == 0 ? 0 : i == 1 ? 140 : i == 7 ? 3 : 20 * i, width = i == 7 ? 140 : 9;
+    fill_distribution(random, q[i] + from, width);
+    for (size_t s = 0; i == 7 && s < states; s += 2) q[i][s] = 0;
+    source.push_back(q[i]);
+    target.push_back(fast[i]);
+    expected.push_back(slow[i]);
+  }
+  std::vector<T> z(n), z_expected(n), value(n, T(0)), value_expected(n, T(0));
+  FilterArgs<T> args{states,    B[0], n, source.data(), expected.data(), 1, likelihood.data(), z_expected.data(),
+                     scratch[0]};
+  belief_kernels_scalar<T>().filter(args);
+  args.target = target.data();
+  args.evidence = z.data();
+  belief_kernels<T>().filter(args);
+  EfeArgs<T> efe{states, outcomes, AB[0], linear[0], true, n, source.data(), value_expected.data()};
+  belief_kernels_scalar<T>().efe(efe);
+  efe.value = value.data();
+  belief_kernels<T>().efe(efe);
+  for (size_t i = 0; i < n; ++i) {
+    EXPECT_NEAR(z[i], z_expected[i], 200 * static_cast<double>(this->kUlp));
+    EXPECT_NEAR(value[i], value_expected[i], 1e-5);
+    for (size_t s = 0; s < stride; ++s) ASSERT_NEAR(fast[i][s], slow[i][s], 200 * static_cast<double>(this->kUlp));
+  }
+  args.target = expected.data();
+  belief_kernels_scalar<T>().predict(args);
+  args.target = target.data();
+  belief_kernels<T>().predict(args);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t s = 0; s < stride; ++s) ASSERT_NEAR(fast[i][s], slow[i][s], 200 * static_cast<double>(this->kUlp));
+  }
+}
+
 TYPED_TEST(BeliefKernelsTest, AnImpossibleObservationLeavesThePrediction) {
   using T = TypeParam;
   for (size_t states : {4, 32, 80}) {
