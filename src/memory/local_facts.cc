@@ -1,0 +1,401 @@
+#include "memory/local_facts.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace skep::memory {
+namespace {
+
+constexpr size_t kTextBatch = 2000;  // changes of the full text between two commits
+constexpr size_t kForgetBatch = 100'000;
+constexpr size_t kCandidates = 48;  // of either kind, for a few hits
+
+uint64_t hash_of(const std::string& agent, const std::string& text) {
+  const std::string key = agent + '\0' + normalized(text);
+  return XXH3_64bits(key.data(), key.size());
+}
+
+}  // namespace
+
+// --- changing ---
+
+Status LocalFacts::append(const std::vector<FactRecord>& records) {
+  std::string frames;
+  for (const FactRecord& record : records) frames += frame(record);
+  SKEP_CHECK(log_->append(frames));
+  sequence_ += records.size();
+  if (options_.durability == Durability::power) SKEP_CHECK(log_->sync());
+  return {};
+}
+
+Status LocalFacts::check_vector(const std::vector<float>& vector) const {
+  const size_t dimensions = index_ ? index_->dimensions() : 0;
+  if (vector.empty() || vector.size() == dimensions) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("a vector has {} dimensions, the embedder's have {}", vector.size(), dimensions));
+}
+
+std::optional<FactId> LocalFacts::same_text(const NewFact& fact) const {
+  const auto found = by_hash_.find(hash_of(fact.agent, fact.text));
+  if (found == by_hash_.end()) return std::nullopt;
+  const Fact& known = facts_.at(found->second);
+  if (known.agent != fact.agent || normalized(known.text) != normalized(fact.text)) return std::nullopt;
+  return known.id;
+}
+
+std::optional<FactId> LocalFacts::same_meaning(const NewFact& fact, const QuantizedVector& vector) const {
+  if (vector.empty() || !index_) return std::nullopt;
+  Filter own;
+  own.agent = fact.agent;
+  own.with_shared = false;
+  for (const auto& near : nearest(vector, own, 3)) {
+    if (near.similarity < options_.scoring.same) break;
+    if (!differ_in_detail(facts_.at(near.id).text, fact.text)) return near.id;
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
+  for (NewFact& fact : facts) {
+    SKEP_CHECK(check(fact));
+    SKEP_CHECK(check_vector(fact.vector));
+  }
+  // What each becomes is decided first, written in one piece, and then applied.
+  std::vector<Added> added;
+  std::vector<FactRecord> records;
+  std::unordered_map<uint64_t, size_t> of_this_batch;  // hash → record
+  FactId next = next_;
+  const auto merge_tags = [](std::vector<std::string>& into, const std::vector<std::string>& more) {
+    into.insert(into.end(), more.begin(), more.end());
+    std::sort(into.begin(), into.end());
+    into.erase(std::unique(into.begin(), into.end()), into.end());
+    if (into.size() > kMostTags) into.resize(kMostTags);
+  };
+  for (NewFact& fact : facts) {
+    const uint64_t hash = hash_of(fact.agent, fact.text);
+    if (const auto twin = of_this_batch.find(hash); twin != of_this_batch.end()) {
+      auto& first = std::get<AddRecord>(records[twin->second]).fact;
+      merge_tags(first.tags, fact.tags);
+      first.time = std::max(first.time, fact.time);
+      added.push_back({first.id, true});
+      continue;
+    }
+    QuantizedVector vector = fact.vector.empty() ? QuantizedVector() : quantize(fact.vector);
+    auto known = same_text(fact);
+    if (!known) known = same_meaning(fact, vector);
+    if (known) {
+      const Fact& old = facts_.at(*known);
+      RenewRecord renewed{*known, std::max(old.time, fact.time), old.tags};
+      merge_tags(renewed.tags, fact.tags);
+      records.emplace_back(std::move(renewed));
+      added.push_back({*known, true});
+      continue;
+    }
+    of_this_batch.emplace(hash, records.size());
+    added.push_back({next, false});
+    records.emplace_back(AddRecord{
+        {next++, std::move(fact.agent), std::move(fact.text), std::move(fact.source), std::move(fact.tags), fact.time},
+        std::move(vector)});
+  }
+  SKEP_CHECK(append(records));
+  for (FactRecord& record : records) apply(std::move(record), true);
+  return added;
+}
+
+void LocalFacts::insert(Fact fact, const QuantizedVector& vector, bool to_text) {
+  const FactId id = fact.id;
+  next_ = std::max(next_, id + 1);
+  by_agent_[fact.agent].insert(id);
+  by_hash_[hash_of(fact.agent, fact.text)] = id;
+  frequencies_.add(fact.text, 1);
+  if (index_ && vector.bytes.size() == kernel::padded_length(index_->dimensions())) {
+    if (!index_->contains(id)) index_->add(id, vector);
+  } else {
+    without_vector_.insert(id);
+  }
+  const auto at = facts_.insert_or_assign(facts_.end(), id, std::move(fact));
+  if (!to_text) return;
+  // While the full text is made again, what is new waits its turn.
+  if (!text_due_.empty()) {
+    text_due_.insert(text_due_.end(), id);
+  } else {
+    text_changed(text_->add(at->second));
+  }
+}
+
+void LocalFacts::renew(FactId id, WallTime time, std::vector<std::string> tags, bool to_text) {
+  const auto found = facts_.find(id);
+  if (found == facts_.end()) return;
+  Fact& fact = found->second;
+  fact.time = time;
+  if (fact.tags == tags) return;
+  const bool in_text = to_text && !text_due_.contains(id);
+  if (in_text) text_changed(text_->remove(fact));
+  fact.tags = std::move(tags);
+  if (in_text && !text_due_.contains(id)) text_changed(text_->add(fact));
+}
+
+void LocalFacts::erase(FactId id, bool to_text) {
+  const auto found = facts_.find(id);
+  if (found == facts_.end()) return;
+  const Fact& fact = found->second;
+  if (text_due_.erase(id) == 0 && to_text) text_changed(text_->remove(fact));
+  frequencies_.add(fact.text, -1);
+  if (const auto known = by_hash_.find(hash_of(fact.agent, fact.text));
+      known != by_hash_.end() && known->second == id) {
+    by_hash_.erase(known);
+  }
+  const auto agent = by_agent_.find(fact.agent);
+  agent->second.erase(id);
+  if (agent->second.empty()) by_agent_.erase(agent);
+  if (index_) index_->erase(id);
+  without_vector_.erase(id);
+  facts_.erase(found);
+}
+
+// The full text is derived: what it can't take now makes it due to be made again.
+void LocalFacts::text_changed(const Status& done) {
+  if (!done) {
+    problems_.push_back(done.error().text());
+    if (problems_.size() > 100) problems_.erase(problems_.begin());
+    for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
+    static_cast<void>(text_->clear());
+    return;
+  }
+  if (++text_uncommitted_ < kTextBatch) return;
+  text_uncommitted_ = 0;
+  static_cast<void>(text_->commit(text_due_.empty() ? sequence_ : 0));
+}
+
+void LocalFacts::apply(FactRecord&& record, bool to_text) {
+  struct Visitor {
+    LocalFacts& self;
+    bool to_text;
+    void operator()(HeadRecord&) const {}
+    void operator()(EndRecord&) const {}
+    void operator()(AddRecord& r) const { self.insert(std::move(r.fact), r.vector, to_text); }
+    void operator()(RenewRecord& r) const { self.renew(r.id, r.time, std::move(r.tags), to_text); }
+    void operator()(ForgetRecord& r) const {
+      for (const FactId id : r.ids) self.erase(id, to_text);
+      self.purge_due_ = true;
+    }
+    void operator()(EmbedderRecord& r) const { self.set_embedder(r.embedder, r.dimensions); }
+    void operator()(VectorRecord& r) const {
+      if (!self.index_ || !self.facts_.contains(r.id) ||
+          r.vector.bytes.size() != kernel::padded_length(self.index_->dimensions())) {
+        return;
+      }
+      self.index_->erase(r.id);
+      self.index_->add(r.id, r.vector);
+      self.without_vector_.erase(r.id);
+    }
+  };
+  std::visit(Visitor{*this, to_text}, record);
+}
+
+void LocalFacts::set_embedder(const std::string& identity, size_t dimensions) {
+  embedder_ = identity;
+  index_.reset();
+  without_vector_.clear();
+  for (const auto& [id, fact] : facts_) without_vector_.insert(without_vector_.end(), id);
+  if (dimensions > 0) index_.emplace(dimensions, options_.index);
+}
+
+Status LocalFacts::use_embedder(const std::string& identity, size_t dimensions) {
+  if (dimensions == 0 || dimensions > kernel::kLongestVector) {
+    return fail(ErrorCode::invalid_argument, fmt::format("vectors of {} dimensions", dimensions));
+  }
+  if (index_ && embedder_ == identity && index_->dimensions() == dimensions) return {};
+  EmbedderRecord record{static_cast<uint32_t>(dimensions), identity};
+  SKEP_CHECK(append({record}));
+  set_embedder(identity, dimensions);
+  return {};
+}
+
+Result<std::vector<Fact>> LocalFacts::without_vector(size_t limit) {
+  std::vector<Fact> some;
+  for (const FactId id : without_vector_) {
+    if (some.size() == limit) break;
+    some.push_back(facts_.at(id));
+  }
+  return some;
+}
+
+Status LocalFacts::set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>& vectors) {
+  std::vector<FactRecord> records;
+  for (const auto& [id, vector] : vectors) {
+    SKEP_CHECK(check_vector(vector));
+    if (!vector.empty() && facts_.contains(id)) records.emplace_back(VectorRecord{id, quantize(vector)});
+  }
+  SKEP_CHECK(append(records));
+  for (FactRecord& record : records) apply(std::move(record), true);
+  return {};
+}
+
+Result<size_t> LocalFacts::forget(const std::vector<FactId>& ids) {
+  std::vector<FactRecord> records;
+  size_t count = 0;
+  std::set<FactId> known;
+  for (const FactId id : ids) {
+    if (facts_.contains(id)) known.insert(id);
+  }
+  for (auto at = known.begin(); at != known.end();) {
+    ForgetRecord record;
+    for (; at != known.end() && record.ids.size() < kForgetBatch; ++at) record.ids.push_back(*at);
+    count += record.ids.size();
+    records.emplace_back(std::move(record));
+  }
+  if (count == 0) return size_t{0};
+  SKEP_CHECK(append(records));
+  SKEP_CHECK(log_->sync());
+  for (FactRecord& record : records) apply(std::move(record), true);
+  SKEP_CHECK(fold());
+  return count;
+}
+
+Result<size_t> LocalFacts::forget(const Filter& filter) {
+  std::vector<FactId> ids;
+  for (const FactId id : ids_of(filter)) {
+    if (filter.matches(facts_.at(id))) ids.push_back(id);
+  }
+  return forget(ids);
+}
+
+// --- searching ---
+
+std::vector<FactId> LocalFacts::ids_of(const Filter& filter) const {
+  std::vector<FactId> ids;
+  if (!filter.agent) {
+    ids.reserve(facts_.size());
+    for (const auto& [id, fact] : facts_) ids.push_back(id);
+    return ids;
+  }
+  const auto take = [&](const std::string& agent) {
+    if (const auto found = by_agent_.find(agent); found != by_agent_.end()) {
+      ids.insert(ids.end(), found->second.begin(), found->second.end());
+    }
+  };
+  take(*filter.agent);
+  if (filter.with_shared && !filter.agent->empty()) take("");
+  return ids;
+}
+
+// Scans where the filter leaves few; else asks the graph for as many more as the filter will throw away, and scans
+// after all when that was not enough.
+std::vector<VectorIndex::Neighbour> LocalFacts::nearest(const QuantizedVector& query, const Filter& filter,
+                                                        size_t k) const {
+  const auto fits = [&](FactId id) { return filter.matches(facts_.at(id)); };
+  const bool open = !filter.agent && filter.tags.empty() && !filter.from && !filter.to;
+  if (open) return index_->search(query, k);
+  size_t left = facts_.size();
+  if (filter.agent) {
+    const auto count = [&](const std::string& agent) {
+      const auto found = by_agent_.find(agent);
+      return found == by_agent_.end() ? size_t{0} : found->second.size();
+    };
+    left = count(*filter.agent) + (filter.with_shared && !filter.agent->empty() ? count("") : 0);
+  }
+  std::vector<VectorIndex::Neighbour> found;
+  if (left > options_.scan_at_most) {
+    const size_t more = std::min<size_t>(1024, k * (2 + facts_.size() / left));
+    found = index_->search(query, more);
+    std::erase_if(found, [&](const auto& one) { return !fits(one.id); });
+    if (found.size() >= k) {
+      found.resize(k);
+      return found;
+    }
+  }
+  std::vector<FactId> ids = ids_of(filter);
+  if (!filter.tags.empty() || filter.from || filter.to) std::erase_if(ids, [&](FactId id) { return !fits(id); });
+  return index_->search_among(ids, query, k);
+}
+
+Result<std::vector<Hit>> LocalFacts::search(const Query& query) {
+  if (query.limit == 0 || query.limit > kMostHits) {
+    return fail(ErrorCode::invalid_argument, fmt::format("limit is {}, must be 1 to {}", query.limit, kMostHits));
+  }
+  SKEP_CHECK(check_vector(query.vector));
+  const size_t candidates = std::max(kCandidates, 2 * query.limit);
+  const QuantizedVector vector = query.vector.empty() ? QuantizedVector() : quantize(query.vector);
+  std::map<FactId, Hit> hits;
+  if (!vector.empty()) {
+    for (const auto& near : nearest(vector, query.filter, candidates)) hits[near.id].similarity = near.similarity;
+  }
+  const std::vector<std::string> words = frequencies_.telling_words(query.text);
+  if (!words.empty()) {
+    SKEP_TRY(const std::vector<TextIndex::Match> matches, text_->search(words, query.filter, candidates));
+    for (const auto& match : matches) {
+      const auto fact = facts_.find(match.id);
+      if (fact == facts_.end() || !query.filter.matches(fact->second)) continue;
+      Hit& hit = hits[match.id];
+      hit.text_score = matches.front().bm25 > 0 ? match.bm25 / matches.front().bm25 : 0;
+      if (!vector.empty() && hit.similarity == 0) hit.similarity = index_->similarity(match.id, vector).value_or(0);
+    }
+  }
+  std::vector<Hit> best;
+  for (auto& [id, hit] : hits) {
+    hit.fact = facts_.at(id);
+    best.push_back(std::move(hit));
+  }
+  rank(best, options_.scoring, query, !vector.empty(), !words.empty());
+  return best;
+}
+
+Result<std::vector<Fact>> LocalFacts::list(const Filter& filter, FactId after, size_t limit) {
+  std::vector<Fact> some;
+  if (filter.agent) {
+    std::vector<FactId> ids = ids_of(filter);
+    std::sort(ids.begin(), ids.end());
+    for (auto at = std::upper_bound(ids.begin(), ids.end(), after); at != ids.end() && some.size() < limit; ++at) {
+      if (const Fact& fact = facts_.at(*at); filter.matches(fact)) some.push_back(fact);
+    }
+    return some;
+  }
+  for (auto at = facts_.upper_bound(after); at != facts_.end() && some.size() < limit; ++at) {
+    if (filter.matches(at->second)) some.push_back(at->second);
+  }
+  return some;
+}
+
+// --- idle moments ---
+
+bool LocalFacts::work() {
+  if (!text_due_.empty()) {
+    for (int i = 0; i < 100 && !text_due_.empty(); ++i) {
+      const FactId id = *text_due_.begin();
+      if (!text_->add(facts_.at(id))) return false;  // tried again at the next call
+      text_due_.erase(text_due_.begin());
+    }
+    if (text_due_.empty()) static_cast<void>(text_->commit(sequence_));
+    return true;
+  }
+  if (index_ && index_->unindexed() > 0 && index_->index_some(16)) return true;
+  // A graph of waypoints only leads nowhere: what is left of it is linked anew.
+  if (index_ && index_->erased() > 1000 && index_->erased() > index_->size() / 2) {
+    VectorIndex fresh(index_->dimensions(), options_.index);
+    for (const auto& [id, fact] : facts_) {
+      if (const auto vector = index_->vector(id)) fresh.add(id, *vector);
+    }
+    index_ = std::move(fresh);
+    return true;
+  }
+  if (purge_due_ || (log_->size() > options_.fold_at && log_->size().count > snapshot_size_.count / 2)) {
+    static_cast<void>(fold());
+  }
+  return false;
+}
+
+Status LocalFacts::sync() {
+  text_uncommitted_ = 0;
+  static_cast<void>(text_->commit(text_due_.empty() ? sequence_ : 0));
+  return log_->sync();
+}
+
+LocalFacts::~LocalFacts() {
+  if (log_) static_cast<void>(sync());
+}
+
+}  // namespace skep::memory

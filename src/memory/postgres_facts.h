@@ -1,0 +1,46 @@
+#pragma once
+// Long-term memory on a PostgreSQL server with the extension pgvector, for several daemons or a fleet's backups.
+// Tables skep_facts and skep_facts_state in the connection's schema, made at the first opening.
+//
+// What differs from LocalFacts: words are ranked by ts_rank of the configuration `simple`, not BM25; vectors are kept
+// as float; what is forgotten is deleted and vacuumed, and what a server keeps beyond that (its write-ahead log,
+// backups) is the server's.
+//
+// A connection that broke is made again at the next call; the call that met the break fails with unavailable.
+
+#include <memory>
+#include <string>
+
+#include "memory/fact.h"
+#include "memory/scoring.h"
+
+namespace skep::memory {
+
+struct PostgresFactsOptions {
+  std::string connection;  // libpq: postgresql://… or "host=… dbname=…"
+  Scoring scoring;
+};
+
+class PostgresFacts final : public LongTerm {
+ public:
+  static Result<std::unique_ptr<PostgresFacts>> open(PostgresFactsOptions options);
+  ~PostgresFacts() override;
+
+  Result<std::vector<Added>> add(std::vector<NewFact> facts) override;
+  Result<std::vector<Hit>> search(const Query& query) override;
+  Result<std::vector<Fact>> list(const Filter& filter, FactId after, size_t limit) override;
+  Result<size_t> forget(const std::vector<FactId>& ids) override;
+  Result<size_t> forget(const Filter& filter) override;
+  Status use_embedder(const std::string& identity, size_t dimensions) override;
+  Result<std::vector<Fact>> without_vector(size_t limit) override;
+  Status set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>& vectors) override;
+  Status sync() override { return {}; }  // a commit is durable when it is acknowledged
+  Result<LongTermStatistics> statistics() override;
+
+ private:
+  struct Impl;
+  explicit PostgresFacts(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace skep::memory

@@ -1,0 +1,83 @@
+// PostgresFacts passes the contract on a real server with pgvector, and comes back after the server was killed.
+
+#include "memory/postgres_facts.h"
+
+#include <gtest/gtest.h>
+
+#include "memory/long_term_contract.h"
+#include "memory/postgres_connection.h"
+#include "memory/testing_postgres.h"
+
+namespace skep::memory {
+namespace {
+
+// One server for all tests; each test gets a database of its own.
+TestingPostgres* server() {
+  static const auto started = TestingPostgres::start(SKEP_DEPS);
+  if (!started) {
+    static const bool said = (fmt::print(stderr, "no pgvector here: {}\n", started.error().text()), true);
+    static_cast<void>(said);
+    return nullptr;
+  }
+  return started->get();
+}
+
+struct PostgresStore {
+  PostgresStore() {
+    static int n = 0;
+    database = "test" + std::to_string(++n);
+    auto admin = PgConnection::open(server()->connection());
+    EXPECT_TRUE(admin && admin->run(("CREATE DATABASE " + database).c_str()));
+    reopen();
+  }
+  void reopen() {
+    facts.reset();
+    facts = PostgresFacts::open({server()->connection(database), {}}).value();
+  }
+  LongTerm& store() { return *facts; }
+
+  std::string database;
+  std::unique_ptr<PostgresFacts> facts;
+};
+INSTANTIATE_TYPED_TEST_SUITE_P(Postgres, LongTermContract, PostgresStore);
+
+TEST(PostgresFacts, GoesOnAfterTheServerWasKilledAndLosesNothing) {
+  PostgresStore own;
+  NewFact fact;
+  fact.agent = "a";
+  fact.text = "the gasket leaks";
+  ASSERT_TRUE(own.store().add({fact}));
+  server()->kill();
+  fact.text = "said while the server was away";
+  const auto away = own.store().add({fact});
+  ASSERT_FALSE(away);
+  EXPECT_EQ(away.error().code, ErrorCode::unavailable);
+  ASSERT_TRUE(server()->run());
+  ASSERT_TRUE(own.store().add({fact})) << "on a new connection";
+  EXPECT_EQ(own.store().list({}, 0, 10)->size(), 2U);
+}
+
+TEST(PostgresFacts, ANulInATextIsRefused) {
+  PostgresStore own;
+  NewFact fact;
+  fact.text = std::string("a\0b", 3);
+  EXPECT_EQ(own.store().add({fact}).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(PostgresConnection, ArraysComeBackAsTheyWere) {
+  const std::vector<std::string> texts = {"plain", "", "a,b", "qu\"ote", "back\\slash", "{brace}", "NULL", "ünïcode"};
+  EXPECT_EQ(parse_pg_array(pg_array(texts)).value(), texts);
+  EXPECT_EQ(parse_pg_array("{}").value(), std::vector<std::string>());
+  EXPECT_EQ(parse_pg_array("{a,\"b c\"}").value(), (std::vector<std::string>{"a", "b c"}));
+  for (const char* bad : {"", "{", "a", "{\"a}", "{\"a\\}"}) EXPECT_FALSE(parse_pg_array(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace skep::memory
+
+// Without a server there is nothing to test, and that is said.
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (skep::memory::server() == nullptr) return 0;
+  return RUN_ALL_TESTS();
+}
