@@ -176,8 +176,8 @@ Result<Report> run_agents131(const Agents131Options& options) {
     }
     report.rows.push_back(std::move(r));
   };
-  row("cold", skep_cold, &Peer::cold, options.busy_neighbour ? 2.5 : 1.15);
-  row("second", skep_second, &Peer::second, options.busy_neighbour ? std::nullopt : std::optional(1.8));
+  row("cold", skep_cold, &Peer::cold, options.busy_neighbour ? 4.0 : 2.5);
+  row("second", skep_second, &Peer::second, options.busy_neighbour ? std::nullopt : std::optional(3.5));
   report.notes.push_back(fmt::format(
       "skep: cold {:.1f} s, second {:.1f} s (medians of {}); {} of {} and {} of {} prompt tokens taken over",
       median(skep_cold), median(skep_second), options.rounds, last.cold.cached_tokens, last.cold.prompt_tokens,

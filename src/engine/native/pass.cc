@@ -13,8 +13,9 @@ using kernel::lm::kPageTokens;
 using kernel::lm::kTileRows;
 using kernel::lm::Matrix;
 
-constexpr int kTokensAtOnce = 32;  // whose results of one head or 32 columns wait in a member's scratch
-constexpr int kOwnNorm = 4;        // up to so many tokens every member norms all for itself
+constexpr int kTokensAtOnce = 32;    // whose results of one head or 32 columns wait in a member's scratch
+constexpr int kTokensOfAHead = 128;  // that are a chunk of the phase for queries, keys and values
+constexpr int kOwnNorm = 4;          // up to so many tokens every member norms all for itself
 
 size_t elements(int rows, int columns) { return static_cast<size_t>(rows) * static_cast<size_t>(columns); }
 
@@ -124,25 +125,18 @@ void Pass::add_items(std::vector<AttentionItem>& items, int slice, int first, in
 
 void Pass::work(Member& member, const std::atomic<bool>& cancelled, float* logits) {
   embed(member);
-  member.barrier();
   const int layers = weights_.layers();
   for (int i = 0; i < layers; ++i) {
     const LayerWeights& w = weights_.layer(i);
     const bool last = i + 1 == layers;
     heads(member, i, norm(member, x_.data(), tokens_, w.attention_norm));
-    member.barrier();
     attend(member, i, last ? last_items_ : items_, last);
-    member.barrier();
     const int rows = last ? outputs_ : tokens_;
     float* x = last ? y_.data() : x_.data();
-    spread_product(member, w.output, attended_, rows, x, a_.embedding, true);
-    member.barrier();
+    spread_product(member, w.output, {.shared = &attended_}, rows, x, a_.embedding, true);
     feed_forward(member, w, norm(member, x, rows, w.feed_forward_norm), rows);
-    member.barrier();
-    spread_product(member, w.down, gated_, rows, x, a_.embedding, true);
-    // One member looks, and all follow after the barrier: nobody may leave alone.
-    if (member.index() == 0 && cancelled.load(std::memory_order_relaxed)) stop_.store(true, std::memory_order_relaxed);
-    member.barrier();
+    spread_product(member, w.down, {.shared = &gated_}, rows, x, a_.embedding, true);
+    if (cancelled.load(std::memory_order_relaxed)) stop_.store(true, std::memory_order_relaxed);
     if (stop_.load(std::memory_order_relaxed)) return;
   }
   if (outputs_ == 0) return;
@@ -152,7 +146,7 @@ void Pass::work(Member& member, const std::atomic<bool>& cancelled, float* logit
 
 void Pass::embed(Member& member) {
   const int pairs = static_cast<int>(a_.rope.frequencies.size());
-  member.share_out(tokens_, [&](int t) {
+  member.phase(tokens_, [&](int t) {
     weights_.embed(token_[static_cast<size_t>(t)],
                    {x_.data() + elements(t, a_.embedding), static_cast<size_t>(a_.embedding)});
     float* cosine = cosine_.data() + elements(t, pairs);
@@ -165,48 +159,65 @@ void Pass::embed(Member& member) {
   });
 }
 
-const Operand& Pass::norm(Member& member, const float* x, int rows, const std::vector<float>& weight) {
-  Scratch& scratch = scratch_[static_cast<size_t>(member.index())];
-  const auto one = [&](const Operand& out, int row) {
-    k_.rms_norm(x + elements(row, a_.embedding), weight.data(), a_.embedding, a_.norm_epsilon, scratch.row.data());
-    out.put(k_, row, 0, scratch.row.data(), a_.embedding);
-  };
-  if (rows <= kOwnNorm) {
-    for (int row = 0; row < rows; ++row) one(scratch.norm, row);
-    return scratch.norm;
-  }
-  member.share_out(rows, [&](int row) { one(normed_, row); });
-  member.barrier();
-  return normed_;
+void Pass::norm_row(Scratch& scratch, const float* x, const std::vector<float>& weight, const Operand& out, int row) {
+  k_.rms_norm(x + elements(row, a_.embedding), weight.data(), a_.embedding, a_.norm_epsilon, scratch.row.data());
+  out.put(k_, row, 0, scratch.row.data(), a_.embedding);
 }
 
-void Pass::heads(Member& member, int layer, const Operand& in) {
+Pass::Normed Pass::norm(Member& member, const float* x, int rows, const std::vector<float>& weight) {
+  if (rows <= kOwnNorm) return {nullptr, x, rows, &weight, false};
+  Scratch& scratch = scratch_[static_cast<size_t>(member.index())];
+  member.phase(rows, [&](int row) { norm_row(scratch, x, weight, normed_, row); });
+  return {.shared = &normed_};
+}
+
+// Only from within a chunk: until then a late member must not look at x.
+const Operand& Pass::operand(const Member& member, Normed& normed) {
+  if (normed.shared != nullptr) return *normed.shared;
+  Scratch& scratch = scratch_[static_cast<size_t>(member.index())];
+  for (int row = 0; row < normed.rows && !normed.done; ++row) {
+    norm_row(scratch, normed.x, *normed.weight, scratch.norm, row);
+  }
+  normed.done = true;
+  return scratch.norm;
+}
+
+void Pass::heads(Member& member, int layer, Normed in) {
   const LayerWeights& w = weights_.layer(layer);
   Scratch& scratch = scratch_[static_cast<size_t>(member.index())];
-  const int pairs = static_cast<int>(a_.rope.frequencies.size());
-  member.share_out(a_.heads + 2 * a_.kv_heads, [&](int head) {
-    if (head >= a_.heads) {
-      const int kv = head - a_.heads;
-      return key_or_value(scratch, w, layer, kv % a_.kv_heads, kv < a_.kv_heads, in);
-    }
-    const int first = head * a_.head_size, tiles = a_.head_size / kTileRows;
-    product(w.q, in, 0, tokens_, head * tiles, (head + 1) * tiles, q_.data(), a_.q_width(), false);
-    for (int t = 0; t < tokens_; ++t) {
-      float* q = q_.data() + elements(t, a_.q_width()) + first;
-      add(q, w.q_bias, first, a_.head_size);
-      if (!w.q_norm.empty()) k_.rms_norm(q, w.q_norm.data(), a_.head_size, a_.norm_epsilon, q);
-      k_.rope(q, 1, a_.head_size, pairs, a_.rope.halves, cosine_.data() + elements(t, pairs),
-              sine_.data() + elements(t, pairs));
-    }
+  // Of many tokens a part at a time: there may be few heads, and all members wait for the last one.
+  const int all = a_.heads + 2 * a_.kv_heads, parts = (tokens_ + kTokensOfAHead - 1) / kTokensOfAHead;
+  member.phase(all * parts, [&](int chunk) {
+    const int head = chunk / parts, begin = chunk % parts * kTokensOfAHead;
+    const int end = std::min(tokens_, begin + kTokensOfAHead);
+    const Operand& rows = operand(member, in);
+    if (head < a_.heads) return query(w, head, rows, begin, end);
+    const int kv = head - a_.heads;
+    key_or_value(scratch, w, layer, kv % a_.kv_heads, kv < a_.kv_heads, rows, begin, end);
   });
 }
 
-void Pass::key_or_value(Scratch& scratch, const LayerWeights& w, int layer, int head, bool key, const Operand& in) {
+void Pass::query(const LayerWeights& w, int head, const Operand& in, int begin, int end) {
+  const int pairs = static_cast<int>(a_.rope.frequencies.size());
+  const int first = head * a_.head_size, tiles = a_.head_size / kTileRows;
+  product(w.q, in, begin, end - begin, head * tiles, (head + 1) * tiles, q_.data() + elements(begin, a_.q_width()),
+          a_.q_width(), false);
+  for (int t = begin; t < end; ++t) {
+    float* q = q_.data() + elements(t, a_.q_width()) + first;
+    add(q, w.q_bias, first, a_.head_size);
+    if (!w.q_norm.empty()) k_.rms_norm(q, w.q_norm.data(), a_.head_size, a_.norm_epsilon, q);
+    k_.rope(q, 1, a_.head_size, pairs, a_.rope.halves, cosine_.data() + elements(t, pairs),
+            sine_.data() + elements(t, pairs));
+  }
+}
+
+void Pass::key_or_value(Scratch& scratch, const LayerWeights& w, int layer, int head, bool key, const Operand& in,
+                        int first_token, int last_token) {
   const int size = a_.head_size, pairs = static_cast<int>(a_.rope.frequencies.size());
   const Matrix rows = rows_of(key ? w.k : w.v, head * size, size);
   const int64_t place = key ? layout_.keys_at(layer, head) : layout_.values_at(layer, head);
-  for (int begin = 0; begin < tokens_; begin += kTokensAtOnce) {
-    const int count = std::min(kTokensAtOnce, tokens_ - begin);
+  for (int begin = first_token; begin < last_token; begin += kTokensAtOnce) {
+    const int count = std::min(kTokensAtOnce, last_token - begin);
     product(rows, in, begin, count, 0, rows.tiles(), scratch.a.data(), size, false);
     for (int i = 0; i < count; ++i) {
       const int t = begin + i;
@@ -229,7 +240,7 @@ void Pass::key_or_value(Scratch& scratch, const LayerWeights& w, int layer, int 
 void Pass::attend(Member& member, int layer, std::span<const AttentionItem> items, bool last) {
   const int work = static_cast<int>(items.size()) * a_.kv_heads;
   const int copies = last ? outputs_ : 0;
-  member.share_out(work + copies, [&](int chunk) {
+  member.phase(work + copies, [&](int chunk) {
     if (chunk < work) return attend(layer, chunk % a_.kv_heads, items[static_cast<size_t>(chunk / a_.kv_heads)]);
     const int row = chunk - work;
     std::memcpy(y_.data() + elements(row, a_.embedding),
@@ -267,9 +278,10 @@ void Pass::attend(int layer, int kv_head, const AttentionItem& item) {
   for (int i = 0; i < item.count; ++i) attended_.put(k_, item.row + i, kv_head * width, out[i * group], width);
 }
 
-void Pass::feed_forward(Member& member, const LayerWeights& w, const Operand& in, int rows) {
+void Pass::feed_forward(Member& member, const LayerWeights& w, Normed normed, int rows) {
   Scratch& scratch = scratch_[static_cast<size_t>(member.index())];
-  member.share_out(a_.feed_forward / kBlock, [&](int block) {
+  member.phase(rows > 0 ? a_.feed_forward / kBlock : 0, [&](int block) {
+    const Operand& in = operand(member, normed);
     const Matrix gate = rows_of(w.gate, block * kBlock, kBlock), up = rows_of(w.up, block * kBlock, kBlock);
     for (int begin = 0; begin < rows; begin += kTokensAtOnce) {
       const int count = std::min(kTokensAtOnce, rows - begin);
@@ -283,12 +295,13 @@ void Pass::feed_forward(Member& member, const LayerWeights& w, const Operand& in
   });
 }
 
-void Pass::spread_product(Member& member, const Matrix& w, const Operand& in, int rows, float* out, int64_t stride,
+void Pass::spread_product(Member& member, const Matrix& w, Normed in, int rows, float* out, int64_t stride,
                           bool accumulate) {
   // Some eight chunks for each member: enough to level differences in speed, few enough not to be felt.
   const int tiles = w.tiles(), step = std::clamp(tiles / (8 * member.size()), 1, 16);
-  member.share_out((tiles + step - 1) / step, [&](int chunk) {
-    product(w, in, 0, rows, chunk * step, std::min(tiles, (chunk + 1) * step), out, stride, accumulate);
+  member.phase(rows > 0 ? (tiles + step - 1) / step : 0, [&](int chunk) {
+    product(w, operand(member, in), 0, rows, chunk * step, std::min(tiles, (chunk + 1) * step), out, stride,
+            accumulate);
   });
 }
 

@@ -2,12 +2,14 @@
 // One step through the model: tokens of several sequences in, logits out. The tensors' side of NativeForward; knows
 // pages, not who owns them.
 //
-// Per layer, each line a phase that ends at a barrier:
-//   norm, if there are more than a few tokens (otherwise every member norms for itself, which is cheaper than a
-//   barrier) query, key and value of each head: product, bias, norm, rotation; keys and values go straight into their
-//   page attention: a key/value head and some tokens of one sequence at a time output product, added to the residual
-//   stream norm, as above gate and up products, SiLU, 32 columns at a time; only their product, as int8, is kept down
-//   product, added to the residual stream
+// Per layer, each item a phase of the team:
+//   - norm, if there are more than a few tokens (otherwise every member norms for itself, which is cheaper)
+//   - query, key and value of each head: product, bias, norm, rotation; keys and values go straight into their page
+//   - attention: a key/value head and some tokens of one sequence at a time
+//   - output product, added to the residual stream
+//   - norm, as above
+//   - gate and up products, SiLU, 32 columns at a time; only their product, as int8, is kept
+//   - down product, added to the residual stream
 // In the last layer only the tokens whose logits are wanted go on after attention.
 //
 // Every number is computed by one kernel call with a fixed order of operations, so nothing depends on the batch, on the
@@ -62,19 +64,32 @@ class Pass {
     Buffer<float> row, a, b;
     Operand norm;
   };
+  // Some rows of the residual stream under a norm. A few of them are normed by every member for itself, when it has
+  // its first chunk of the phase that reads them.
+  struct Normed {
+    const Operand* shared = nullptr;  // null: of the member
+    const float* x = nullptr;
+    int rows = 0;
+    const std::vector<float>* weight = nullptr;
+    bool done = false;
+  };
 
   void prepare(std::span<const PassSlice> slices);
   void add_items(std::vector<AttentionItem>& items, int slice, int first, int count, int token, int row);
   void work(Member& member, const std::atomic<bool>& cancelled, float* logits);
   void embed(Member& member);
-  const Operand& norm(Member& member, const float* x, int rows, const std::vector<float>& weight);
-  void heads(Member& member, int layer, const Operand& in);
-  void key_or_value(Scratch& scratch, const LayerWeights& w, int layer, int head, bool key, const Operand& in);
+  Normed norm(Member& member, const float* x, int rows, const std::vector<float>& weight);
+  const Operand& operand(const Member& member, Normed& normed);
+  void norm_row(Scratch& scratch, const float* x, const std::vector<float>& weight, const Operand& out, int row);
+  void heads(Member& member, int layer, Normed in);
+  void query(const LayerWeights& w, int head, const Operand& in, int begin, int end);
+  void key_or_value(Scratch& scratch, const LayerWeights& w, int layer, int head, bool key, const Operand& in,
+                    int begin, int end);
   void attend(Member& member, int layer, std::span<const AttentionItem> items, bool last);
   void attend(int layer, int kv_head, const AttentionItem& item);
-  void feed_forward(Member& member, const LayerWeights& w, const Operand& in, int rows);
-  void spread_product(Member& member, const kernel::lm::Matrix& w, const Operand& in, int rows, float* out,
-                      int64_t stride, bool accumulate);
+  void feed_forward(Member& member, const LayerWeights& w, Normed in, int rows);
+  void spread_product(Member& member, const kernel::lm::Matrix& w, Normed in, int rows, float* out, int64_t stride,
+                      bool accumulate);
   void product(const kernel::lm::Matrix& w, const Operand& in, int row, int count, int first_tile, int last_tile,
                float* out, int64_t stride, bool accumulate) const;
 

@@ -26,8 +26,8 @@ Team::Team(int threads) : spin_limit_(kMostSpins / 4) {
 }
 
 Team::~Team() {
-  stopping_ = true;
-  job_.fetch_add(1U << 8U, std::memory_order_release);
+  stopping_.store(true, std::memory_order_relaxed);
+  job_.fetch_add(1, std::memory_order_release);
   job_.notify_all();
   for (std::thread& t : others_) t.join();
 }
@@ -46,47 +46,55 @@ void Team::wait_while(std::atomic<uint32_t>& word, uint32_t old) {
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }
 
-void Team::arrive(int members, bool measured) {
-  const uint32_t generation = generation_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(members)) {
-    arrived_.store(0, std::memory_order_relaxed);
-    generation_.store(generation + 1, std::memory_order_release);
-    generation_.notify_all();
-    return;
+int Team::claim(int owner, uint32_t phase, int count) {
+  if (count == 0) return -1;
+  std::atomic<uint64_t>& begun = shares_[static_cast<size_t>(owner)]->begun;
+  uint64_t seen = begun.load(std::memory_order_relaxed);
+  for (;;) {
+    const auto age = static_cast<int32_t>(static_cast<uint32_t>(seen >> 32U) - phase);  // phases may wrap
+    const uint32_t number = age == 0 ? static_cast<uint32_t>(seen) : 0;
+    if (age > 0 || number >= static_cast<uint32_t>(count)) return -1;
+    if (begun.compare_exchange_weak(seen, uint64_t{phase} << 32U | (number + 1), std::memory_order_relaxed)) {
+      return static_cast<int>(number);
+    }
   }
-  if (!measured) return wait_while(generation_, generation);
-  const auto began = std::chrono::steady_clock::now();
-  wait_while(generation_, generation);
-  const auto waited = std::chrono::steady_clock::now() - began;
-  if (waited > kOrdinaryWait) stalled_ += waited - kOrdinaryWait;
 }
 
-void Member::barrier() {
-  ++phase_;
-  if (size_ > 1) team_.arrive(size_, index_ == 0);
+// Whoever does the last chunk opens the next phase; everything that was done before is seen by who enters that.
+void Team::finish(uint32_t phase, int chunks) {
+  if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 != static_cast<uint32_t>(chunks)) return;
+  done_.store(0, std::memory_order_relaxed);
+  open_.store(phase + 1, std::memory_order_release);
+  open_.notify_all();
+}
+
+void Team::wait_until_over(uint32_t phase, bool measured) {
+  if (open_.load(std::memory_order_acquire) != phase) return;
+  if (!measured) return wait_while(open_, phase);
+  const auto began = std::chrono::steady_clock::now();
+  wait_while(open_, phase);
+  const auto waited = std::chrono::steady_clock::now() - began;
+  if (waited > kOrdinaryWait) stalled_ += waited - kOrdinaryWait;
 }
 
 void Team::start(int members, Body body, void* context) {
   assert(members >= 1 && members <= threads());
   body_ = body;
   context_ = context;
+  members_ = members;
+  first_phase_ = open_.load(std::memory_order_relaxed);
   stalled_ = {};
-  for (const auto& share : shares_) {
-    for (auto& begun : share->begun) begun.store(0, std::memory_order_relaxed);
-  }
   if (members > 1) {
-    returned_.store(0, std::memory_order_relaxed);
-    const uint32_t count = job_.load(std::memory_order_relaxed) >> 8U;
-    job_.store((count + 1) << 8U | static_cast<uint32_t>(members), std::memory_order_release);
+    inside_.store(0, std::memory_order_release);
+    job_.fetch_add(1, std::memory_order_release);
     job_.notify_all();
   }
-  Member self(*this, 0, members);
+  Member self(*this, 0, members, first_phase_);
   body(context, self);
   if (members == 1) return;
-  const auto all = static_cast<uint32_t>(members - 1);
-  for (uint32_t back = returned_.load(std::memory_order_acquire); back != all;) {
-    wait_while(returned_, back);
-    back = returned_.load(std::memory_order_acquire);
+  for (uint32_t inside = inside_.fetch_or(kClosed, std::memory_order_acq_rel) | kClosed; inside != kClosed;) {
+    wait_while(inside_, inside);
+    inside = inside_.load(std::memory_order_acquire);
   }
 }
 
@@ -95,13 +103,19 @@ void Team::work(int index) {
   for (;;) {
     wait_while(job_, seen);
     seen = job_.load(std::memory_order_acquire);
-    if (stopping_) return;
-    const int members = static_cast<int>(seen & 255U);
-    if (index >= members) continue;
-    Member self(*this, index, members);
-    body_(context_, self);
-    returned_.fetch_add(1, std::memory_order_release);
-    returned_.notify_one();
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    // In, unless it is over: then the next one. Between the two lines a run may have ended and another begun; it is
+    // that one then, whose numbers are read only from here on.
+    uint32_t inside = inside_.load(std::memory_order_relaxed);
+    while ((inside & kClosed) == 0 &&
+           !inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    }
+    if ((inside & kClosed) != 0) continue;
+    if (index < members_) {
+      Member self(*this, index, members_, first_phase_);
+      body_(context_, self);
+    }
+    if (inside_.fetch_sub(1, std::memory_order_acq_rel) - 1 == kClosed) inside_.notify_all();
   }
 }
 

@@ -212,7 +212,7 @@ struct Q6KProduct {  // an int8 scale per 16 columns, multiplied in integers
 
 template <class I>
 struct Q8Product {
-  static constexpr int kSums = 2;
+  static constexpr int kSums = 1;
   template <int T, int V>
   SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int columns, int row0,
                        const ActivationBlock* const* x, typename I::F32 (*acc)[V]) {
