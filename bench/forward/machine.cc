@@ -87,16 +87,20 @@ double int8_peak() { return 0; }
 double gemm_rate(Format format, int rows, int columns, int tokens) {
   const size_t bytes = static_cast<size_t>(tile_bytes(format, columns) * tiles_of(rows));
   const Memory weights = allocate(bytes);
-  std::memset(weights.get(), 0x21, bytes);  // any bytes are weights: small positive scales, codes 1 and 2
-  const auto blocks = static_cast<size_t>(tokens) * static_cast<size_t>(columns / kBlock);
+  std::memset(weights.get(), 0x21, bytes);        // any bytes are weights: small positive scales, codes 1 and 2
+  const int64_t stride = (columns / kBlock) | 1;  // as in engine/native/operand.h
+  const auto blocks = static_cast<size_t>(tokens) * static_cast<size_t>(stride);
   const Memory operand = allocate(blocks * sizeof(ActivationBlock));
   std::vector<float> x(static_cast<size_t>(tokens) * static_cast<size_t>(columns), 0.5F),
       out(static_cast<size_t>(tokens) * static_cast<size_t>(rows));
   auto* quantized = reinterpret_cast<ActivationBlock*>(operand.get());
-  best_kernels().quantize(x.data(), static_cast<int>(x.size()), quantized);
+  for (int t = 0; t < tokens; ++t) {
+    best_kernels().quantize(x.data() + static_cast<ptrdiff_t>(t) * columns, columns, quantized + t * stride);
+  }
   GemmArguments g;
   g.weights = {format, rows, columns, weights.get()};
   g.quantized = quantized;
+  g.quantized_stride = stride;
   g.tokens = tokens;
   g.last_tile = tiles_of(rows);
   g.out = out.data();

@@ -14,10 +14,16 @@ class Operand {
   Operand() = default;
   Operand(int rows, int columns, bool quantized, bool floats)
       : columns_(columns),
-        blocks_(quantized ? static_cast<size_t>(rows) * static_cast<size_t>(columns / kernel::lm::kBlock) : 0),
+        stride_(stride_of(columns)),
+        blocks_(quantized ? static_cast<size_t>(rows) * static_cast<size_t>(stride_) : 0),
         floats_(floats ? static_cast<size_t>(rows) * static_cast<size_t>(columns) : 0),
         quantized_(quantized),
         has_floats_(floats) {}
+
+  // Blocks from token to token: an odd number of cache lines, so that the same columns of several tokens lie in
+  // different sets of the cache.
+  static int64_t stride_of(int columns) { return (columns / kernel::lm::kBlock) | 1; }
+  [[nodiscard]] int64_t stride() const { return stride_; }
 
   // Columns [column, column + count) of a row; both multiples of 32.
   void put(const kernel::lm::Kernels& kernels, int row, int column, const float* x, int count) const {
@@ -27,7 +33,7 @@ class Operand {
 
   [[nodiscard]] int columns() const { return columns_; }
   [[nodiscard]] kernel::lm::ActivationBlock* blocks(int row) const {
-    return quantized_ ? blocks_.data() + static_cast<ptrdiff_t>(row) * (columns_ / kernel::lm::kBlock) : nullptr;
+    return quantized_ ? blocks_.data() + row * stride_ : nullptr;
   }
   [[nodiscard]] float* floats(int row) const {
     return has_floats_ ? floats_.data() + static_cast<ptrdiff_t>(row) * columns_ : nullptr;
@@ -36,6 +42,7 @@ class Operand {
 
  private:
   int columns_ = 0;
+  int64_t stride_ = 0;
   Buffer<kernel::lm::ActivationBlock> blocks_;
   Buffer<float> floats_;
   bool quantized_ = false, has_floats_ = false;

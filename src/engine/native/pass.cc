@@ -67,8 +67,9 @@ Bytes Pass::bytes() const {
 
 Bytes Pass::bytes_for(const Architecture& a, bool quantized, bool floats, int tokens, int output_rows, int threads) {
   const auto operand = [&](int rows, int columns) {
-    return elements(rows, columns) *
-           ((quantized ? sizeof(kernel::lm::ActivationBlock) / kBlock : 0) + (floats ? sizeof(float) : 0));
+    return static_cast<size_t>(rows) *
+           ((quantized ? static_cast<size_t>(Operand::stride_of(columns)) * sizeof(kernel::lm::ActivationBlock) : 0) +
+            (floats ? static_cast<size_t>(columns) * sizeof(float) : 0));
   };
   const size_t pairs = a.rope.frequencies.size(), width = static_cast<size_t>(std::max(kBlock, a.head_size));
   const size_t numbers = elements(tokens + output_rows, a.embedding) + elements(tokens, a.q_width()) +
@@ -310,6 +311,7 @@ void Pass::product(const Matrix& w, const Operand& in, int row, int count, int f
   kernel::lm::GemmArguments g;
   g.weights = w;
   g.quantized = in.blocks(row);
+  g.quantized_stride = in.stride();
   g.floats = in.floats(row);
   g.tokens = count;
   g.first_tile = first_tile;

@@ -15,11 +15,12 @@ namespace skep::kernel::lm {
 namespace {
 
 inline constexpr int kTokensPerPass = 32;  // whose activations stay in the second-level cache beside the weights
-inline constexpr int kManyTokens = 12;     // from here on a panel pays
+inline constexpr int kManyTokens = 12;     // from here on a panel pays, where taking apart costs more than little
 
+// `ahead`: how far behind this tile the next one lies that nobody has read yet; 0: none.
 template <class I, class Product, int T, class X>
 [[gnu::noinline]] void tile_group(const GemmArguments& g, int tile, const uint8_t* scales, const uint8_t* codes,
-                                  const X* const* x, int first_token) {
+                                  int64_t ahead, const X* const* x, int first_token) {
   constexpr int V = I::vectors(Product::kSums, T);
   const Matrix& w = g.weights;
   for (int row0 = 0; row0 < kTileRows; row0 += V * I::kRows) {
@@ -27,7 +28,7 @@ template <class I, class Product, int T, class X>
     for (int t = 0; t < T; ++t) {
       for (int v = 0; v < V; ++v) acc[t][v] = I::zero();
     }
-    Product::template run<T, V>(scales, codes, w.columns, row0, x, acc);
+    Product::template run<T, V>(scales, codes, row0 == 0 ? ahead : 0, w.columns, row0, x, acc);
     for (int v = 0; v < V; ++v) {
       const int row = tile * kTileRows + row0 + v * I::kRows;
       if (row >= w.rows) break;
@@ -41,9 +42,9 @@ template <class I, class Product, int T, class X>
 // tile_group for a size that is known at run time, at most T.
 template <class I, class Product, int T, class X>
 SKEP_INLINE void run_group(int size, const GemmArguments& g, int tile, const uint8_t* scales, const uint8_t* codes,
-                           const X* const* x, int first_token) {
-  if (size == T) return tile_group<I, Product, T>(g, tile, scales, codes, x, first_token);
-  if constexpr (T > 1) run_group<I, Product, T - 1>(size, g, tile, scales, codes, x, first_token);
+                           int64_t ahead, const X* const* x, int first_token) {
+  if (size == T) return tile_group<I, Product, T>(g, tile, scales, codes, ahead, x, first_token);
+  if constexpr (T > 1) run_group<I, Product, T - 1>(size, g, tile, scales, codes, ahead, x, first_token);
 }
 
 template <class I, class Product, class X>
@@ -60,7 +61,7 @@ void over_tiles(const GemmArguments& g, const X* activations, int64_t stride) {
         // Groups of nearly equal size: five tokens are 3 + 2, not 4 + 1.
         const int groups = (end - t + I::kGroup - 1) / I::kGroup, size = (end - t + groups - 1) / groups;
         for (int i = 0; i < size; ++i) x[i] = activations + (t + i) * stride;
-        run_group<I, Product, I::kGroup>(size, g, tile, scales, codes, x, t);
+        run_group<I, Product, I::kGroup>(size, g, tile, scales, codes, t == 0 ? step : 0, x, t);
         t += size;
       }
     }
@@ -70,11 +71,11 @@ void over_tiles(const GemmArguments& g, const X* activations, int64_t stride) {
 template <class I, int Bits, int Zero, class S>
 void nibbles(const GemmArguments& g) {
   if constexpr (I::kPairs) {
-    over_tiles<I, PairProduct<I, Bits, Zero, S>>(g, g.quantized, g.weights.columns / kBlock);
-  } else if (g.tokens >= kManyTokens) {
+    over_tiles<I, PairProduct<I, Bits, Zero, S>>(g, g.quantized, g.blocks_between_tokens());
+  } else if ((Bits > 4 || S::kDear) && g.tokens >= kManyTokens) {
     over_panels<I, BlockPanel<I, Bits, Zero, S>>(g);
   } else {
-    over_tiles<I, BlockProduct<I, Bits, Zero, S>>(g, g.quantized, g.weights.columns / kBlock);
+    over_tiles<I, BlockProduct<I, Bits, Zero, S>>(g, g.quantized, g.blocks_between_tokens());
   }
 }
 
@@ -82,7 +83,7 @@ template <class I>
 void gemm(const GemmArguments& g) {
   const bool many = g.tokens >= kManyTokens;
   const ActivationBlock* q = g.quantized;
-  const int64_t blocks = g.weights.columns / kBlock, columns = g.weights.columns;
+  const int64_t blocks = g.blocks_between_tokens(), columns = g.weights.columns;
   switch (g.weights.format) {
     case Format::q4_0:
       return nibbles<I, 4, 8, BlockScales<I, false>>(g);

@@ -164,6 +164,7 @@ void over_panels(const GemmArguments& g) {
   const Matrix& w = g.weights;
   const int blocks = w.columns / kBlock;
   const int64_t to_codes = scales_bytes(w.format, w.columns), step = tile_bytes(w.format, w.columns);
+  const int64_t stride = g.blocks_between_tokens();
   for (int pass = 0; pass < g.tokens; pass += kPanelTokens) {
     const int tokens = g.tokens - pass < kPanelTokens ? g.tokens - pass : kPanelTokens;
     for (int tile = g.first_tile; tile < g.last_tile; ++tile) {
@@ -175,7 +176,7 @@ void over_panels(const GemmArguments& g) {
         for (int t = 0; t < tokens;) {
           const ActivationBlock* x[I::kGroup];
           const int groups = (tokens - t + I::kGroup - 1) / I::kGroup, size = (tokens - t + groups - 1) / groups;
-          for (int i = 0; i < size; ++i) x[i] = g.quantized + static_cast<int64_t>(pass + t + i) * blocks;
+          for (int i = 0; i < size; ++i) x[i] = g.quantized + (pass + t + i) * stride;
           run_panel_group<I, P, I::kGroup>(size, panel, first, count, x, all + t);
           t += size;
         }

@@ -19,6 +19,8 @@ struct RowScales {
 template <class I, bool Offset>
 struct BlockScales {  // f16 per block
   static constexpr bool kOffset = Offset;
+  static constexpr int kBlockBytes = Offset ? 64 : 32;
+  static constexpr bool kDear = false;  // to compute
   template <int V>
   struct Rows {
     const uint8_t* at;
@@ -34,6 +36,8 @@ struct BlockScales {  // f16 per block
 template <class I>
 struct SuperBlockScales {  // Q4_K, Q5_K: f16 per super-block times u8 per block
   static constexpr bool kOffset = true;
+  static constexpr int kBlockBytes = 40;  // on average
+  static constexpr bool kDear = true;
   template <int V>
   struct Rows {
     typename I::F32 d[V], m[V];
@@ -85,6 +89,15 @@ SKEP_INLINE void each_code_group(const uint8_t* block, int row0, Use&& use) {
   pair.template operator()<3>();
 }
 
+// Has the next tile's block, `ahead` bytes behind this one (0: none), brought into the cache: while a few tokens are
+// multiplied, memory would stand idle otherwise.
+template <int Bits>
+SKEP_INLINE void fetch(const uint8_t* scales, const uint8_t* codes, int64_t ahead) {
+  if (ahead == 0) return;
+  __builtin_prefetch(scales + ahead);
+  for (int i = 0; i < Bits; ++i) __builtin_prefetch(codes + ahead + 64 * i);
+}
+
 // Each product computes V * I::kRows rows of a tile, from row0 on, for T tokens over all columns, into acc[T][V]. The
 // largest V whose sums fit the registers is I::vectors(sums per token and vector, T).
 
@@ -92,12 +105,13 @@ template <class I, int Bits, int Zero, class S>
 struct BlockProduct {  // 4 and 5 bits
   static constexpr int kSums = 1;
   template <int T, int V>
-  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int columns, int row0,
+  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int64_t ahead, int columns, int row0,
                        const ActivationBlock* const* x, typename I::F32 (*acc)[V]) {
     using F32 = typename I::F32;
     typename S::template Rows<V> rows;
     for (int b = 0; b < columns / kBlock; ++b) {
       rows.enter(scales, b, row0);
+      fetch<Bits>(scales + b * S::kBlockBytes, codes + static_cast<int64_t>(b) * 64 * Bits, ahead);
       typename I::Dot sum[T][V];
       for (int t = 0; t < T; ++t) {
         for (int v = 0; v < V; ++v) sum[t][v] = I::template start<Zero>(x[t][b]);
@@ -128,13 +142,14 @@ template <class I, int Bits, int Zero, class S>
 struct PairProduct {
   static constexpr int kSums = 1;
   template <int T, int V>
-  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int columns, int row0,
+  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int64_t ahead, int columns, int row0,
                        const ActivationBlock* const* x, typename I::F32 (*acc)[V]) {
     if constexpr (T >= 2) {
       constexpr int kPairs = T / 2;
       typename S::template Rows<V> rows;
       for (int b = 0; b < columns / kBlock; ++b) {
         rows.enter(scales, b, row0);
+        fetch<Bits>(scales + b * S::kBlockBytes, codes + static_cast<int64_t>(b) * 64 * Bits, ahead);
         typename I::PairSums sum[kPairs][V];
         for (int p = 0; p < kPairs; ++p) {
           for (int v = 0; v < V; ++v) sum[p][v] = I::template start_pair<Zero>(x[2 * p][b], x[2 * p + 1][b]);
@@ -166,7 +181,7 @@ struct PairProduct {
       }
     }
     if constexpr (T % 2 == 1) {
-      BlockProduct<I, Bits, Zero, S>::template run<1, V>(scales, codes, columns, row0, x + T - 1, acc + T - 1);
+      BlockProduct<I, Bits, Zero, S>::template run<1, V>(scales, codes, 0, columns, row0, x + T - 1, acc + T - 1);
     }
   }
 };
@@ -175,10 +190,11 @@ template <class I>
 struct Q6KProduct {  // an int8 scale per 16 columns, multiplied in integers
   static constexpr int kSums = 2;
   template <int T, int V>
-  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int columns, int row0,
+  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int64_t ahead, int columns, int row0,
                        const ActivationBlock* const* x, typename I::F32 (*acc)[V]) {
     for (int b = 0; b < columns / kBlock; ++b) {
       const uint8_t* super = scales + static_cast<int64_t>(b / 8) * (32 + 16 * 16);
+      fetch<6>(scales + b * 36, codes + static_cast<int64_t>(b) * 64 * 6, ahead);
       typename I::Dot first[T][V], second[T][V];  // of the block's two halves: groups 0..3 and 4..7
       for (int t = 0; t < T; ++t) {
         for (int v = 0; v < V; ++v) {
@@ -214,9 +230,10 @@ template <class I>
 struct Q8Product {
   static constexpr int kSums = 1;
   template <int T, int V>
-  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int columns, int row0,
+  SKEP_INLINE void run(const uint8_t* scales, const uint8_t* codes, int64_t ahead, int columns, int row0,
                        const ActivationBlock* const* x, typename I::F32 (*acc)[V]) {
     for (int b = 0; b < columns / kBlock; ++b) {
+      fetch<8>(scales + b * 32, codes + static_cast<int64_t>(b) * 512, ahead);
       typename I::Dot8 sum[T][V];
       for (int t = 0; t < T; ++t) {
         for (int v = 0; v < V; ++v) sum[t][v] = I::start8();
@@ -243,10 +260,11 @@ template <class I, Format F>
 struct FloatProduct {
   static constexpr int kSums = 1;
   template <int T, int V>
-  SKEP_INLINE void run(const uint8_t*, const uint8_t* codes, int columns, int row0, const float* const* x,
-                       typename I::F32 (*acc)[V]) {
+  SKEP_INLINE void run(const uint8_t*, const uint8_t* codes, int64_t ahead, int columns, int row0,
+                       const float* const* x, typename I::F32 (*acc)[V]) {
     constexpr int kWidth = F == Format::f32 ? 4 : 2;
     for (int k = 0; k < columns; ++k) {
+      if (ahead != 0) __builtin_prefetch(codes + static_cast<int64_t>(kWidth) * kTileRows * k + ahead);
       for (int v = 0; v < V; ++v) {
         const uint8_t* at = codes + kWidth * (static_cast<int64_t>(kTileRows) * k + row0 + v * I::kRows);
         typename I::F32 w;

@@ -27,6 +27,7 @@ namespace skep::kernel::lm {
 struct GemmArguments {
   Matrix weights;
   const ActivationBlock* quantized = nullptr;  // [tokens][columns / 32], for quantized formats
+  int64_t quantized_stride = 0;                // blocks between tokens; 0: columns / 32
   const float* floats = nullptr;               // [tokens][columns], for f16, bf16, f32
   int tokens = 0;
   int first_tile = 0;
@@ -34,6 +35,10 @@ struct GemmArguments {
   float* out = nullptr;
   int64_t out_stride = 0;   // floats between tokens, at least weights.rows
   bool accumulate = false;  // add to what is there (a residual) instead of storing
+
+  [[nodiscard]] int64_t blocks_between_tokens() const {
+    return quantized_stride > 0 ? quantized_stride : weights.columns / kBlock;
+  }
 };
 
 // KV pages hold this many consecutive tokens: one vector of scores.

@@ -34,7 +34,7 @@ void scalar_gemm(const GemmArguments& g) {
       const uint8_t* tile = w.data + row / kTileRows * tile_bytes(w.format, w.columns);
       float acc = 0;
       if (is_quantized(w.format)) {
-        acc = quantized_product(w, tile, row % kTileRows, g.quantized + int64_t{t} * (w.columns / kBlock));
+        acc = quantized_product(w, tile, row % kTileRows, g.quantized + t * g.blocks_between_tokens());
       } else {
         const float* x = g.floats + int64_t{t} * w.columns;
         for (int k = 0; k < w.columns; ++k) {
