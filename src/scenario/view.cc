@@ -29,7 +29,8 @@ class Line {
       ++used_;
       i = next;
     }
-    if (!colours_ || (colour == 0 && !bold))
+    const bool blank = piece.find_first_not_of(' ') == std::string::npos;  // most of a map
+    if (!colours_ || blank || (colour == 0 && !bold))
       text_ += piece;
     else
       text_ += fmt::format("\033[{}{}m{}\033[0m", bold ? "1;" : "", colour == 0 ? 39 : colour, piece);

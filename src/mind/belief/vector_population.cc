@@ -106,39 +106,50 @@ void VectorPopulation<T>::write_start(uint32_t slot, std::byte* row) {
   if (options_.own_models) own_from_shared(writable_own(slot));
 }
 
-// Counting sort of the batch by last action; agents that have not started, whose rows hold D, form the last group.
-// Everything the loops read is in locals: their stores could alias members, which would be loaded again every time.
+// Where agent i of the batch goes: at start[group[i]]++. A counting sort by last action; agents that have not started,
+// whose rows hold D, form the last group. Everything the loops read is in locals, here and below: their stores could
+// alias members, which would be loaded again every time.
 template <typename T>
-void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const {
+void VectorPopulation<T>::count_by_action(const Batch& batch, Scratch& s) const {
   const uint32_t n = batch.n;
   const uint32_t* const slots = batch.slots;
-  const uint16_t* const actions = actions_.data();
-  const uint8_t* const started = started_.data();
   uint16_t* const group = s.group.data();
   uint32_t* const start = s.group_start.data();
   const size_t groups = s.group_start.size();
   const auto never_acted = static_cast<uint16_t>(tables_.actions);
-  const size_t prefetched = std::min<size_t>(row_bytes_, 256);
-  std::fill_n(start, groups, 0);
   if (batch.contiguous) {
-    for (uint32_t i = 0; i < n; ++i) group[i] = started[slots[0] + i] == 0 ? never_acted : actions[slots[0] + i];
+    const uint16_t* const actions = actions_.data() + slots[0];
+    const uint8_t* const started = started_.data() + slots[0];
+    for (uint32_t i = 0; i < n; ++i) group[i] = started[i] == 0 ? never_acted : actions[i];
   } else {
+    const uint16_t* const actions = actions_.data();
+    const uint8_t* const started = started_.data();
     for (uint32_t i = 0; i < n; ++i) group[i] = started[slots[i]] == 0 ? never_acted : actions[slots[i]];
   }
-  for (uint32_t i = 0; i < n; ++i) {
-    ++start[group[i] + 1];
-    // The kernel will take the rows in another order, which no hardware prefetcher foresees.
-    const std::byte* ahead = current_row(slots[i]);
-    for (size_t line = 0; line < prefetched; line += 64) __builtin_prefetch(ahead + line, 1, 2);
-  }
+  std::fill_n(start, groups, 0);
+  for (uint32_t i = 0; i < n; ++i) ++start[group[i] + 1];
   for (size_t g = 1; g < groups; ++g) start[g] += start[g - 1];
+}
 
+// Fills order, source, target and likelihood, and moves each group's start to its end. Rows are prefetched: the kernel
+// will take them in an order that no hardware prefetcher foresees.
+template <typename T>
+void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const {
+  count_by_action(batch, s);
+  const uint32_t n = batch.n;
+  const uint32_t* const slots = batch.slots;
+  const uint16_t* const group = s.group.data();
+  uint32_t* const start = s.group_start.data();
   uint32_t* const order = s.order.data();
   T** const target = s.target.data();
   const T** const given = s.likelihood.data();
   const T* const likelihood = tables_.likelihood.data();
   const size_t stride = tables_.stride;
-  if (sides_ == 1 && batch.modalities == 1) {
+  const size_t prefetched = std::min<size_t>(row_bytes_, 256);
+  const auto prefetch = [prefetched](const std::byte* row) {
+    for (size_t line = 0; line < prefetched; line += 64) __builtin_prefetch(row + line, 1, 3);
+  };
+  if (sides_ == 1 && batch.modalities == 1) {  // the usual case: source is target
     T* const rows = reinterpret_cast<T*>(state_.beliefs());
     const uint16_t* const observations = batch.observations;
     const bool by_slot = batch.by_slot;
@@ -146,42 +157,60 @@ void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const 
       const uint32_t slot = slots[i];
       const uint32_t at = start[group[i]]++;
       const uint16_t o = observations[by_slot ? slot : i];
+      T* const row = rows + slot * stride;
+      prefetch(reinterpret_cast<const std::byte*>(row));
       order[at] = slot;
-      target[at] = rows + slot * stride;
+      target[at] = row;
       given[at] = o == kNotObserved ? nullptr : likelihood + o * stride;
     }
     return;
   }
-  const size_t* const first_outcome = tables_.first_outcome.data();
-  const uint32_t modalities = batch.modalities;
   for (uint32_t i = 0; i < n; ++i) {
-    const uint32_t slot = slots[i];
-    const uint32_t at = start[group[i]]++;
-    order[at] = slot;
-    target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
-    s.source[at] = typed_row(current_row(slot));
-    const uint16_t* o = batch.observation(i);
-    for (uint32_t m = 0; m < modalities; ++m) {
-      given[at * modalities + m] = o[m] == kNotObserved ? nullptr : likelihood + (first_outcome[m] + o[m]) * stride;
-    }
+    prefetch(current_row(slots[i]));
+    place(batch, i, start[group[i]]++, s);
+  }
+}
+
+template <typename T>
+void VectorPopulation<T>::place(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const {
+  const uint32_t slot = batch.slots[i];
+  s.order[at] = slot;
+  s.target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
+  s.source[at] = typed_row(current_row(slot));
+  const uint16_t* o = batch.observation(i);
+  for (uint32_t m = 0; m < batch.modalities; ++m) {
+    s.likelihood[at * batch.modalities + m] =
+        o[m] == kNotObserved ? nullptr : tables_.likelihood.data() + (tables_.first_outcome[m] + o[m]) * tables_.stride;
   }
 }
 
 template <typename T>
 void VectorPopulation<T>::filter_shared(const Batch& batch, Scratch& s) const {
-  order_by_action(batch, s);
   kernel::FilterArgs<T> args;
   args.states = tables_.states;
   args.modalities = batch.modalities;
   args.scratch = s.rows.data();
+  if (batch.n == 1) {  // a population of one, or one with news: nothing to order
+    place(batch, 0, 0, s);
+    const uint32_t slot = batch.slots[0];
+    args.transition = fresh(slot) ? nullptr : tables_.transition(actions_[slot]);
+    args.n = 1;
+    args.source = s.source.data();
+    args.target = s.target.data();
+    args.likelihood = s.likelihood.data();
+    args.evidence = s.evidence.data();
+    kernels_.filter(args);
+    return;
+  }
+  order_by_action(batch, s);
   uint32_t first = 0;
-  // order_by_action has moved each group's start to its end.
   for (size_t g = 0; g <= tables_.actions; ++g) {
     const uint32_t end = s.group_start[g];
     if (end > first) {
       args.transition = g < tables_.actions ? tables_.transition(g) : nullptr;
       args.n = end - first;
-      args.source = (sides_ == 2 ? s.source.data() : const_cast<const T**>(s.target.data())) + first;
+      args.source =
+          (sides_ == 2 || batch.modalities != 1 ? s.source.data() : const_cast<const T**>(s.target.data())) + first;
       args.target = s.target.data() + first;
       args.likelihood = s.likelihood.data() + first * batch.modalities;
       args.evidence = s.evidence.data() + first;

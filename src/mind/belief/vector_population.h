@@ -64,7 +64,9 @@ class VectorPopulation final : public PopulationBase {
     typename FactoredCounts<T>::Scratch counts;
   };
 
+  void count_by_action(const Batch& batch, Scratch& s) const;
   void order_by_action(const Batch& batch, Scratch& s) const;
+  void place(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const;
   void filter_shared(const Batch& batch, Scratch& s) const;
   void filter_own(const Batch& batch, Scratch& s) const;
   void filter_and_plan_own(const Batch& batch, Scratch& s);
