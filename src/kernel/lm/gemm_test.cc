@@ -110,8 +110,8 @@ TEST(Gemm, IsTheSameToTheBitHoweverTokensAndTilesAreSplit) {
 TEST(Gemm, AddsToWhatIsThereWhenToldTo) {
   std::mt19937 random(4);
   for (const Kernels* kernels : available_kernels()) {
-    for (const int tokens : {3, 14}) {
-      Product p(Format::q4_0, 19, 64, tokens, random);
+    for (const int tokens : {3, 34}) {
+      Product p(Format::q4_k, 19, 256, tokens, random);
       const std::vector<float> stored = p.run(*kernels);
       const std::vector<float> added = p.run(*kernels, 0, tokens, 0, 2, true);
       for (size_t i = 0; i < stored.size(); ++i) EXPECT_EQ(added[i], 0.25F + stored[i]);
@@ -127,7 +127,7 @@ TEST(Gemm, DoesNotOverflowAtTheExtremes) {
     for (const int byte : {0x00, 0xff, 0x7f, 0x80}) {
       for (const int q : {-127, 127}) {
         SCOPED_TRACE(fmt::format("{} {:x} {}", to_string(format), byte, q));
-        constexpr int kTokens = 17;  // groups of four, and a panel
+        constexpr int kTokens = 33;  // groups of four, and a panel
         Product p(format, 16, 256, kTokens, random);
         std::vector<uint8_t> source(p.source.size(), static_cast<uint8_t>(byte));
         const int64_t block_bytes = gguf_row_bytes(format, column_multiple(format));
