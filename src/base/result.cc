@@ -16,6 +16,8 @@ const char* to_string(ErrorCode code) {
       return "conflict";
     case ErrorCode::too_large:
       return "too_large";
+    case ErrorCode::context_overflow:
+      return "context_overflow";
     case ErrorCode::quota_exhausted:
       return "quota_exhausted";
     case ErrorCode::overloaded:
@@ -38,6 +40,13 @@ const char* to_string(ErrorCode code) {
       return "internal";
   }
   return "unknown";
+}
+
+std::optional<ErrorCode> error_code_from(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(ErrorCode::internal); ++i) {
+    if (name == to_string(static_cast<ErrorCode>(i))) return static_cast<ErrorCode>(i);
+  }
+  return std::nullopt;
 }
 
 }  // namespace skep

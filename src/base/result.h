@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 #include <utility>
 
@@ -17,6 +19,7 @@ enum class ErrorCode {
   not_found,          // 404
   conflict,           // 409
   too_large,          // a size limit: 413
+  context_overflow,   // the prompt does not fit the model's context: 400
   quota_exhausted,    // the caller's own limit: 429
   overloaded,         // the box is full: 503
   unavailable,        // something we depend on is down: 503
@@ -31,6 +34,7 @@ enum class ErrorCode {
 
 // The name as it stands in JSON and logs, e.g. "not_found".
 const char* to_string(ErrorCode code);
+std::optional<ErrorCode> error_code_from(std::string_view name);
 
 struct Error {
   ErrorCode code = ErrorCode::internal;

@@ -88,24 +88,36 @@ void YamlFields::duration(std::string_view key, std::optional<Duration>& out, Du
   read(key, out, [&](const YamlNode& n) { return n.duration(least, most); });
 }
 
-void YamlFields::choice(std::string_view key, std::string& out, std::initializer_list<std::string_view> words) {
+void YamlFields::choice(std::string_view key, std::string& out, const std::vector<std::string>& words) {
   read(key, out, [&](const YamlNode& n) -> Result<std::string> {
     SKEP_TRY(std::string word, n.text());
     if (std::find(words.begin(), words.end(), word) != words.end()) return word;
-    const std::vector<std::string> known(words.begin(), words.end());
-    return n.error(fmt::format("'{}' is none of {}", word, fmt::join(words, ", ")), did_you_mean(word, known));
+    std::string all;
+    for (const std::string& each : words) all += (all.empty() ? "" : ", ") + (each.empty() ? "''" : each);
+    return n.error(fmt::format("'{}' is none of {}", word, all), did_you_mean(word, words));
   });
 }
 
 void YamlFields::texts(std::string_view key, std::vector<std::string>& out, size_t most_items, size_t most_bytes) {
-  const auto node = take(key);
+  const auto node = value_of(key);
   if (!node) return;
-  if (node->is_list() && node->size() > most_items) {
-    return refuse(node->error(fmt::format("has {} entries; at most {} are allowed", node->size(), most_items)).value());
-  }
   std::vector<std::string> all;
-  for (size_t i = 0; i < (node->is_list() ? node->size() : 1); ++i) {
-    auto one = (node->is_list() ? node->at(i) : *node).text(most_bytes);
+  if (!node->is_list()) {
+    auto text = node->text(most_bytes);
+    if (!text) return refuse(text.error());
+    for (size_t begin = 0; begin <= text->size();) {
+      const size_t end = std::min(text->find(',', begin), text->size());
+      if (end > begin) all.push_back(text->substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  if (std::max(all.size(), node->size()) > most_items) {
+    return refuse(node->error(fmt::format("has {} entries; at most {} are allowed", std::max(all.size(), node->size()),
+                                          most_items))
+                      .value());
+  }
+  for (size_t i = 0; node->is_list() && i < node->size(); ++i) {
+    auto one = node->at(i).text(most_bytes);
     if (!one) return refuse(one.error());
     all.push_back(std::move(*one));
   }

@@ -18,7 +18,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
@@ -47,8 +46,8 @@ class YamlFields {
   void duration(std::string_view key, Duration& out, Duration least, Duration most);
   void duration(std::string_view key, std::optional<Duration>& out, Duration least, Duration most);
   // One of the words; the error lists them, or names the nearest.
-  void choice(std::string_view key, std::string& out, std::initializer_list<std::string_view> words);
-  // A list of texts; a single text is a list of one. Replaces the default list.
+  void choice(std::string_view key, std::string& out, const std::vector<std::string>& words);
+  // A list of texts, or one text with commas between them. Replaces the default list.
   void texts(std::string_view key, std::vector<std::string>& out, size_t most_items, size_t most_bytes = 4096);
 
   // A nested map, bound by `bind`, which runs for an absent one, too, so that asked() is complete.

@@ -184,8 +184,19 @@ TEST(YamlFields, KnowsThePathsThatMayBeOverriddenEvenOfAnEmptyFile) {
   std::vector<std::string> asked;
   const auto document = parse("");
   ASSERT_TRUE(read_sample(document.root(), s, &asked));
-  EXPECT_EQ(asked, (std::vector<std::string>{"listen", "budget", "engines.slots", "engines.context", "engines.kv_type",
-                                             "engines.keep_alive"}));
+  EXPECT_EQ(asked, (std::vector<std::string>{"listen", "folders", "budget", "engines.slots", "engines.context",
+                                             "engines.kv_type", "engines.keep_alive"}));
+}
+
+TEST(YamlFields, TakesOneTextWithCommasForAListAsAVariableHasToSayIt) {
+  for (const char* text : {"folders: a,b\n", "folders: [a, b]\n"}) {
+    Sample s;
+    ASSERT_TRUE(read_sample(parse(text).root(), s));
+    EXPECT_EQ(s.folders, (std::vector<std::string>{"a", "b"})) << text;
+  }
+  Sample s;
+  EXPECT_FALSE(read_sample(parse("folders: a,b,c\n").root(), s)) << "at most two";
+  EXPECT_EQ(s.folders, std::vector<std::string>{"models"});
 }
 
 }  // namespace

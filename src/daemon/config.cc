@@ -1,14 +1,10 @@
 #include "daemon/config.h"
 
 #include <cctype>
-#include <concepts>
 #include <cstdlib>
 #include <filesystem>
-#include <type_traits>
 
-#include "base/duration.h"
-#include "base/nearest.h"
-#include "base/yaml.h"
+#include "base/yaml_fields.h"
 #include "daemon/config_fields.h"
 
 extern "C" char** environ;  // NOLINT(readability-redundant-declaration)
@@ -18,157 +14,58 @@ namespace {
 
 constexpr size_t kMostEntries = 10'000;  // of a table
 
-// Fills an object from a YAML map; refuses keys that no field has claimed. Keeps the first fault.
+// The visitor that reads: each key of config_fields.h is asked of the one binder, with its bounds.
 class Reader {
  public:
-  explicit Reader(YamlNode node) : node_(node) {
-    if (!node.is_map() && !node.is_null()) keep(node.error("a map of keys is expected here").value());
-  }
+  explicit Reader(YamlFields& fields) : fields_(fields) {}
 
-  template <typename T, typename... Bounds>
-  void field(const char* key, T& value, const Bounds&... bounds) {
-    if (auto child = claim(key)) take(*child, value, bounds...);
+  void field(const char* key, std::string& value) { fields_.text(key, value); }
+  void field(const char* key, std::string& value, const Choice& c) { fields_.choice(key, value, c.names); }
+  void field(const char* key, std::vector<std::string>& value) { fields_.texts(key, value, kMostEntries); }
+  void field(const char* key, bool& value) { fields_.boolean(key, value); }
+  void field(const char* key, double& value, const NumberRange& r) { fields_.number(key, value, r.least, r.most); }
+  void field(const char* key, int& value, const IntRange& r) { integer(key, value, r); }
+  void field(const char* key, std::optional<int>& value, const IntRange& r) { integer(key, value, r); }
+  template <typename T>  // Bytes, Duration, or an optional one
+  void field(const char* key, T& value, const BytesRange& r) {
+    fields_.bytes(key, value, r.least, r.most);
   }
   template <typename T>
+  void field(const char* key, T& value, const DurationRange& r) {
+    fields_.duration(key, value, r.least, r.most);
+  }
+
+  template <typename T>
   void section(const char* key, T& object) {
-    if (auto child = claim(key)) read(*child, object);
+    fields_.section(key, [&](YamlFields& inner) {
+      Reader reader(inner);
+      visit(reader, object);
+    });
   }
   // What the file names is added to the defaults, or changes them.
   template <typename T>
   void table(const char* key, std::map<std::string, T>& entries) {
-    auto child = claim(key);
-    if (!child || !is(*child, child->is_map(), "a map from names is expected here")) return;
-    for (size_t i = 0; i < child->size(); ++i) {
-      YamlNode entry = child->at(i);
-      read(entry, entries[entry.key()]);
-    }
+    fields_.entries(key, kMostEntries, [&](const YamlNode& node) { return read(node, entries[node.key()]); });
   }
-  template <typename T>
+  template <typename T>  // none of these lists has entries by default
   void table(const char* key, std::vector<T>& entries) {
-    auto child = claim(key);
-    if (!child || !is(*child, child->is_list(), "a list is expected here")) return;
-    entries.clear();
-    for (size_t i = 0; i < child->size(); ++i) read(child->at(i), entries.emplace_back());
-  }
-
-  Status finish() {
-    for (size_t i = 0; !error_ && i < node_.size(); ++i) {
-      YamlNode child = node_.at(i);
-      if (std::find(known_.begin(), known_.end(), child.key()) != known_.end()) continue;
-      std::string hint = did_you_mean(child.key(), known_);
-      keep(child.error("unknown key", hint.empty() ? "`skep config show` prints every key" : hint).value());
-    }
-    if (error_) return fail(*error_);
-    return {};
+    fields_.list(key, kMostEntries, [&](const YamlNode& node) { return read(node, entries.emplace_back()); });
   }
 
  private:
-  std::optional<YamlNode> claim(const char* key) {
-    known_.emplace_back(key);
-    if (error_ || !node_.is_map()) return std::nullopt;
-    auto child = node_.find(key);
-    if (child && child->is_null()) return std::nullopt;  // "key:" alone keeps the default
-    return child;
-  }
-  void keep(Error error) {
-    if (!error_) error_ = std::move(error);
-  }
-  bool is(const YamlNode& node, bool holds, const char* otherwise) {
-    if (!holds) keep(node.error(otherwise).value());
-    if (holds && node.size() > kMostEntries)
-      keep(node.error(fmt::format("more than {} entries", kMostEntries)).value());
-    return !error_;
+  template <typename T>
+  static Status read(const YamlNode& node, T& object) {
+    YamlFields fields(node);
+    Reader reader(fields);
+    visit(reader, object);
+    return fields.finish();
   }
   template <typename T>
-  void read(const YamlNode& node, T& object) {
-    Reader inner(node);
-    visit(inner, object);
-    if (auto done = inner.finish(); !done) keep(done.error());
-  }
-  template <typename T, typename R>
-  void put(T& value, R&& read) {
-    if (read) {
-      value = static_cast<T>(*read);
-    } else {
-      keep(read.error());
-    }
+  void integer(const char* key, T& value, const IntRange& r) {
+    fields_.integer(key, value, static_cast<int>(r.least), static_cast<int>(r.most));
   }
 
-  void take(const YamlNode& node, std::string& value) { put(value, node.text()); }
-  void take(const YamlNode& node, std::string& value, const Choice& choice) {
-    auto text = node.text();
-    if (text && std::find(choice.names.begin(), choice.names.end(), *text) == choice.names.end()) {
-      std::string all;
-      for (const std::string& name : choice.names) all += (all.empty() ? "" : ", ") + (name.empty() ? "\"\"" : name);
-      return keep(node.error(fmt::format("'{}' is none of {}", *text, all), did_you_mean(*text, choice.names)).value());
-    }
-    put(value, text);
-  }
-  void take(const YamlNode& node, bool& value) { put(value, node.boolean()); }
-  void take(const YamlNode& node, int& value, const IntRange& range) {
-    put(value, node.integer(range.least, range.most));
-  }
-  void take(const YamlNode& node, double& value, const NumberRange& range) {
-    put(value, node.number(range.least, range.most));
-  }
-  void take(const YamlNode& node, Duration& value, const DurationRange& range) {
-    put(value, node.duration(range.least, range.most));
-  }
-  void take(const YamlNode& node, Bytes& value, const BytesRange& range) {
-    put(value, node.bytes(range.least, range.most));
-  }
-  template <typename T, typename... Bounds>
-  void take(const YamlNode& node, std::optional<T>& value, const Bounds&... bounds) {
-    T inner{};
-    take(node, inner, bounds...);
-    if (!error_) value = inner;
-  }
-  // A list of texts, or one text with commas (as an environment variable has to say it).
-  void take(const YamlNode& node, std::vector<std::string>& value) {
-    value.clear();
-    if (node.kind() == YamlNode::Kind::scalar) {
-      auto text = node.text();
-      if (!text) return keep(text.error());
-      for (size_t begin = 0; begin <= text->size();) {
-        size_t end = std::min(text->find(',', begin), text->size());
-        if (end > begin) value.push_back(text->substr(begin, end - begin));
-        begin = end + 1;
-      }
-      return;
-    }
-    if (!is(node, node.is_list(), "a list of texts is expected here")) return;
-    for (size_t i = 0; i < node.size(); ++i) {
-      value.emplace_back();
-      take(node.at(i), value.back());
-    }
-  }
-
-  YamlNode node_;
-  std::vector<std::string> known_;
-  std::optional<Error> error_;
-};
-
-// Collects the dotted path of every scalar key, for the names of environment variables.
-class Paths {
- public:
-  explicit Paths(std::string prefix = {}) : prefix_(std::move(prefix)) {}
-  template <typename T, typename... Bounds>
-  void field(const char* key, T&, const Bounds&...) {
-    all.push_back(prefix_ + key);
-  }
-  template <typename T>
-  void section(const char* key, T& object) {
-    Paths inner(prefix_ + key + ".");
-    visit(inner, object);
-    all.insert(all.end(), inner.all.begin(), inner.all.end());
-  }
-  template <typename T>
-  void table(const char*, T&) {}  // has no single value
-
-  std::vector<std::string> all;
-
- private:
-  std::string prefix_;
+  YamlFields& fields_;
 };
 
 std::string quoted(const std::string& text) {
@@ -309,6 +206,26 @@ Status check(const Config& config) {
   return {};
 }
 
+// SKEP_ENGINES_SLOTS is engines.slots: every key with a single value can be named so.
+Status override_by(const std::map<std::string, std::string>& environment, YamlDocument& document) {
+  SKEP_TRY(YamlDocument nothing, parse_yaml("", ""));
+  Config config;
+  YamlFields fields(nothing.root());
+  Reader reader(fields);
+  visit(reader, config);
+  for (const std::string& path : fields.asked()) {
+    std::string variable = "SKEP_";
+    for (char c : path) variable += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    if (variable == "SKEP_MEMORY_BUDGET" && environment.contains("SKEP_BUDGET")) {
+      SKEP_CHECK(document.set(path, environment.at("SKEP_BUDGET"), "SKEP_BUDGET"));
+    }
+    if (auto found = environment.find(variable); found != environment.end()) {
+      SKEP_CHECK(document.set(path, found->second, variable));
+    }
+  }
+  return {};
+}
+
 std::string default_state_folder(const std::map<std::string, std::string>& environment) {
   auto value = [&](const char* name) {
     auto found = environment.find(name);
@@ -319,31 +236,26 @@ std::string default_state_folder(const std::map<std::string, std::string>& envir
   return "/var/lib/skep";
 }
 
+Result<Config> config_from(YamlDocument document, const std::string& name,
+                           const std::map<std::string, std::string>& environment) {
+  Config config;
+  config.file = name;
+  SKEP_CHECK(override_by(environment, document));
+  YamlFields fields(document.root());
+  Reader reader(fields);
+  visit(reader, config);
+  SKEP_CHECK(fields.finish());
+  if (config.state_folder.empty()) config.state_folder = default_state_folder(environment);
+  SKEP_CHECK(check(config));
+  return config;
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, const std::string& name,
                             const std::map<std::string, std::string>& environment) {
   SKEP_TRY(YamlDocument document, parse_yaml(text, name));
-  Config config;
-  config.file = name;
-  Paths paths;
-  visit(paths, config);
-  for (const std::string& path : paths.all) {
-    std::string variable = "SKEP_";
-    for (char c : path) variable += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    if (variable == "SKEP_MEMORY_BUDGET" && environment.contains("SKEP_BUDGET")) {
-      SKEP_CHECK(document.set(path, environment.at("SKEP_BUDGET"), "SKEP_BUDGET"));
-    }
-    if (auto found = environment.find(variable); found != environment.end()) {
-      SKEP_CHECK(document.set(path, found->second, variable));
-    }
-  }
-  Reader reader(document.root());
-  visit(reader, config);
-  SKEP_CHECK(reader.finish());
-  if (config.state_folder.empty()) config.state_folder = default_state_folder(environment);
-  SKEP_CHECK(check(config));
-  return config;
+  return config_from(std::move(document), name, environment);
 }
 
 Result<Config> load_config(const std::string& path) {
@@ -356,14 +268,8 @@ Result<Config> load_config(const std::string& path) {
   std::string file = path;
   if (file.empty() && std::filesystem::exists("skep.yaml")) file = "skep.yaml";
   if (file.empty()) return parse_config("", "", environment);
-  SKEP_CHECK(read_yaml(file));  // says what is wrong with the file itself
-  std::FILE* in = std::fopen(file.c_str(), "re");
-  if (in == nullptr) return fail(ErrorCode::io, fmt::format("{}: can't be read", file));
-  std::string text;
-  char chunk[8192];
-  for (size_t got; (got = std::fread(chunk, 1, sizeof chunk, in)) > 0;) text.append(chunk, got);
-  std::fclose(in);
-  return parse_config(text, file, environment);
+  SKEP_TRY(YamlDocument document, read_yaml(file));
+  return config_from(std::move(document), file, environment);
 }
 
 std::string to_yaml(const Config& config) {

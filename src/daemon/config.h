@@ -63,6 +63,7 @@ struct Config {
     std::optional<Bytes> budget;      // unset: from the machine (80 % of what is available)
     std::optional<Bytes> gpu_budget;  // of each GPU; unset: what is free
     bool unified = false;             // CPU and GPU share one memory
+    Bytes worker_slack = 128_MiB;     // that an engine may take more than its estimate, before it is ended
   } memory;
 
   std::string roster;  // path; empty: none
@@ -94,7 +95,7 @@ struct Config {
 
   struct Scheduling {
     int queue = 4096;                                        // waiting tasks
-    int running = 0;                                         // tasks at once; 0: what the engines have
+    int running = 0;                                         // tasks at once; 0: what the engines have slots for
     Duration max_wait_for_group = std::chrono::seconds(10);  // how long grouping by model may hold a task back
     Duration aging = std::chrono::seconds(30);               // a waiting task rises one class per so long
     int agent_tokens_per_minute = 0;                         // 0: no limit

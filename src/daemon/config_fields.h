@@ -74,6 +74,7 @@ void visit(V& v, Config::Memory& m) {
   v.field("budget", m.budget, BytesRange{});
   v.field("gpu_budget", m.gpu_budget, BytesRange{});
   v.field("unified", m.unified);
+  v.field("worker_slack", m.worker_slack, BytesRange{});
 }
 
 template <typename V>

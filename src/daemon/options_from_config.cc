@@ -1,36 +1,29 @@
 #include "daemon/options_from_config.h"
 
-#include <algorithm>
-#include <filesystem>
-#include <thread>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <limits>
+
+#include "model/gpu_memory.h"
 #include "model/memory_budget.h"
 
 namespace skep::daemon {
 
-namespace fs = std::filesystem;
-
 namespace {
 
-// VRAM of AMD cards stands in sysfs; other drivers want their own libraries, so there the config says it.
+// One book for each GPU, with the configured budget or what is free on it.
 std::vector<model::Ledger::Book> gpu_books(const Config& config) {
   std::vector<model::Ledger::Book> books;
-  std::error_code error;
-  for (int card = 0; card < 16; ++card) {
-    std::string amd = fmt::format("/sys/class/drm/card{}/device/mem_info_vram_total", card);
-    std::string nvidia = fmt::format("/dev/nvidia{}", card);
-    std::string device = fmt::format("gpu{}", books.size());
-    if (fs::exists(amd, error)) {
-      int64_t total = 0;
-      if (std::FILE* file = std::fopen(amd.c_str(), "re")) {
-        if (std::fscanf(file, "%ld", &total) != 1) total = 0;
-        std::fclose(file);
-      }
-      books.push_back({device, config.memory.gpu_budget.value_or(Bytes(total / 10 * 9))});
-    } else if (config.memory.gpu_budget && fs::exists(nvidia, error)) {
-      books.push_back({device, *config.memory.gpu_budget});
-    }
+  std::vector<std::string> problems;
+  for (const model::GpuMemory& gpu : model::read_gpu_memory(problems)) {
+    const Bytes budget = config.memory.gpu_budget.value_or(model::default_gpu_budget(gpu));
+    books.push_back({fmt::format("gpu{}", books.size()), budget});
+    spdlog::info("{}: {}, {} free, budget {}", books.back().device, gpu.name, to_string(gpu.free), to_string(budget));
   }
+  for (const std::string& problem : problems) spdlog::warn("{}", problem);
+  // A driver that tells nothing: the first GPU, if the configuration says how large it is.
+  if (books.empty() && config.memory.gpu_budget) books.push_back({"gpu0", *config.memory.gpu_budget});
   return books;
 }
 
@@ -58,6 +51,7 @@ model::WorkerOptions worker_options(const Config& config, const std::string& eng
   if (!engine_program.empty()) options.executable = engine_program;
   options.silence = config.engines.hang_timeout;
   options.load_silence = config.engines.load_timeout;
+  options.memory_slack = config.memory.worker_slack;
   return options;
 }
 
@@ -124,7 +118,7 @@ agent::DispatcherOptions dispatcher_options(const Config& config) {
   scheduling::Config& s = options.scheduling;
   s.caps.generating_engines = config.engines.max_generating;
   s.caps.queue_length = config.scheduling.queue;
-  if (config.scheduling.running > 0) s.caps.running_tasks = config.scheduling.running;
+  s.caps.running_tasks = config.scheduling.running > 0 ? config.scheduling.running : std::numeric_limits<int>::max();
   s.agent_limits = {static_cast<double>(config.scheduling.agent_tokens_per_minute), config.scheduling.agent_concurrent};
   s.aging_step = config.scheduling.aging;
   s.starvation_limit = std::max(s.starvation_limit, 4 * s.aging_step);

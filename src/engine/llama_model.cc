@@ -187,7 +187,7 @@ Status LlamaModel::shape() {
   cells = std::max<int64_t>(cells, loaded_.context_tokens);
   cells = (cells + kCellMultiple - 1) / kCellMultiple * kCellMultiple;
   if (cells > INT32_MAX)
-    return fail(ErrorCode::invalid_argument, "the KV cache is too large: reduce context or sequences");
+    return fail(ErrorCode::invalid_argument, "the KV cache is too large: reduce engines.context or engines.slots");
   cells_ = static_cast<int>(cells);
   return {};
 }

@@ -86,7 +86,7 @@ Error too_large(const Ledger& ledger, const std::string& model, const std::vecto
   }
   return {ErrorCode::out_of_memory, fmt::format("model '{}' {}", model, numbers),
           pinned_in_the_way ? "unpin a model, or raise memory.budget"
-                            : "raise memory.budget, or take a smaller quantization, context_tokens or sequences"};
+                            : "raise memory.budget, or take a smaller quantization, engines.context or engines.slots"};
 }
 
 // Leaves `chosen` in the plan: what is idle goes now, what is busy drains.
@@ -129,7 +129,7 @@ LoadPlan plan_load(const Ledger& ledger, const std::string& model, const std::ve
     plan.never =
         Error{ErrorCode::out_of_memory,
               fmt::format("model '{}' can't be loaded: all {} places are taken by pinned models", model, most_alive),
-              "unpin a model, or raise memory.max_loaded"};
+              "unpin a model, or raise engines.max_loaded"};
   }
   if (plan.never) return plan;
 
