@@ -14,6 +14,7 @@ int http_status(ErrorCode code) {
   switch (code) {
     case ErrorCode::invalid_argument:
     case ErrorCode::unsupported:
+    case ErrorCode::context_overflow:
       return 400;
     case ErrorCode::unauthenticated:
       return 401;
@@ -69,6 +70,8 @@ std::string openai_code(ErrorCode code) {
       return "invalid_api_key";
     case ErrorCode::quota_exhausted:
       return "rate_limit_exceeded";
+    case ErrorCode::context_overflow:
+      return "context_length_exceeded";  // agents' clients compact the conversation when they read this
     default:
       return to_string(code);
   }

@@ -1,5 +1,6 @@
 #include "api/api_error.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace skep::api {
@@ -22,12 +23,17 @@ TEST(ApiError, GivesEveryCodeItsStatus) {
       {ErrorCode::too_large, 413},         {ErrorCode::quota_exhausted, 429}, {ErrorCode::cancelled, 499},
       {ErrorCode::internal, 500},          {ErrorCode::corrupt, 500},         {ErrorCode::io, 500},
       {ErrorCode::overloaded, 503},        {ErrorCode::unavailable, 503},     {ErrorCode::deadline_exceeded, 504},
-      {ErrorCode::out_of_memory, 507}};
+      {ErrorCode::out_of_memory, 507},     {ErrorCode::context_overflow, 400}};
   for (auto [code, status] : table) {
     auto response = error_response({{code, "m", ""}, ""}, ErrorStyle::openai);
     EXPECT_EQ(response.status, status) << to_string(code);
     EXPECT_EQ(header(response, "Retry-After") != "", status == 429 || status == 503) << to_string(code);
   }
+}
+
+TEST(ApiError, CallsATooLongPromptWhatOpenAiClientsLookFor) {
+  EXPECT_THAT(error_body({{ErrorCode::context_overflow, "m", ""}, ""}, ErrorStyle::openai),
+              ::testing::HasSubstr(R"("type":"invalid_request_error","code":"context_length_exceeded")"));
 }
 
 TEST(ApiError, SpeaksEveryClientsLanguage) {

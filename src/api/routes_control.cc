@@ -99,10 +99,7 @@ void metrics(ApiContext& context, const ExchangePtr& exchange) {
 }  // namespace
 
 void add_control_routes(Router& router, ApiContext& context) {
-  auto add = [&](const char* method, const char* pattern, std::optional<Role> role, auto handler) {
-    router.add({method, pattern, role, ErrorStyle::control,
-                [&context, handler](ExchangePtr exchange) { handler(context, std::move(exchange)); }});
-  };
+  const auto add = route_adder(router, context, ErrorStyle::control);
   add("GET", "/api/agents", Role::read, [](ApiContext& c, const ExchangePtr& exchange) {
     exchange->respond(json_response(wire::control_agents(c.backend.agents())));
   });

@@ -1,5 +1,6 @@
 #include <boost/json.hpp>
 
+#include "api/embed_answer.h"
 #include "api/routes.h"
 #include "api/task_answer.h"
 #include "api/wire/json_text.h"
@@ -61,21 +62,20 @@ void embed(ApiContext& context, ExchangePtr exchange) {
   auto asked = wire::parse_ollama_embed(exchange->request());
   if (!asked) return refuse(*exchange, asked.error());
   const Clock& clock = context.loop.clock();
-  std::string caller = exchange->request().caller.name;
   std::string model = asked->model;
   if (asked->input.inputs.empty()) {  // nothing to embed is answered with nothing
     exchange->respond(json_response(wire::ollama_embed(model, {}, Duration::zero())));
     return;
   }
-  context.backend.embed(
-      model, std::move(asked->input), caller,
-      [exchange, model, &clock, began = clock.now(), dimensions = asked->dimensions](auto result) {
-        if (!result) return refuse(*exchange, {result.error(), ""});
-        if (auto cut = wire::cut_dimensions(result->embeddings, dimensions); !cut) {
-          return refuse(*exchange, {cut.error(), "dimensions"});
-        }
-        exchange->respond(json_response(wire::ollama_embed(model, result->embeddings, clock.now() - began)));
-      });
+  embed_for(context, exchange, model, std::move(asked->input),
+            [exchange, model, &clock, began = clock.now(), dimensions = asked->dimensions](auto result) {
+              if (!result) return refuse(*exchange, {result.error(), ""});
+              if (auto cut = wire::cut_dimensions(result->embeddings, dimensions); !cut) {
+                return refuse(*exchange, {cut.error(), "dimensions"});
+              }
+              exchange->respond(embed_response(wire::ollama_embed(model, result->embeddings, clock.now() - began),
+                                               result->embeddings));
+            });
 }
 
 void embeddings(ApiContext& context, ExchangePtr exchange) {
@@ -85,10 +85,9 @@ void embeddings(ApiContext& context, ExchangePtr exchange) {
     exchange->respond(json_response(wire::ollama_embeddings({})));
     return;
   }
-  std::string caller = exchange->request().caller.name;
-  context.backend.embed(asked->model, std::move(asked->input), caller, [exchange](auto result) {
+  embed_for(context, exchange, asked->model, std::move(asked->input), [exchange](auto result) {
     if (!result) return refuse(*exchange, {result.error(), ""});
-    exchange->respond(json_response(wire::ollama_embeddings(result->embeddings)));
+    exchange->respond(embed_response(wire::ollama_embeddings(result->embeddings), result->embeddings));
   });
 }
 
@@ -108,10 +107,7 @@ void show(ApiContext& context, const ExchangePtr& exchange) {
 }  // namespace
 
 void add_ollama_routes(Router& router, ApiContext& context) {
-  auto add = [&](const char* method, const char* pattern, std::optional<Role> role, auto handler) {
-    router.add({method, pattern, role, ErrorStyle::ollama,
-                [&context, handler](ExchangePtr exchange) { handler(context, std::move(exchange)); }});
-  };
+  const auto add = route_adder(router, context, ErrorStyle::ollama);
   add("POST", "/api/chat", Role::user, chat);
   add("POST", "/api/generate", Role::user, generate);
   add("POST", "/api/embed", Role::user, embed);

@@ -1,5 +1,6 @@
 #include <optional>
 
+#include "api/embed_answer.h"
 #include "api/routes.h"
 #include "api/task_answer.h"
 #include "api/wire/openai_chat_format.h"
@@ -43,7 +44,7 @@ void responses(ApiContext& context, ExchangePtr exchange) {
   auto asked = wire::parse_openai_responses(exchange->request());
   if (!asked) return refuse(*exchange, asked.error());
   wire::OpenAiResponsesFrame frame{context.new_id("resp"), context.unix_seconds(), asked->tasks.front().model,
-                                   asked->instructions, asked->logprobs};
+                                   std::move(asked->echo), asked->logprobs};
   TaskAnswer::start(context, std::move(exchange), std::move(*asked),
                     std::make_unique<wire::OpenAiResponsesFormat>(std::move(frame)));
 }
@@ -51,15 +52,14 @@ void responses(ApiContext& context, ExchangePtr exchange) {
 void embeddings(ApiContext& context, ExchangePtr exchange) {
   auto asked = wire::parse_openai_embed(exchange->request());
   if (!asked) return refuse(*exchange, asked.error());
-  std::string caller = exchange->request().caller.name;
-  context.backend.embed(asked->model, std::move(asked->input), caller,
-                        [exchange, base64 = asked->base64, dimensions = asked->dimensions](auto answer) {
-                          if (!answer) return refuse(*exchange, {answer.error(), ""});
-                          if (auto cut = wire::cut_dimensions(answer->embeddings, dimensions); !cut) {
-                            return refuse(*exchange, {cut.error(), "dimensions"});
-                          }
-                          exchange->respond(json_response(wire::openai_embeddings(*answer, base64)));
-                        });
+  embed_for(context, exchange, asked->model, std::move(asked->input),
+            [exchange, base64 = asked->base64, dimensions = asked->dimensions](auto answer) {
+              if (!answer) return refuse(*exchange, {answer.error(), ""});
+              if (auto cut = wire::cut_dimensions(answer->embeddings, dimensions); !cut) {
+                return refuse(*exchange, {cut.error(), "dimensions"});
+              }
+              exchange->respond(json_response(wire::openai_embeddings(*answer, base64)));
+            });
 }
 
 void models(ApiContext& context, const ExchangePtr& exchange) {
@@ -77,10 +77,7 @@ void model(ApiContext& context, const ExchangePtr& exchange) {
 }  // namespace
 
 void add_openai_routes(Router& router, ApiContext& context) {
-  auto add = [&](const char* method, const char* pattern, Role role, auto handler) {
-    router.add({method, pattern, role, ErrorStyle::openai,
-                [&context, handler](ExchangePtr exchange) { handler(context, std::move(exchange)); }});
-  };
+  const auto add = route_adder(router, context, ErrorStyle::openai);
   add("POST", "/v1/chat/completions", Role::user, chat);
   add("POST", "/v1/completions", Role::user, completions);
   add("POST", "/v1/responses", Role::user, responses);

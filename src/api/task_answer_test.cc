@@ -101,6 +101,23 @@ TEST_F(TaskAnswerTest, CancelsTheTaskOfAClientThatLeavesBeforeTheFirstToken) {
   wait_until([&] { return server->connections() == 0; });
 }
 
+TEST_F(TaskAnswerTest, CancelsTheEmbeddingsOfAClientThatLeaves) {
+  backend.embeds_never = true;
+  start();
+  for (auto [path, body] : {std::pair("/v1/embeddings", R"({"model":"org/tiny-embed","input":"a"})"),
+                            std::pair("/api/embed", R"({"model":"org/tiny-embed","input":"a"})"),
+                            std::pair("/api/embeddings", R"({"model":"org/tiny-embed","prompt":"a"})")}) {
+    size_t before = on_loop([&] { return backend.cancelled_embeds.size(); });
+    auto client = connect();
+    client.post(path, body);
+    wait_until([&] { return server->connections() == 1; });
+    client.leave();
+    wait_until([&] { return backend.cancelled_embeds.size() == before + 1; });
+    wait_until([&] { return server->connections() == 0; });
+  }
+  EXPECT_EQ(on_loop([&] { return backend.cancelled_embeds; }), (std::vector<Backend::EmbedId>{1, 2, 3}));
+}
+
 TEST_F(TaskAnswerTest, CancelsTheTaskOfAClientThatLeavesInMidStream) {
   backend.script = [&](agent::TaskId id, FakeBackend::OpenTask&) {
     backend.start(id);

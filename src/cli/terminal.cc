@@ -86,6 +86,7 @@ int report(const Error& error) {
   if (!error.hint.empty()) fmt::print(stderr, "      {}\n", error.hint);
   switch (error.code) {
     case ErrorCode::invalid_argument:
+    case ErrorCode::context_overflow:
     case ErrorCode::unsupported:
     case ErrorCode::not_found:
     case ErrorCode::corrupt:
@@ -150,18 +151,6 @@ std::string Table::text(int width, bool colours) const {
 }
 
 void Table::print(std::FILE* out) const { fmt::print(out, "{}", text(terminal_width(out), has_colours(out))); }
-
-std::string human_duration(Duration duration) {
-  double s = seconds(duration);
-  if (s < 0) return "-" + human_duration(-duration);
-  if (s < 0.001) return fmt::format("{:.0f} µs", s * 1e6);
-  if (s < 0.1) return fmt::format("{:.1f} ms", s * 1e3);
-  if (s < 1) return fmt::format("{:.0f} ms", s * 1e3);
-  if (s < 60) return fmt::format("{:.1f} s", s);
-  auto whole = static_cast<int64_t>(std::llround(s));
-  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
-  return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
-}
 
 std::string human_count(int64_t n) {
   std::string digits = fmt::format("{}", n < 0 ? -n : n);

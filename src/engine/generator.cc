@@ -69,7 +69,7 @@ Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate requ
   const int context = std::min(forward_.limits().context_tokens, forward_.limits().cells);
   if (prompt == 0) return fail(ErrorCode::invalid_argument, "the prompt is empty");
   if (prompt >= context) {
-    return fail(ErrorCode::invalid_argument,
+    return fail(ErrorCode::context_overflow,
                 fmt::format("the prompt has {} tokens, the context of this engine {} with the answer", prompt, context),
                 "shorten the conversation, or give the model a longer context");
   }

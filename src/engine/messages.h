@@ -139,12 +139,14 @@ struct Finished {
 struct Embed {
   std::vector<std::string> inputs;               // at most 2048
   std::vector<std::vector<Token>> token_inputs;  // already tokenized; after the texts
+  bool truncate = false;                         // what is too long for the engine is cut; else it is an error
   friend bool operator==(const Embed&, const Embed&) = default;
 };
 
 struct Embeddings {
   std::vector<std::vector<float>> vectors;  // unit length, one per input
   int prompt_tokens = 0;
+  int truncated = 0;  // inputs that were cut
   friend bool operator==(const Embeddings&, const Embeddings&) = default;
 };
 

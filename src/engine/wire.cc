@@ -41,7 +41,7 @@ template <typename A>
 void fields(A&, Cancel&) {}
 template <typename A>
 void fields(A& a, Embed& m) {
-  a(m.inputs, m.token_inputs);
+  a(m.inputs, m.token_inputs, m.truncate);
 }
 template <typename A>
 void fields(A& a, Tokenize& m) {
@@ -89,7 +89,7 @@ void fields(A& a, Failed& m) {
 }
 template <typename A>
 void fields(A& a, Embeddings& m) {
-  a(m.vectors, m.prompt_tokens);
+  a(m.vectors, m.prompt_tokens, m.truncated);
 }
 template <typename A>
 void fields(A& a, Tokens& m) {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "engine/connection.h"
+#include "engine/embedder.h"
 #include "engine/generator.h"
 #include "engine/parking_lot.h"
 #include "engine/thread_policy.h"
@@ -18,7 +19,6 @@ using std::chrono::seconds;
 
 constexpr Duration kLoadStall = seconds(120);  // without progress while loading
 constexpr Duration kStepLimit = seconds(60);   // of one step, or 20 times the usual
-constexpr size_t kEmbedInputs = 2048;
 
 class Worker {
  public:
@@ -108,6 +108,8 @@ class Worker {
     settings.random_seed = std::random_device{}();
     Generator generator(*model.forward, *model.vocabulary, clock_, settings,
                         [this](RequestId id, Message message) { connection_.send(id, message); });
+    Embedder embedder(*model.forward, *model.vocabulary,
+                      [this](RequestId id, Message message) { connection_.send(id, message); });
     if (lot) {
       for (const auto& left : lot->survivors()) {
         if (!generator.adopt(left.scope, left.prefix, left.begin, left.ticket)) lot->erase(left.ticket);
@@ -116,13 +118,17 @@ class Worker {
     bool busy = false;
     while (!stopping_) {
       for (auto& [request, message] : connection_.receive(busy ? Duration(0) : Duration(seconds(1)))) {
-        handle(model, generator, request, std::move(message));
+        handle(model, generator, embedder, request, std::move(message));
       }
       if (stopping_) break;
       const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
       connection_.begin_work(std::max<Duration>(kStepLimit, std::chrono::duration_cast<Duration>(usual)));
       const TimePoint before = clock_.now();
       busy = generator.step();
+      if (const int tokens = embedder.next_tokens(); tokens > 0) {
+        connection_.begin_work(kStepLimit + std::chrono::milliseconds(100) * tokens);
+        busy |= embedder.step();
+      }
       stepped_ += clock_.now() - before;
       if (!busy && lot && !options.park_directory.empty()) busy = generator.park_some();
       connection_.end_work();
@@ -166,14 +172,16 @@ class Worker {
     connection_.set_heartbeat(heartbeat);
   }
 
-  void handle(ReadyModel& model, Generator& generator, RequestId id, Message message) {
+  void handle(ReadyModel& model, Generator& generator, Embedder& embedder, RequestId id, Message message) {
     if (auto* generate = std::get_if<Generate>(&message)) {
       if (model.loaded.can_generate) return generator.start(id, std::move(*generate));
       refuse(id, {ErrorCode::unsupported, "this engine makes embeddings, it does not generate", {}});
     } else if (std::holds_alternative<Cancel>(message)) {
       generator.cancel(id);
+      embedder.cancel(id);
     } else if (auto* embed = std::get_if<Embed>(&message)) {
-      answer(id, run_embed(model, *embed));
+      if (!model.loaded.can_generate) return embedder.start(id, std::move(*embed));
+      refuse(id, {ErrorCode::unsupported, "this engine was loaded to generate, not for embeddings", {}});
     } else if (const auto* tokenize = std::get_if<Tokenize>(&message)) {
       answer(id, run_tokenize(model, *tokenize));
     } else {
@@ -187,39 +195,6 @@ class Worker {
     connection_.send(id, std::move(*result));
   }
   void refuse(RequestId id, const Error& error) { connection_.send(id, Failed{error}); }
-
-  Result<Embeddings> run_embed(ReadyModel& model, Embed& request) {
-    if (model.loaded.can_generate) {
-      return fail(ErrorCode::unsupported, "this engine was loaded to generate, not for embeddings");
-    }
-    if (request.inputs.size() + request.token_inputs.size() > kEmbedInputs) {
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{} inputs, at most {} are allowed", request.inputs.size() + request.token_inputs.size(),
-                              kEmbedInputs));
-    }
-    std::vector<std::vector<Token>> inputs;
-    for (const std::string& text : request.inputs) {
-      SKEP_TRY(std::vector<Token> tokens, model.vocabulary->tokenize(text, true, false));
-      inputs.push_back(std::move(tokens));
-    }
-    Embeddings answer;
-    for (auto& tokens : request.token_inputs) {
-      for (const Token token : tokens) {
-        if (token < 0 || token >= model.loaded.vocabulary) {
-          return fail(ErrorCode::invalid_argument, fmt::format("token {} is not in the vocabulary", token));
-        }
-      }
-      inputs.push_back(std::move(tokens));
-    }
-    for (const auto& tokens : inputs) answer.prompt_tokens += static_cast<int>(tokens.size());
-    const Duration limit = kStepLimit + std::chrono::milliseconds(100) * answer.prompt_tokens;
-    connection_.begin_work(limit);
-    auto vectors = model.forward->embed(inputs);
-    connection_.end_work();
-    if (!vectors) return fail(vectors.error());
-    answer.vectors = std::move(*vectors);
-    return answer;
-  }
 
   static Result<Tokens> run_tokenize(ReadyModel& model, const Tokenize& request) {
     std::string text = request.text;

@@ -35,9 +35,10 @@ class Engine {
 
   // The listener must live until finished(), failed() or cancel().
   virtual engine::RequestId generate(engine::Generate request, GenerationListener& listener) = 0;
-  virtual void cancel(engine::RequestId request) = 0;  // idempotent; the listener hears nothing more
+  // A generation or an embed(). Idempotent; its listener hears nothing more, its `done` isn't called.
+  virtual void cancel(engine::RequestId request) = 0;
 
-  virtual void embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) = 0;
+  virtual engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) = 0;
   virtual void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) = 0;
 
   // Called once, on the loop, when the engine died on its own (after its listeners were failed, and after its process

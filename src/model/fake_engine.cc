@@ -31,10 +31,11 @@ engine::RequestId FakeEngine::generate(engine::Generate request, GenerationListe
   return id;
 }
 
-void FakeEngine::embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) {
+engine::RequestId FakeEngine::embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) {
   engine::Embeddings answer;
   for (const std::string& input : request.inputs) answer.vectors.push_back({static_cast<float>(input.size()), 0});
   factory_.loop_.post([answer = std::move(answer), done = std::move(done)] { done(answer); });
+  return next_++;
 }
 
 void FakeEngine::tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) {

@@ -163,6 +163,7 @@ Result<HttpAsk> embed_ask(HttpDialect dialect, const std::string& model, const e
   if (dialect == HttpDialect::ollama) {
     if (!request.token_inputs.empty())
       return fail(ErrorCode::unsupported, "this engine is an Ollama server: it embeds text, not tokens");
+    body["truncate"] = request.truncate;
     return HttpAsk{"/api/embed", json::serialize(body)};
   }
   body["encoding_format"] = "float";
@@ -217,6 +218,11 @@ Error http_error(int status, std::string_view body, const std::string& server, c
   if (auto answer = parse_json(body, "answer")) said = message_of(*answer);
   if (said.size() > 500) said.resize(500);
   std::string message = fmt::format("{} answered {}{}{}", server, status, said.empty() ? "" : ": ", said);
+  // OpenAI and most others name it in `code`, llama-server in `type`.
+  if (status == 400 &&
+      (body.find("context_length_exceeded") != body.npos || body.find("exceed_context_size_error") != body.npos)) {
+    return {ErrorCode::context_overflow, std::move(message), {}};
+  }
   switch (status) {
     case 400:
     case 422:

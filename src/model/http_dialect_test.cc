@@ -89,6 +89,9 @@ TEST(HttpDialect, EmbeddingsComeBackInOrderAndOfUnitLength) {
 }
 
 TEST(HttpDialect, ErrorsCarryWhatTheServerSaid) {
+  for (const char* body : {R"({"error":{"message":"m","code":"context_length_exceeded"}})",
+                           R"({"error":{"message":"m","code":400,"type":"exceed_context_size_error"}})"})
+    EXPECT_EQ(http_error(400, body, "http://a:1", "").code, ErrorCode::context_overflow) << body;
   Error error = http_error(400, R"({"error":{"message":"context too long"}})", "http://a:1", "");
   EXPECT_EQ(error.code, ErrorCode::invalid_argument);
   EXPECT_EQ(error.message, "http://a:1 answered 400: context too long");

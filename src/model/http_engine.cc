@@ -28,8 +28,8 @@ class HttpEngine final : public Engine {
     return session_->generate(std::move(request), listener);
   }
   void cancel(engine::RequestId request) override { session_->cancel(request); }
-  void embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override {
-    session_->embed(request, std::move(done));
+  engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override {
+    return session_->embed(request, std::move(done));
   }
   void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) override {
     session_->tokenize(request, std::move(done));

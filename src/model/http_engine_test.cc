@@ -392,6 +392,21 @@ TEST_F(HttpEngineTest, Embeds) {
   EXPECT_FLOAT_EQ(embeddings->vectors[0][1], 0.8F);
 }
 
+TEST_F(HttpEngineTest, CancelledEmbeddingsAreCutAndNotHeardOf) {
+  ASSERT_TRUE(start());
+  int asked = 0;
+  server_.answer = [&](const Request&) -> Script {
+    if (++asked == 1) return {FakeHttpServer::pause(60s)};
+    return {FakeHttpServer::reply(200, R"({"data":[{"index":0,"embedding":[3,4]}],"usage":{"prompt_tokens":2}})")};
+  };
+  auto first = engine_->embed({.inputs = {"x"}}, [](auto) { ADD_FAILURE() << "was cancelled"; });
+  ASSERT_TRUE(run_until([&] { return asked == 1; }));
+  engine_->cancel(first);
+  bool answered = false;
+  engine_->embed({.inputs = {"x"}}, [&](auto result) { answered = result.has_value(); });
+  EXPECT_TRUE(run_until([&] { return answered; }));
+}
+
 TEST_F(HttpEngineTest, StopsWithoutAWord) {
   on_generate = [](const Request&) -> Script { return {FakeHttpServer::stream_head(), FakeHttpServer::pause(60s)}; };
   ASSERT_TRUE(start());

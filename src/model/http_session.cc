@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/post_failure.h"
+
 namespace skep::model {
 
 namespace {
@@ -16,11 +18,6 @@ constexpr size_t kErrorBody = 64U << 10;  // kept of an answer that is an error
 constexpr int kSlots = 4;                 // where neither the configuration nor the server says how many
 
 bool worth_retrying(int status) { return status == 429 || status == 500 || (status >= 502 && status <= 504); }
-
-template <typename T>
-void post_failure(EventLoop& loop, std::function<void(Result<T>)> done, Error error) {
-  loop.post([done = std::move(done), error = std::move(error)] { done(fail(error)); });
-}
 
 }  // namespace
 
@@ -65,17 +62,32 @@ engine::RequestId HttpSession::generate(engine::Generate request, GenerationList
 }
 
 void HttpSession::cancel(engine::RequestId id) {
+  if (auto embed = embeds_.extract(id); !embed.empty()) {
+    std::erase(fetches_, embed.mapped());
+    client_->cancel(embed.mapped());
+  }
   if (!generations_.contains(id)) return;
   forget(id);
   schedule_pump();
 }
 
-void HttpSession::embed(const engine::Embed& request, std::function<void(Result<engine::Embeddings>)> done) {
+engine::RequestId HttpSession::embed(const engine::Embed& request,
+                                     std::function<void(Result<engine::Embeddings>)> done) {
+  const engine::RequestId id = next_++;
   size_t inputs = request.inputs.size() + request.token_inputs.size();
   auto ask = embed_ask(server_.dialect, model_, request);
-  if (!ask) return post_failure(loop_, std::move(done), ask.error());
-  fetch(std::move(*ask), kEmbeddingsAnswer, std::move(done),
-        [dialect = server_.dialect, inputs](std::string_view body) { return parse_embeddings(dialect, body, inputs); });
+  if (!ask) {
+    post_failure(loop_, std::move(done), ask.error());
+    return id;
+  }
+  std::function<void(Result<engine::Embeddings>)> heard = [this, id, done = std::move(done)](auto answer) {
+    embeds_.erase(id);
+    done(std::move(answer));
+  };
+  embeds_[id] = fetch(
+      std::move(*ask), kEmbeddingsAnswer, std::move(heard),
+      [dialect = server_.dialect, inputs](std::string_view body) { return parse_embeddings(dialect, body, inputs); });
+  return id;
 }
 
 void HttpSession::tokenize(const engine::Tokenize& request, std::function<void(Result<engine::Tokens>)> done) {
@@ -285,7 +297,7 @@ void HttpSession::fail_all(const Error& error) {
 // --- Questions with one small answer
 
 template <typename T, typename Parse>
-void HttpSession::fetch(HttpAsk ask, Bytes limit, std::function<void(Result<T>)> done, Parse parse) {
+HttpClient::Id HttpSession::fetch(HttpAsk ask, Bytes limit, std::function<void(Result<T>)> done, Parse parse) {
   auto id = std::make_shared<HttpClient::Id>(0);
   auto heard = [weak = weak_from_this(), id, done = std::move(done), parse](Result<HttpClient::Answer> answer) {
     auto self = weak.lock();
@@ -298,6 +310,7 @@ void HttpSession::fetch(HttpAsk ask, Bytes limit, std::function<void(Result<T>)>
   };
   *id = client_->fetch({"POST", std::move(ask.target), std::move(ask.body)}, limit, std::move(heard));
   fetches_.push_back(*id);
+  return *id;
 }
 
 void HttpSession::tokenize_text(const std::string& text, bool add_special,

@@ -41,7 +41,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   // As in model/engine.h.
   engine::RequestId generate(engine::Generate request, GenerationListener& listener);
   void cancel(engine::RequestId id);
-  void embed(const engine::Embed& request, std::function<void(Result<engine::Embeddings>)> done);
+  engine::RequestId embed(const engine::Embed& request, std::function<void(Result<engine::Embeddings>)> done);
   void tokenize(const engine::Tokenize& request, std::function<void(Result<engine::Tokens>)> done);
   void on_death(std::function<void(const Error&)> heard);
   void stop(std::function<void()> gone);
@@ -81,7 +81,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void fail_all(const Error& error);
 
   template <typename T, typename Parse>
-  void fetch(HttpAsk ask, Bytes limit, std::function<void(Result<T>)> done, Parse parse);
+  HttpClient::Id fetch(HttpAsk ask, Bytes limit, std::function<void(Result<T>)> done, Parse parse);
   void tokenize_text(const std::string& text, bool add_special, std::function<void(Result<engine::Tokens>)> done);
 
   void watch_health();
@@ -99,6 +99,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::vector<engine::RequestId> collected_;  // in the window
   std::deque<engine::RequestId> ready_;       // for a slot
   std::vector<HttpClient::Id> fetches_;
+  std::map<engine::RequestId, HttpClient::Id> embeds_;  // of the fetches, those that can be cancelled
   size_t in_flight_ = 0;
   engine::RequestId next_ = 1;
   TimerId window_timer_ = TimerId::none, health_timer_ = TimerId::none;

@@ -1,6 +1,6 @@
 #pragma once
-// Reading JSON that others wrote: missing and oddly typed fields are common, so each reader has its fallback. For the
-// sources of the HTTP engine only.
+// Reading JSON that others wrote: missing and oddly typed fields are common, so each reader has its fallback. For .cc
+// files that read other programs' answers.
 
 #include <algorithm>
 #include <boost/json.hpp>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace skep::model {
@@ -81,6 +82,7 @@ struct Null : std::enable_shared_from_this<Null> {
   const engine::Loaded loaded;
   engine::Heartbeat beat;
   std::map<engine::RequestId, Generation> generations;
+  std::set<engine::RequestId> embeddings;  // not answered yet
   engine::RequestId next = 1;
 };
 
@@ -99,10 +101,13 @@ class NullEngine final : public Engine {
   engine::RequestId generate(engine::Generate request, GenerationListener& listener) override {
     return null_->generate(request, listener);
   }
-  void cancel(engine::RequestId request) override { null_->generations.erase(request); }
+  void cancel(engine::RequestId request) override {
+    null_->generations.erase(request);
+    null_->embeddings.erase(request);
+  }
 
   // The length of a text, as a direction: the same for the same text, and of unit length.
-  void embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override {
+  engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override {
     engine::Embeddings answer;
     auto add = [&](size_t length) {
       std::vector<float> vector(static_cast<size_t>(std::max(2, null_->options.embedding_size)));
@@ -114,7 +119,12 @@ class NullEngine final : public Engine {
     };
     for (const std::string& input : request.inputs) add(input.size());
     for (const auto& tokens : request.token_inputs) add(tokens.size());
-    null_->loop.post([answer = std::move(answer), done = std::move(done)] { done(answer); });
+    engine::RequestId id = null_->next++;
+    null_->embeddings.insert(id);
+    null_->loop.post([weak = std::weak_ptr(null_), id, answer = std::move(answer), done = std::move(done)] {
+      if (auto null = weak.lock(); null && null->embeddings.erase(id) > 0) done(answer);
+    });
+    return id;
   }
 
   // One token per byte.

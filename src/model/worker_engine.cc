@@ -185,7 +185,9 @@ class WorkerEngine final : public Engine {
     return worker_->ask(&listener, std::move(request));
   }
   void cancel(engine::RequestId request) override { worker_->cancel(request); }
-  void embed(engine::Embed request, EmbedDone done) override { worker_->ask(std::move(done), std::move(request)); }
+  engine::RequestId embed(engine::Embed request, EmbedDone done) override {
+    return worker_->ask(std::move(done), std::move(request));
+  }
   void tokenize(engine::Tokenize request, TokenizeDone done) override {
     worker_->ask(std::move(done), std::move(request));
   }

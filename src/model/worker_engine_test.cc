@@ -123,6 +123,15 @@ TEST_F(WorkerEngineTest, EmbedsAndTokenizes) {
   EXPECT_EQ(tokens->tokens, (std::vector<engine::Token>{65, 66}));
 }
 
+TEST_F(WorkerEngineTest, CancelledEmbeddingsAreNotHeardOf) {
+  auto engine = start("");
+  auto id = (*engine)->embed({.inputs = {"four"}}, [](auto) { ADD_FAILURE() << "was cancelled"; });
+  (*engine)->cancel(id);
+  bool answered = false;
+  (*engine)->embed({.inputs = {"six"}}, [&](auto) { answered = true; });
+  EXPECT_TRUE(run_until([&] { return answered; }));
+}
+
 TEST_F(WorkerEngineTest, StartsTheProcessAsAGoodNeighbour) {
   auto engine = start("");
   EXPECT_EQ((*engine)->loaded().chat_template, "spin=1000 threads=2 own_group=1 death_signal=9");

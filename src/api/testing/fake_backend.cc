@@ -171,8 +171,9 @@ void FakeBackend::answer(agent::TaskId id, OpenTask& task) {
   finish(id, std::move(message));
 }
 
-void FakeBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
-                        std::function<void(Result<EmbedAnswer>)> done) {
+Backend::EmbedId FakeBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
+                                    std::function<void(Result<EmbedAnswer>)> done) {
+  if (embeds_never) return next_embed_++;
   loop_.post([this, model = std::move(model), input = std::move(input), done = std::move(done)] {
     auto known = find_model(model);
     if (!known) return done(skep::fail(known.error()));
@@ -188,6 +189,7 @@ void FakeBackend::embed(std::string model, engine::Embed input, std::string /*ca
     answer.embeddings.prompt_tokens = static_cast<int>(3 * count);
     done(std::move(answer));
   });
+  return next_embed_++;
 }
 
 void FakeBackend::tokenize(std::string /*model*/, engine::Tokenize input,

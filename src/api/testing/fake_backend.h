@@ -37,11 +37,14 @@ class FakeBackend final : public Backend {
   std::vector<agent::TaskId> cancelled;
   std::vector<std::string> loaded, unloaded;
   bool accepting = true;
+  bool embeds_never = false;  // embed() is not answered
+  std::vector<EmbedId> cancelled_embeds;
 
   agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
   void cancel(agent::TaskId task) override;
-  void embed(std::string model, engine::Embed input, std::string caller,
-             std::function<void(Result<EmbedAnswer>)> done) override;
+  EmbedId embed(std::string model, engine::Embed input, std::string caller,
+                std::function<void(Result<EmbedAnswer>)> done) override;
+  void cancel_embed(EmbedId id) override { cancelled_embeds.push_back(id); }
   void tokenize(std::string model, engine::Tokenize input, std::function<void(Result<engine::Tokens>)> done) override;
   Result<Route> route(const agent::TaskRequest& request) override;
   [[nodiscard]] std::vector<model::ModelInfo> models() const override { return models_; }
@@ -63,6 +66,7 @@ class FakeBackend final : public Backend {
   EventLoop& loop_;
   std::vector<model::ModelInfo> models_;
   agent::TaskId next_ = 1;
+  EmbedId next_embed_ = 1;
 };
 
 }  // namespace skep::api::testing

@@ -17,6 +17,7 @@ Parsed<OllamaEmbedRequest> parse_ollama_embed(const HttpRequest& request) {
   result.model = body.required_text("model");
   if (!body.has("input")) body.bad("input", "is required");
   result.input.inputs = body.texts("input", kMostEmbedInputs);
+  result.input.truncate = body.boolean("truncate").value_or(true);
   result.dimensions = static_cast<int>(body.integer("dimensions", 1, 1 << 20).value_or(0));
   if (error) return tl::unexpected(*error);
   return result;
@@ -31,6 +32,7 @@ Parsed<OllamaEmbedRequest> parse_ollama_embeddings(const HttpRequest& request) {
   result.model = body.required_text("model");
   std::string prompt = body.text_or("prompt", "");
   if (!prompt.empty()) result.input.inputs.push_back(std::move(prompt));
+  result.input.truncate = true;  // as there
   if (error) return tl::unexpected(*error);
   return result;
 }

@@ -177,6 +177,14 @@ TEST(OllamaFormat, SaysWhyItAnsweredNothing) {
   EXPECT_THAT(format.loaded(true), HasSubstr(R"("done_reason":"unload")"));
 }
 
+TEST(OllamaEmbed, CutsWhatIsTooLongUnlessToldOtherwise) {
+  HttpRequest request;
+  request.body = R"({"model":"m","input":"a"})";
+  EXPECT_TRUE(parse_ollama_embed(request)->input.truncate);
+  request.body = R"({"model":"m","input":"a","truncate":false})";
+  EXPECT_FALSE(parse_ollama_embed(request)->input.truncate);
+}
+
 TEST(OllamaEmbed, WritesBothShapes) {
   engine::Embeddings embeddings{{{0.5F, 1.0F}, {0.0F, -1.0F}}, 6};
   EXPECT_EQ(ollama_embed("m", embeddings, std::chrono::milliseconds(1)),
