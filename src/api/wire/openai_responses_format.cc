@@ -62,24 +62,12 @@ json::object OpenAiResponsesFormat::response(const char* status) const {
     output.emplace_back(item_value(item, true));
     if (open_ && &item == &items_.back()) output.back().as_object()["status"] = "incomplete";
   }
-  json::value instructions = nullptr;
-  if (!frame_.instructions.empty()) instructions = frame_.instructions;
-  return {{"id", frame_.id},
-          {"object", "response"},
-          {"created_at", frame_.created},
-          {"status", status},
-          {"error", nullptr},
-          {"incomplete_details", nullptr},
-          {"instructions", std::move(instructions)},
-          {"model", frame_.model},
-          {"output", std::move(output)},
-          {"parallel_tool_calls", true},
-          {"previous_response_id", nullptr},
-          {"store", false},
-          {"tool_choice", "auto"},
-          {"tools", json::array()},
-          {"metadata", json::object()},
-          {"usage", nullptr}};
+  json::object value{{"id", frame_.id},       {"object", "response"},       {"created_at", frame_.created},
+                     {"status", status},      {"error", nullptr},           {"incomplete_details", nullptr},
+                     {"model", frame_.model}, {"output", std::move(output)}};
+  for (const auto& [name, asked] : frame_.echo) value.emplace(name, asked);
+  value["usage"] = nullptr;
+  return value;
 }
 
 void OpenAiResponsesFormat::settle(json::object& response, const agent::TaskResult& result) const {

@@ -20,7 +20,7 @@ struct OpenAiResponsesFrame {
   std::string id;       // "resp-…"
   int64_t created = 0;  // Unix seconds
   std::string model;
-  std::string instructions;
+  boost::json::object echo;  // openai_responses_echo()
   bool logprobs = false;
 };
 

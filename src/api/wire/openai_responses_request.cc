@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "api/wire/openai_messages.h"
+#include "api/wire/openai_responses_echo.h"
 #include "api/wire/openai_sampling.h"
 #include "api/wire/openai_tools.h"
 
@@ -81,11 +82,10 @@ Parsed<OpenAiResponsesRequest> parse_openai_responses(const HttpRequest& request
   refuse_state(body);
   task.model = body.required_text("model");
   task.input.messages = read_input(body);
-  result.instructions = body.text_or("instructions", "");
-  if (!result.instructions.empty()) {
+  if (std::string instructions = body.text_or("instructions", ""); !instructions.empty()) {
     language::Message system;
     system.role = "system";
-    system.content = result.instructions;
+    system.content = std::move(instructions);
     task.input.messages.insert(task.input.messages.begin(), std::move(system));
   }
   read_openai_tools(body, ToolShape::flat, task.input);
@@ -101,7 +101,9 @@ Parsed<OpenAiResponsesRequest> parse_openai_responses(const HttpRequest& request
   task.input.overrides.top_logprobs = static_cast<int>(body.integer("top_logprobs", 0, 20).value_or(0));
   read_task_fields(body, request, task);
   result.stream = body.boolean("stream").value_or(false);
+  body.one_of("truncation", {"auto", "disabled"});  // both mean the same here: too long a prompt is refused
   if (error) return tl::unexpected(*error);
+  result.echo = openai_responses_echo(*object);
   result.tasks.push_back(std::move(task));
   return result;
 }

@@ -1,12 +1,14 @@
 #pragma once
 // POST /v1/responses, stateless: nothing is stored, so what refers to earlier responses is a 400.
 
+#include <boost/json/object.hpp>
+
 #include "api/wire/task_fields.h"
 
 namespace skep::api::wire {
 
 struct OpenAiResponsesRequest : Ask {
-  std::string instructions;  // echoed in the answer
+  boost::json::object echo;  // of the request, in every form of the answer
   bool logprobs = false;
 };
 

@@ -46,6 +46,20 @@ TEST(OpenAiResponsesRequest, ReadsItemsToolsAndFormat) {
   EXPECT_TRUE(input.overrides.logprobs);
 }
 
+TEST(OpenAiResponsesRequest, EchoesWhatWasAskedForAndTheDefaultsOfTheRest) {
+  auto parsed = parse_openai_responses(request(R"({
+    "model": "m", "input": "a", "instructions": "Be brief.", "max_output_tokens": 9, "metadata": {"run": "7"},
+    "temperature": 0.5, "tools": [{"type": "function", "name": "look"}], "tool_choice": "required",
+    "store": true, "truncation": "auto", "previous_response_id": null})"));
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().error.text();
+  EXPECT_EQ(boost::json::serialize(parsed->echo),
+            R"({"instructions":"Be brief.","max_output_tokens":9,"max_tool_calls":null,"metadata":{"run":"7"},)"
+            R"("parallel_tool_calls":true,"reasoning":{"effort":null,"summary":null},"temperature":5E-1,)"
+            R"("text":{"format":{"type":"text"}},"tool_choice":"required","tools":[{"type":"function","name":"look"}],)"
+            R"("top_logprobs":0,"top_p":1E0,"user":null,"background":false,"previous_response_id":null,)"
+            R"("service_tier":"default","store":false,"truncation":"disabled"})");
+}
+
 TEST(OpenAiResponsesRequest, RefusesWhatNeedsState) {
   for (const char* field : {R"("previous_response_id":"resp_1")", R"("conversation":"c")", R"("background":true)"}) {
     auto parsed = parse_openai_responses(request(std::string(R"({"model":"m","input":"a",)") + field + "}"));
@@ -58,7 +72,9 @@ TEST(OpenAiResponsesRequest, RefusesWhatNeedsState) {
       "input[0].type");
 }
 
-OpenAiResponsesFormat format() { return OpenAiResponsesFormat({"resp-1", 1700000000, "m", "", false}); }
+OpenAiResponsesFormat format() {
+  return OpenAiResponsesFormat({"resp-1", 1700000000, "m", {{"instructions", nullptr}}, false});
+}
 
 agent::TaskResult result(const std::string& reason = "stop") {
   agent::TaskResult done;
@@ -139,10 +155,9 @@ TEST(OpenAiResponsesFormat, WritesAWholeAnswer) {
   EXPECT_EQ(
       whole.whole({answer}),
       R"({"id":"resp-1","object":"response","created_at":1700000000,"status":"incomplete","error":null,)"
-      R"("incomplete_details":{"reason":"max_output_tokens"},"instructions":null,"model":"m","output":[{)"
+      R"("incomplete_details":{"reason":"max_output_tokens"},"model":"m","output":[{)"
       R"("id":"msg_resp-1_0","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text",)"
-      R"("text":"Hi","annotations":[],"logprobs":[]}]}],"parallel_tool_calls":true,"previous_response_id":null,)"
-      R"("store":false,"tool_choice":"auto","tools":[],"metadata":{},"usage":{"input_tokens":11,)"
+      R"("text":"Hi","annotations":[],"logprobs":[]}]}],"instructions":null,"usage":{"input_tokens":11,)"
       R"("input_tokens_details":{"cached_tokens":4},"output_tokens":3,"output_tokens_details":{"reasoning_tokens":0},)"
       R"("total_tokens":14}})");
 }
