@@ -4,6 +4,9 @@
 #include <thread>
 #include <utility>
 
+#include "api/performance_report.h"
+#include "base/post_failure.h"
+
 namespace skep::daemon {
 namespace {
 
@@ -20,24 +23,6 @@ const char* state_name(model::ResidentState state) {
   return "";
 }
 
-api::LatencyQuantiles quantiles(const agent::LatencyHistogram& h) {
-  return {seconds(h.quantile(0.5)), seconds(h.quantile(0.95)), seconds(h.quantile(0.99)), h.count()};
-}
-
-api::PerformanceReport::Row row_of(const std::string& name, const agent::TaskStatistics& s) {
-  api::PerformanceReport::Row row;
-  row.name = name;
-  row.tasks = s.finished;
-  row.failed = s.failed;
-  row.prompt_tokens = s.prompt_tokens;
-  row.cached_tokens = s.cached_tokens;
-  row.completion_tokens = s.completion_tokens;
-  row.total = quantiles(s.total);
-  row.queued = quantiles(s.queued);
-  row.first_token = quantiles(s.first_token);
-  return row;
-}
-
 }  // namespace
 
 DaemonBackend::DaemonBackend(Parts parts) : parts_(parts), began_(parts.loop.now()) {}
@@ -49,34 +34,46 @@ agent::TaskId DaemonBackend::submit(agent::TaskRequest request, std::shared_ptr<
 void DaemonBackend::cancel(agent::TaskId task) { parts_.dispatcher.cancel(task); }
 
 // Embeddings and token counts don't queue with the tasks: they are short, and the residency bounds how many wait.
-void DaemonBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
-                          std::function<void(Result<EmbedAnswer>)> done) {
-  auto refuse = [&](Error error) {
-    parts_.loop.post([done = std::move(done), error = std::move(error)] { done(fail(error)); });
+api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
+                                           std::function<void(Result<EmbedAnswer>)> done) {
+  const EmbedId id = next_embed_++;
+  auto refuse = [&](const Error& error) {
+    post_failure(parts_.loop, std::move(done), error);
+    return id;
   };
   auto info = find_model(model);
   if (!info) return refuse(info.error());
   auto engine = parts_.directory.embedding_engine(*info);
   if (!engine) return refuse(engine.error());
-  parts_.residency.acquire(*engine, [name = info->name, input = std::move(input),
-                                     done = std::move(done)](Result<model::Lease> lease) mutable {
-    if (!lease) return done(fail(lease.error()));
-    auto held = std::make_shared<model::Lease>(std::move(*lease));
-    if (held->engine() == nullptr) return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
-    held->engine()->embed(std::move(input), [held, name, done = std::move(done)](Result<engine::Embeddings> answer) {
-      if (!answer) return done(fail(answer.error()));
-      done(EmbedAnswer{std::move(*answer), name});
-    });
-  });
+  auto ended = [this, id, name = info->name, done = std::move(done)](Result<engine::Embeddings> answer) {
+    auto over = embeddings_.extract(id);  // lets go of the engine after the answer
+    if (!answer) return done(fail(answer.error()));
+    done(EmbedAnswer{std::move(*answer), name});
+  };
+  auto acquired = [this, id, input = std::move(input), ended](Result<model::Lease> lease) mutable {
+    if (!lease) return ended(fail(lease.error()));
+    Embedding& work = embeddings_.at(id);
+    work.waiter = 0;
+    work.lease = std::move(*lease);
+    if (!work.lease) return ended(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
+    work.request = work.lease.engine()->embed(std::move(input), std::move(ended));
+  };
+  embeddings_[id].waiter = parts_.residency.acquire(*engine, std::move(acquired));
+  return id;
+}
+
+void DaemonBackend::cancel_embed(EmbedId id) {
+  auto over = embeddings_.extract(id);
+  if (over.empty()) return;
+  Embedding& work = over.mapped();
+  if (work.waiter != 0) parts_.residency.cancel(work.waiter);
+  if (work.request != 0 && work.lease) work.lease.engine()->cancel(work.request);
 }
 
 void DaemonBackend::tokenize(std::string model, engine::Tokenize input,
                              std::function<void(Result<engine::Tokens>)> done) {
   auto info = find_model(model);
-  if (!info) {
-    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
-    return;
-  }
+  if (!info) return post_failure(parts_.loop, std::move(done), info.error());
   parts_.residency.acquire(
       info->name, [input = std::move(input), done = std::move(done)](Result<model::Lease> lease) mutable {
         if (!lease) return done(fail(lease.error()));
@@ -161,10 +158,7 @@ std::vector<api::RunningModel> DaemonBackend::running() const {
 void DaemonBackend::load(const std::string& name, std::optional<Duration> keep_alive,
                          std::function<void(Status)> done) {
   auto info = find_model(name);
-  if (!info) {
-    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
-    return;
-  }
+  if (!info) return post_failure(parts_.loop, std::move(done), info.error());
   std::string engine = info->embeds ? *parts_.directory.embedding_engine(*info) : info->name;
   if (keep_alive) parts_.residency.set_keep_alive(engine, keep_alive);
   parts_.residency.ensure(engine, std::move(done));
@@ -172,10 +166,7 @@ void DaemonBackend::load(const std::string& name, std::optional<Duration> keep_a
 
 void DaemonBackend::unload(const std::string& name, std::function<void(Status)> done) {
   auto info = find_model(name);
-  if (!info) {
-    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
-    return;
-  }
+  if (!info) return post_failure(parts_.loop, std::move(done), info.error());
   parts_.residency.unload(info->name, std::move(done));
 }
 
@@ -249,14 +240,10 @@ api::ResourceUsage DaemonBackend::resources() const {
 }
 
 api::PerformanceReport DaemonBackend::performance() const {
-  api::PerformanceReport report;
-  report.uptime = parts_.loop.now() - began_;
   const agent::Statistics& statistics = parts_.dispatcher.statistics();
-  for (const auto& [name, s] : statistics.tiers()) report.tiers.push_back(row_of(name, s));
-  for (const auto& [name, s] : statistics.models()) {
-    report.models.push_back(row_of(name, s));
-    report.models.back().loads = parts_.residency.loads(name);
-  }
+  api::PerformanceReport report = api::performance_report(statistics);
+  report.uptime = parts_.loop.now() - began_;
+  for (auto& row : report.models) row.loads = parts_.residency.loads(row.name);
   report.tokens_per_second = statistics.tokens_per_second(parts_.loop.now());
   return report;
 }

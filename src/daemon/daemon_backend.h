@@ -2,6 +2,7 @@
 // The API's view of the daemon. Reads and forwards; what is decided is decided in the parts that it is given, which
 // outlive it.
 
+#include <map>
 #include <string>
 
 #include "agent/dispatcher.h"
@@ -32,8 +33,9 @@ class DaemonBackend final : public api::Backend {
 
   agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
   void cancel(agent::TaskId task) override;
-  void embed(std::string model, engine::Embed input, std::string caller,
-             std::function<void(Result<EmbedAnswer>)> done) override;
+  EmbedId embed(std::string model, engine::Embed input, std::string caller,
+                std::function<void(Result<EmbedAnswer>)> done) override;
+  void cancel_embed(EmbedId id) override;
   void tokenize(std::string model, engine::Tokenize input, std::function<void(Result<engine::Tokens>)> done) override;
   Result<Route> route(const agent::TaskRequest& request) override;
   [[nodiscard]] std::vector<model::ModelInfo> models() const override;
@@ -50,10 +52,19 @@ class DaemonBackend final : public api::Backend {
   [[nodiscard]] bool ready() const override;
 
  private:
+  // One embed() under way: it waits for its engine, then for the engine's answer.
+  struct Embedding {
+    model::Residency::Waiter waiter = 0;
+    model::Lease lease;
+    engine::RequestId request = 0;
+  };
+
   void record_gauges() const;
 
   Parts parts_;
   TimePoint began_;
+  std::map<EmbedId, Embedding> embeddings_;
+  EmbedId next_embed_ = 1;
 };
 
 }  // namespace skep::daemon
