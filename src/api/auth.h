@@ -17,8 +17,8 @@ namespace skep::api {
 // Each role may do what the ones before it may.
 enum class Role {
   read,   // look: models, agents, tasks, usage, metrics
-  user,   // also: submit tasks and embeddings, load models, cancel own tasks
-  admin,  // also: cancel anybody's tasks, unload models
+  user,   // also: submit tasks and embeddings, load and unload models, cancel own tasks
+  admin,  // also: cancel anybody's tasks
 };
 const char* to_string(Role role);
 std::optional<Role> role_from(std::string_view name);

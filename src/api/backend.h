@@ -81,20 +81,31 @@ struct PerformanceReport {
   double tokens_per_second = 0;  // completion tokens, last minute
 };
 
-class Backend {
+// The part of a backend that somebody needs who has tasks to be done and wants to see how it goes. The daemon in this
+// process is one, and a daemon elsewhere (cli/run/remote_tasks.h).
+class TaskService {
  public:
-  virtual ~Backend() = default;
+  virtual ~TaskService() = default;
 
   // The listener is kept until its last call. An id of 0 is never given.
   virtual agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) = 0;
   virtual void cancel(agent::TaskId task) = 0;  // idempotent; the listener hears nothing more
 
+  [[nodiscard]] virtual std::vector<RunningModel> running() const = 0;
+  [[nodiscard]] virtual ResourceUsage resources() const = 0;
+  [[nodiscard]] virtual PerformanceReport performance() const = 0;
+};
+
+class Backend : public TaskService {
+ public:
   struct EmbedAnswer {
     engine::Embeddings embeddings;
     std::string model;
   };
-  virtual void embed(std::string model, engine::Embed input, std::string caller,
-                     std::function<void(Result<EmbedAnswer>)> done) = 0;
+  using EmbedId = uint64_t;
+  virtual EmbedId embed(std::string model, engine::Embed input, std::string caller,
+                        std::function<void(Result<EmbedAnswer>)> done) = 0;
+  virtual void cancel_embed(EmbedId id) = 0;  // idempotent; `done` isn't called any more
   virtual void tokenize(std::string model, engine::Tokenize input,
                         std::function<void(Result<engine::Tokens>)> done) = 0;
 
@@ -112,14 +123,11 @@ class Backend {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> aliases() const = 0;  // tier/agent -> model
   [[nodiscard]] virtual Result<model::ModelInfo> find_model(
       const std::string& name) const = 0;  // model, tier, agent, auto; with or without ":latest"
-  [[nodiscard]] virtual std::vector<RunningModel> running() const = 0;
   virtual void load(const std::string& model, std::optional<Duration> keep_alive, std::function<void(Status)> done) = 0;
   virtual void unload(const std::string& model, std::function<void(Status)> done) = 0;
 
   [[nodiscard]] virtual std::vector<AgentView> agents() const = 0;
   [[nodiscard]] virtual std::vector<TaskView> tasks() const = 0;
-  [[nodiscard]] virtual ResourceUsage resources() const = 0;
-  [[nodiscard]] virtual PerformanceReport performance() const = 0;
   [[nodiscard]] virtual std::string metrics() const = 0;  // Prometheus text format
   [[nodiscard]] virtual bool ready() const = 0;           // accepts tasks (not draining)
 };

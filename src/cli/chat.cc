@@ -23,18 +23,29 @@ struct Options {
   double temperature = -1;
 };
 
-// One turn: sends the conversation, prints the answer as it comes, returns it.
-Result<std::string> turn(HttpClient& client, const Options& options, const json::array& messages) {
+struct Answer {
+  std::string text, reasoning;
+  int64_t tokens = 0;
+  Duration took{};
+};
+
+// One turn: sends the conversation, prints the answer as it comes (not with --json), returns it.
+Result<Answer> turn(HttpClient& client, const Options& options, const json::array& messages) {
   json::object body = {{"model", options.agent},
                        {"messages", messages},
                        {"stream", true},
                        {"stream_options", {{"include_usage", true}}}};
   if (options.max_tokens > 0) body["max_tokens"] = options.max_tokens;
   if (options.temperature >= 0) body["temperature"] = options.temperature;
-  std::string text;
+  Answer said;
   Error broken;
   bool failed = false;
-  int64_t tokens = 0;
+  const auto add = [&](const json::object& delta, const char* field, std::string& text, Colour colour) {
+    const auto* part = delta.if_contains(field);
+    if (part == nullptr || !part->is_string()) return;
+    if (!options.remote.json) fmt::print("{}", paint(colour, part->as_string().c_str()));
+    text += part->as_string();
+  };
   auto began = std::chrono::steady_clock::now();
   auto answer = client.stream("POST", "/v1/chat/completions", json::serialize(body), [&](std::string_view line) {
     if (!line.starts_with("data: ") || line == "data: [DONE]") return true;
@@ -47,17 +58,12 @@ Result<std::string> turn(HttpClient& client, const Options& options, const json:
       return false;
     }
     if (const auto* usage = object.if_contains("usage"); usage != nullptr && usage->is_object()) {
-      tokens = usage->at("completion_tokens").to_number<int64_t>();
+      said.tokens = usage->at("completion_tokens").to_number<int64_t>();
     }
     for (const json::value& choice : object.at("choices").as_array()) {
       const json::object& delta = choice.at("delta").as_object();
-      if (const auto* thought = delta.if_contains("reasoning_content"); thought != nullptr && thought->is_string()) {
-        fmt::print("{}", paint(Colour::dim, thought->as_string().c_str()));
-      }
-      if (const auto* content = delta.if_contains("content"); content != nullptr && content->is_string()) {
-        fmt::print("{}", content->as_string().c_str());
-        text += content->as_string();
-      }
+      add(delta, "reasoning_content", said.reasoning, Colour::dim);
+      add(delta, "content", said.text, Colour::plain);
     }
     std::fflush(stdout);
     return true;
@@ -65,12 +71,24 @@ Result<std::string> turn(HttpClient& client, const Options& options, const json:
   if (!answer) return fail(answer.error());
   if (answer->status != 200) return fail(error_of(*answer));
   if (failed) return fail(broken);
+  said.took = std::chrono::steady_clock::now() - began;
+  return said;
+}
+
+void print_end(const Options& options, const Answer& answer) {
+  if (options.remote.json) {
+    json::object line{{"agent", options.agent}, {"answer", answer.text}};
+    if (!answer.reasoning.empty()) line["reasoning"] = answer.reasoning;
+    line["completion_tokens"] = answer.tokens;
+    line["total_s"] = seconds(answer.took);
+    fmt::print("{}\n", json::serialize(line));
+    std::fflush(stdout);
+    return;
+  }
   fmt::print("\n");
   if (has_colours(stdout)) {
-    double took = seconds(std::chrono::steady_clock::now() - began);
-    fmt::print("{}\n", paint(Colour::dim, fmt::format("{} tokens in {:.1f} s", tokens, took)));
+    fmt::print("{}\n", paint(Colour::dim, fmt::format("{} tokens in {:.1f} s", answer.tokens, seconds(answer.took))));
   }
-  return text;
 }
 
 int chat(const Options& options) {
@@ -78,7 +96,7 @@ int chat(const Options& options) {
   if (!client) return report(client.error());
   json::array messages;
   bool asks = options.text.empty();
-  bool people = isatty(STDIN_FILENO) != 0;
+  bool people = isatty(STDIN_FILENO) != 0 && !options.remote.json;
   if (asks && people)
     fmt::print("{}\n",
                paint(Colour::dim, fmt::format("talking to {}; an empty line or Ctrl-D ends it", options.agent)));
@@ -94,7 +112,8 @@ int chat(const Options& options) {
     messages.push_back({{"role", "user"}, {"content", line}});
     auto answer = turn(*client, options, messages);
     if (!answer) return report(answer.error());
-    messages.push_back({{"role", "assistant"}, {"content", *answer}});
+    print_end(options, *answer);
+    messages.push_back({{"role", "assistant"}, {"content", answer->text}});
     if (!asks) return kOk;
   }
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/demo_models.h"
 #include "cli/run/run_command.h"
@@ -40,7 +41,7 @@ void print_passes(const std::vector<Pass>& passes) {
     const RunSummary& s = pass.summary;
     double wall = seconds(s.wall);
     table.row({pass.model == "auto" ? "auto (by complexity)" : "everything on " + pass.model,
-               percent(s.counts.accuracy), human_duration(s.wall), human_count(s.counts.prompt_tokens),
+               percent(s.counts.accuracy), to_string(s.wall), human_count(s.counts.prompt_tokens),
                human_count(s.counts.completion_tokens),
                wall > 0 ? fmt::format("{:.1f}", static_cast<double>(s.counts.finished) / wall) : ""});
   }
@@ -52,8 +53,6 @@ boost::json::array passes_json(const std::vector<Pass>& passes) {
   boost::json::array out;
   for (const Pass& pass : passes) {
     boost::json::object one = to_json(pass.summary);
-    one.erase("tiers");  // these count since the daemon's start
-    one.erase("models");
     one["model"] = pass.model;
     out.push_back(std::move(one));
   }
@@ -138,7 +137,7 @@ int demo(const Options& options) {
     again.model = kPasses.at(passes.size());
     again.results = fmt::format("{}/results-{}.jsonl", folder, again.model);
     std::filesystem::remove(again.results, code);
-    run_tasks(session, again, [&, model = again.model](Result<RunSummary> summary) {
+    run_tasks(session, session.backend(), again, [&, model = again.model](Result<RunSummary> summary) {
       if (!summary) return end(report(summary.error()));
       bool interrupted = summary->interrupted;
       if (!interrupted) passes.push_back({model, std::move(*summary)});
@@ -148,7 +147,7 @@ int demo(const Options& options) {
     });
   };
   std::filesystem::remove(run.results, code);  // every demo is a whole one
-  run_tasks(session, run, [&](Result<RunSummary> summary) {
+  run_tasks(session, session.backend(), run, [&](Result<RunSummary> summary) {
     if (!summary) return end(report(summary.error()));
     main_run = std::move(*summary);
     if (!options.json) print_table(*main_run);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/forward_choice.h"
 #include "cli/terminal.h"
@@ -223,7 +224,7 @@ int synthesize(SynthCommand& command) {
               ? Duration(static_cast<int64_t>(static_cast<double>(spent.count()) * (1 - fraction) / fraction))
               : Duration{};
       live.show({fmt::format("{} {:3.0f} %  {} of {}  {} left", bar(fraction, 24), fraction * 100,
-                             to_string(progress.written), to_string(progress.total), human_duration(left))});
+                             to_string(progress.written), to_string(progress.total), to_string(left))});
       return true;
     });
   }
@@ -241,7 +242,7 @@ int synthesize(SynthCommand& command) {
   } else {
     fmt::print("{}  {} parameters, {}, {} in {}\n", command.options.path, parameters_text(size.parameters),
                synth::to_string(command.options.type), to_string(file_size),
-               human_duration(std::chrono::steady_clock::now() - began));
+               to_string(std::chrono::steady_clock::now() - began));
   }
   return kOk;
 }

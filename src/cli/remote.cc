@@ -14,10 +14,13 @@ void add_remote_options(CLI::App& command, RemoteOptions& options) {
   command.add_flag("--json", options.json, "As JSON");
 }
 
+std::string key_of(const RemoteOptions& options) {
+  const char* variable = std::getenv("SKEP_API_KEY");
+  return options.key.empty() && variable != nullptr ? variable : options.key;
+}
+
 Result<HttpClient> connect(const RemoteOptions& options) {
-  std::string key = options.key;
-  if (const char* variable = std::getenv("SKEP_API_KEY"); key.empty() && variable != nullptr) key = variable;
-  return HttpClient::make(daemon_url(options.url), key);
+  return HttpClient::make(daemon_url(options.url), key_of(options));
 }
 
 Result<boost::json::value> ask(HttpClient& client, std::string_view method, std::string_view target, std::string body) {

@@ -20,6 +20,7 @@ struct RemoteOptions {
 };
 
 void add_remote_options(CLI::App& command, RemoteOptions& options);
+std::string key_of(const RemoteOptions& options);
 Result<HttpClient> connect(const RemoteOptions& options);
 // The body of a 2xx as JSON; an error status as the Error that it tells.
 Result<boost::json::value> ask(HttpClient& client, std::string_view method, std::string_view target,

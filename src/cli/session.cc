@@ -46,6 +46,7 @@ void Session::run() { loop_.run(); }
 
 void Session::finish() {
   if (std::exchange(finishing_, true)) return;
+  if (!daemon_) return loop_.stop();
   daemon_->shut_down([this] { loop_.stop(); });
 }
 

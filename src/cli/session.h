@@ -1,6 +1,5 @@
 #pragma once
-// A daemon inside this process, for commands that need one and aren't `serve`: started, used, ended, with Ctrl-C
-// handled.
+// A loop with Ctrl-C handled, and a daemon on it for the commands that need one inside their process.
 
 #include <functional>
 #include <memory>
@@ -26,7 +25,7 @@ class Session {
   // Called on the loop for the first SIGINT or SIGTERM; the second one ends the process.
   void on_interrupt(std::function<void()> heard);
   void run();     // until finish()
-  void finish();  // shuts the daemon down, then run() returns
+  void finish();  // shuts the daemon down if one was started, then run() returns
 
  private:
   struct Signals;

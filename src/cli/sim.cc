@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "scenario/history.h"
@@ -134,7 +135,7 @@ void print_summary(const Stage& stage, const History& history, Duration took, bo
     return;
   }
   fmt::print("{}: {} steps, seed {}, {}\n\n", stage.scenario.name, human_count(history.steps()), stage.seed,
-             human_duration(took));
+             to_string(took));
   using Align = Table::Align;
   Table table({{"population"},
                {"agents", Align::right},

@@ -49,8 +49,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// "1.2 s", "340 ms", "3 min 20 s".
-std::string human_duration(Duration duration);
 std::string human_count(int64_t n);  // 12,345
 
 // [#####------] of `width` columns, `fraction` in 0..1; block characters on a UTF-8 terminal.

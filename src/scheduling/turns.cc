@@ -15,7 +15,8 @@ void wake_at(Decision& decision, TimePoint at) { decision.wake = std::min(decisi
 void Scheduler::State::observe(std::span<const EngineFacts> engines, TimePoint now, std::vector<Action>& actions) {
   const auto differs = [](double a, double b) { return std::abs(a - b) > 0.25 * std::max(a, b); };
   for (auto& [name, model] : models) {
-    const auto found = std::find_if(engines.begin(), engines.end(), [&](const auto& e) { return e.model == name; });
+    const auto found =
+        std::find_if(engines.begin(), engines.end(), [&wanted = name](const auto& e) { return e.model == wanted; });
     const EngineFacts before = model.facts;
     if (found != engines.end()) {
       model.facts = *found;

@@ -56,6 +56,26 @@ class RunTest(unittest.TestCase):
             self.assertGreater(line["total_s"], 0)
             self.assertTrue(line["reason"])
 
+    def test_a_daemon_that_runs_already_does_the_work(self):
+        self.write_tasks(40)
+        config = [line for line in self.config.read_text().splitlines() if not line.startswith("state_folder")]  # it has its own
+        with box.Daemon("\n".join(config)) as daemon:
+            out = subprocess.run([box.skep, "run", str(self.tasks), "-o", str(self.results), "--url", daemon.url, "--json"],
+                                 capture_output=True, text=True, timeout=120, cwd=self.folder)
+        self.assertEqual(out.returncode, 0, out.stderr)
+        summary = json.loads(out.stdout)
+        self.assertEqual((summary["tasks"], summary["failed"]), (40, 0))
+        self.assertEqual(summary["models"][0]["name"], "one")
+        self.assertEqual(summary["models"][0]["loads"], 1)
+        self.assertEqual(sorted(self.ids()), sorted(f"t{i}" for i in range(40)))
+
+    def test_nobody_at_the_url_is_said_with_its_exit_code(self):
+        self.write_tasks(1)
+        out = subprocess.run([box.skep, "run", str(self.tasks), "-o", str(self.results), "--url", "http://127.0.0.1:1"],
+                             capture_output=True, text=True, timeout=60, cwd=self.folder)
+        self.assertEqual(out.returncode, 3)
+        self.assertIn("skep serve", out.stderr)
+
     def test_ctrl_c_finishes_what_runs_and_a_second_run_resumes(self):
         self.write_tasks(3000)
         process = self.start()

@@ -93,6 +93,13 @@ test('texts are embedded, in the new way and the old', async () => {
   assert.ok(embedding.every((x, i) => Math.abs(x - embeddings[0][i]) < 1e-3));
 });
 
+test('a text that is too long is cut unless told otherwise', async () => {
+  const input = 'many bees '.repeat(20_000);
+  const { embeddings } = await ollama.embed({ model: embedModel, input });
+  assert.equal(embeddings.length, 1);
+  await assert.rejects(ollama.embed({ model: embedModel, input, truncate: false }), { status_code: 400, error: /\d+ tokens/ });
+});
+
 test('a model is loaded, listed as running, and unloaded', async () => {
   assert.equal((await ollama.generate({ model: chatModel, prompt: '' })).done_reason, 'load');
   const running = (await ollama.ps()).models.find((m) => m.name === chatModel);

@@ -166,6 +166,8 @@ test('errors name what is wrong', async () => {
   await fails({ temperature: 9 }, OpenAI.BadRequestError, (e) => e.param === 'temperature');
   await fails({ messages: [] }, OpenAI.BadRequestError, (e) => e.param === 'messages');
   await fails({ tool_choice: 'required' }, OpenAI.BadRequestError, (e) => e.param === 'tool_choice');
+  const tooLong = [{ role: 'user', content: 'many words '.repeat(20_000) }];
+  await fails({ messages: tooLong }, OpenAI.BadRequestError, (e) => e.code === 'context_length_exceeded' && /\d+ tokens/.test(e.message));
   const image = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }] }];
   await fails({ messages: image }, OpenAI.BadRequestError, (e) => e.param === 'messages[0].content[0].type');
 });

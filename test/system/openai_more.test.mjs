@@ -46,6 +46,9 @@ test('a response is answered', async () => {
   assert.ok(['completed', 'incomplete'].includes(response.status));
   assert.equal(typeof response.output_text, 'string');
   assert.ok(response.usage.output_tokens <= 8);
+  assert.equal(response.instructions, 'Be brief.');
+  assert.equal(response.max_output_tokens, 8);
+  assert.equal(response.text.format.type, 'text');
 });
 
 test('a response streams its events in order', async () => {

@@ -1,7 +1,8 @@
 #pragma once
-// The work of `skep run` and of `skep demo`: a task file through a daemon inside this process.
+// The work of `skep run` and of `skep demo`: a task file through a daemon.
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "cli/run/run_summary.h"
@@ -18,7 +19,11 @@ struct RunOptions {
   std::string model;   // every task goes there; empty: as the tasks say
 };
 
-// Starts feeding; `done` comes on the session's loop with the summary. SIGINT lets what runs finish.
-void run_tasks(Session& session, const RunOptions& options, std::function<void(Result<RunSummary>)> done);
+// A run under way: what its daemon's loss has to end. Gone when the run is over.
+using RunHandle = std::weak_ptr<TaskRun>;
+
+// Starts feeding `service`; `done` comes on the session's loop with the summary. SIGINT lets what runs finish.
+RunHandle run_tasks(Session& session, api::TaskService& service, const RunOptions& options,
+                    std::function<void(Result<RunSummary>)> done);
 
 }  // namespace skep::cli

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/duration.h"
+
 namespace skep::cli {
 
 namespace {
@@ -11,8 +13,8 @@ constexpr auto kPlainLine = std::chrono::seconds(10);
 
 }  // namespace
 
-RunDisplay::RunDisplay(EventLoop& loop, api::Backend& backend, const TaskRun& run)
-    : loop_(loop), backend_(backend), run_(run), began_(loop.now()), last_plain_(loop.now()) {
+RunDisplay::RunDisplay(EventLoop& loop, api::TaskService& service, const TaskRun& run)
+    : loop_(loop), service_(service), run_(run), began_(loop.now()), last_plain_(loop.now()) {
   tick();
 }
 
@@ -24,7 +26,7 @@ void RunDisplay::stop() {
 }
 
 void RunDisplay::tick() {
-  auto usage = backend_.resources();
+  auto usage = service_.resources();
   peak_ = std::max(peak_, usage.measured);
   if (live_.is_terminal()) {
     live_.show(lines(usage));
@@ -45,7 +47,7 @@ std::vector<std::string> RunDisplay::lines(const api::ResourceUsage& usage) cons
   auto fraction = run_.fraction();
   std::string left;
   if (fraction && *fraction > 0.01) {
-    left = ", " + human_duration(std::chrono::duration_cast<Duration>(elapsed * (1 / *fraction - 1))) + " left";
+    left = ", " + to_string(std::chrono::duration_cast<Duration>(elapsed * (1 / *fraction - 1))) + " left";
   }
   out.push_back(fmt::format("tasks   {} {:>4}  {} done, {} failed, {} under way, {:.1f}/s{}",
                             bar(fraction.value_or(0), 24), fraction ? fmt::format("{:.0f} %", *fraction * 100) : "",
@@ -55,7 +57,7 @@ std::vector<std::string> RunDisplay::lines(const api::ResourceUsage& usage) cons
       usage.budget.count > 0 ? static_cast<double>(usage.measured.count) / static_cast<double>(usage.budget.count) : 0;
   out.push_back(fmt::format("memory  {} {:>3.0f} %  {} of {} ({} reserved)", bar(used, 24), used * 100,
                             to_string(usage.measured), to_string(usage.budget), to_string(usage.reserved)));
-  for (const api::RunningModel& model : backend_.running()) {
+  for (const api::RunningModel& model : service_.running()) {
     double busy = model.slots > 0 ? static_cast<double>(model.generating) / model.slots : 0;
     out.push_back(fmt::format("{:<7} {} {:>3}/{}  {} waiting, {}", model.state, bar(busy, 24), model.generating,
                               model.slots, model.waiting, model.info.name));

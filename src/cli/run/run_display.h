@@ -11,7 +11,7 @@ namespace skep::cli {
 
 class RunDisplay {
  public:
-  RunDisplay(EventLoop& loop, api::Backend& backend, const TaskRun& run);
+  RunDisplay(EventLoop& loop, api::TaskService& service, const TaskRun& run);
   ~RunDisplay();
   RunDisplay(const RunDisplay&) = delete;
   RunDisplay& operator=(const RunDisplay&) = delete;
@@ -24,7 +24,7 @@ class RunDisplay {
   [[nodiscard]] std::vector<std::string> lines(const api::ResourceUsage& usage) const;
 
   EventLoop& loop_;
-  api::Backend& backend_;
+  api::TaskService& service_;
   const TaskRun& run_;
   LiveLines live_;
   TimePoint began_;

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/duration.h"
 #include "cli/terminal.h"
 
 namespace skep::cli {
@@ -32,7 +33,7 @@ void print_rows(const char* title, const std::vector<api::PerformanceReport::Row
     table.row({row.name.empty() ? "(none)" : row.name, human_count(row.tasks), human_count(row.failed),
                human_count(row.prompt_tokens), reused, human_count(row.completion_tokens),
                wall > 0 ? fmt::format("{:.0f}", static_cast<double>(row.completion_tokens) / wall) : "",
-               human_duration(from_seconds(row.total.p50)), human_duration(from_seconds(row.total.p95)),
+               to_string(from_seconds(row.total.p50)), to_string(from_seconds(row.total.p95)),
                row.loads > 0 ? human_count(row.loads) : ""});
   }
   table.print();
@@ -104,6 +105,16 @@ json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows) {
 
 }  // namespace
 
+void count_loads(RunSummary& summary, const api::PerformanceReport& now) {
+  for (const auto& model : now.models) {
+    for (auto& row : summary.performance.models) {
+      if (row.name != model.name) continue;
+      auto before = summary.loads_before.find(row.name);
+      row.loads = model.loads - (before == summary.loads_before.end() ? 0 : before->second);
+    }
+  }
+}
+
 void print_table(const RunSummary& s) {
   double wall = seconds(s.wall);
   fmt::print("\n");
@@ -114,8 +125,8 @@ void print_table(const RunSummary& s) {
     fmt::print("\n");
     print_accuracy(s.counts);
   }
-  fmt::print("\n{} tasks in {}: {:.2f} tasks/s, {:.0f} tokens/s", human_count(s.counts.finished),
-             human_duration(s.wall), wall > 0 ? static_cast<double>(s.counts.finished) / wall : 0,
+  fmt::print("\n{} tasks in {}: {:.2f} tasks/s, {:.0f} tokens/s", human_count(s.counts.finished), to_string(s.wall),
+             wall > 0 ? static_cast<double>(s.counts.finished) / wall : 0,
              wall > 0 ? static_cast<double>(s.counts.completion_tokens) / wall : 0);
   if (s.counts.failed > 0)
     fmt::print(", {}", paint(Colour::red, fmt::format("{} failed", human_count(s.counts.failed))));

@@ -2,6 +2,8 @@
 // What a run was: per tier and per model, as a table for people and as JSON for programs.
 
 #include <boost/json/fwd.hpp>
+#include <cstdint>
+#include <map>
 #include <string>
 
 #include "api/backend.h"
@@ -11,12 +13,16 @@ namespace skep::cli {
 
 struct RunSummary {
   TaskRunCounts counts;
-  api::PerformanceReport performance;
+  api::PerformanceReport performance;  // of this run, whatever else the daemon did
   Duration wall{};
   Bytes peak_memory, budget;  // PSS of the process tree; what the ledger allows
   int64_t resumed = 0;
   bool interrupted = false;
+  std::map<std::string, int64_t> loads_before;  // by model: what the daemon had loaded before the run
 };
+
+// The loads of the run, by what the daemon says now. May be said again when it knows more.
+void count_loads(RunSummary& summary, const api::PerformanceReport& now);
 
 void print_table(const RunSummary& summary);
 boost::json::object to_json(const RunSummary& summary);

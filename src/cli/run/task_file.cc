@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "api/wire/control_task_request.h"
 #include "base/json.h"
 
 namespace skep::cli {
@@ -17,92 +18,28 @@ namespace {
 
 constexpr size_t kMostLine = 8U << 20;
 
-// Reads fields of one object; the first fault is kept.
-class Fields {
- public:
-  Fields(const json::object& object, std::string_view where) : object_(object), where_(where) {}
-
-  std::optional<std::string> text(const char* key) {
-    const json::value* value = object_.if_contains(key);
-    if (value == nullptr || value->is_null()) return std::nullopt;
-    if (!value->is_string()) return refuse(key, "a string"), std::nullopt;
-    return std::string(value->as_string());
-  }
-  std::optional<double> number(const char* key, double low, double high) {
-    const json::value* value = object_.if_contains(key);
-    if (value == nullptr || value->is_null()) return std::nullopt;
-    if (!value->is_number()) return refuse(key, "a number"), std::nullopt;
-    auto n = value->to_number<double>();
-    if (!(n >= low && n <= high)) return refuse(key, fmt::format("between {} and {}", low, high)), std::nullopt;
-    return n;
-  }
-  const json::value* any(const char* key) { return object_.if_contains(key); }
-  void refuse(std::string_view key, std::string_view wanted) {
-    if (!error_)
-      error_ = Error{ErrorCode::invalid_argument, fmt::format("{}: {} has to be {}", where_, key, wanted), {}};
-  }
-  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
-
- private:
-  const json::object& object_;
-  std::string_view where_;
-  std::optional<Error> error_;
-};
-
-void read_messages(const json::value& value, Fields& fields, std::vector<language::Message>& messages) {
-  if (!value.is_array()) return fields.refuse("messages", "a list of {role, content}");
-  for (const json::value& one : value.as_array()) {
-    const auto* object = one.if_object();
-    const auto* role = object != nullptr ? object->if_contains("role") : nullptr;
-    const auto* content = object != nullptr ? object->if_contains("content") : nullptr;
-    if (role == nullptr || !role->is_string() || content == nullptr || !content->is_string()) {
-      return fields.refuse("messages", "a list of {role, content}");
-    }
-    language::Message message;
-    message.role = role->as_string().c_str();
-    message.content = content->as_string().c_str();
-    messages.push_back(std::move(message));
-  }
-}
-
 }  // namespace
 
 Result<TaskLine> parse_task_line(std::string_view text, std::string_view where) {
   SKEP_TRY(json::value value, parse_json(text, where));
-  if (!value.is_object()) return fail(ErrorCode::invalid_argument, fmt::format("{}: a task is a JSON object", where));
-  Fields fields(value.as_object(), where);
+  const json::object* object = value.if_object();
+  if (object == nullptr) return fail(ErrorCode::invalid_argument, fmt::format("{}: a task is a JSON object", where));
+  const auto refuse = [&](Error error) {
+    error.message = fmt::format("{}: {}", where, error.message);
+    return fail(std::move(error));
+  };
+  auto asked = api::wire::read_control_task(*object, {});
+  if (!asked) return refuse(asked.error().error);
   TaskLine task;
-  agent::TaskRequest& request = task.request;
-  task.id = fields.text("id").value_or("");
-  request.agent = fields.text("agent").value_or("");
-  request.model = fields.text("model").value_or("");
-  request.input.task_type = fields.text("task_type").value_or("");
-  if (auto name = fields.text("priority")) {
-    request.priority = scheduling::priority_from(*name);
-    if (!request.priority) fields.refuse("priority", "one of critical, high, normal, background");
+  if (const json::value* id = object->if_contains("id"); id != nullptr && !id->is_null()) {
+    task.id = id->is_string() ? std::string(id->get_string()) : json::serialize(*id);
   }
-  if (auto ms = fields.number("deadline_ms", 1, 1e9))
-    request.deadline = std::chrono::milliseconds(static_cast<int64_t>(*ms));
-  language::Overrides& overrides = request.input.overrides;
-  if (auto n = fields.number("max_tokens", 1, 1e6)) overrides.max_tokens = static_cast<int>(*n);
-  if (auto t = fields.number("temperature", 0, 2)) overrides.temperature = static_cast<float>(*t);
-  if (auto p = fields.number("top_p", 0, 1)) overrides.top_p = static_cast<float>(*p);
-  if (auto s = fields.number("seed", 0, 4294967295.0)) overrides.seed = static_cast<uint32_t>(*s);
+  std::optional<api::ApiError> error;
+  api::wire::Fields fields(*object, error);
   task.answer = fields.text("answer");
-  if (auto n = fields.number("steps", 1, 100)) task.steps = static_cast<int>(*n);
-  if (const json::value* schema = fields.any("schema")) {
-    if (!schema->is_object()) fields.refuse("schema", "a JSON Schema object");
-    request.input.format = {language::ResponseFormat::Kind::json_schema, json::serialize(*schema)};
-  }
-  if (const json::value* messages = fields.any("messages")) read_messages(*messages, fields, request.input.messages);
-  if (auto input = fields.text("input")) {
-    language::Message message;
-    message.role = "user";
-    message.content = *input;
-    request.input.messages.push_back(std::move(message));
-  }
-  if (request.input.messages.empty()) fields.refuse("input", "given (or messages)");
-  if (fields.error()) return fail(*fields.error());
+  task.steps = static_cast<int>(fields.integer("steps", 1, 100).value_or(0));
+  if (error) return refuse(error->error);
+  task.request = std::move(asked->tasks.front());
   return task;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 // Reads tasks from a JSONL file, one at a time, in constant memory: a file of any size, lines of up to 8 MiB.
 //   {"id": "t1", "agent": "log-triage", "input": "…", "priority": "high", "deadline_ms": 5000, "max_tokens": 64,
-//    "model": "auto", "task_type": "analysis", "temperature": 0, "seed": 1, "schema": {…}, "messages": [{role,
-//    content}…], "answer": "…", "steps": 2}
-// Needed: "input" or "messages". The id defaults to "line-N". An "answer" is what a right answer says: the run counts
-// how many are right, also by the number of "steps" that the task takes.
+//    "model": "auto", "task_type": "analysis", "temperature": 0, "seed": 1, "schema": {…}, "answer": "…", "steps": 2}
+// A line is the body of POST /api/tasks (api/wire/control_task_request.h) and an id, which defaults to "line-N". An
+// "answer" is what a right answer says: the run counts how many are right, also by the number of "steps" that the task
+// takes.
 
 #include <cstdint>
 #include <cstdio>

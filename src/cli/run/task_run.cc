@@ -10,8 +10,13 @@ namespace skep::cli {
 struct TaskRun::Listener final : agent::TaskListener {
   Listener(TaskRun& r, uint64_t k, TaskLine t) : run(&r), key(k), task(std::move(t)) {}
 
-  void started(const agent::TaskStarted&) override { running = true; }
-  void delta(const language::Delta&) override {}
+  void started(const agent::TaskStarted& how) override {
+    running = true;
+    route = how.route;
+  }
+  void delta(const language::Delta&) override {
+    if (run != nullptr && !first_token) first_token = run->loop_.now() - submitted;
+  }
   void finished(const agent::TaskResult& result) override {
     if (run == nullptr) return;
     TaskRunCounts& counts = run->counts_;
@@ -19,6 +24,7 @@ struct TaskRun::Listener final : agent::TaskListener {
     counts.completion_tokens += result.usage.completion_tokens;
     counts.prompt_tokens += result.usage.prompt_tokens;
     counts.cached_tokens += result.usage.cached_tokens;
+    run->statistics_.finished(result, first_token.value_or(result.total), run->loop_.now());
     std::optional<bool> right;
     if (task.answer) {
       right = language::says(result.message.content, *task.answer);
@@ -46,6 +52,7 @@ struct TaskRun::Listener final : agent::TaskListener {
       return owner.ended(key, {});
     }
     ++run->counts_.failed;
+    run->statistics_.failed(route.tier, route.model, task.request.agent);
     run->ended(key, run->results_.write(task, failure.error));
   }
 
@@ -54,15 +61,19 @@ struct TaskRun::Listener final : agent::TaskListener {
   TaskLine task;
   agent::TaskId id = 0;
   bool running = false;
+  agent::RouteDecision route;  // once it started
+  TimePoint submitted{};
+  std::optional<Duration> first_token;
 };
 
-TaskRun::TaskRun(EventLoop& loop, api::Backend& backend, TaskFile& tasks, ResultFile& results, TaskRunOptions options)
-    : loop_(loop), backend_(backend), tasks_(tasks), results_(results), options_(options) {}
+TaskRun::TaskRun(EventLoop& loop, api::TaskService& service, TaskFile& tasks, ResultFile& results,
+                 TaskRunOptions options)
+    : loop_(loop), service_(service), tasks_(tasks), results_(results), options_(options) {}
 
 TaskRun::~TaskRun() {
   for (auto& [key, listener] : under_way_) {
     listener->run = nullptr;
-    backend_.cancel(listener->id);
+    service_.cancel(listener->id);
   }
   loop_.cancel(pause_);
 }
@@ -75,6 +86,7 @@ void TaskRun::start(std::function<void(Status)> done) {
 void TaskRun::submit(TaskLine task) {
   uint64_t key = next_key_++;
   auto listener = std::make_shared<Listener>(*this, key, std::move(task));
+  listener->submitted = loop_.now();
   under_way_.emplace(key, listener);
   ++counts_.submitted;
   agent::TaskRequest request = listener->task.request;
@@ -83,7 +95,7 @@ void TaskRun::submit(TaskLine task) {
     auto& asked = request.input.overrides.max_tokens;
     asked = std::min(asked.value_or(options_.max_tokens), options_.max_tokens);
   }
-  listener->id = backend_.submit(std::move(request), listener);
+  listener->id = service_.submit(std::move(request), listener);
 }
 
 void TaskRun::feed() {
@@ -142,7 +154,7 @@ void TaskRun::interrupt() {
   for (uint64_t key : keys) {
     auto node = under_way_.extract(key);
     node.mapped()->run = nullptr;
-    backend_.cancel(node.mapped()->id);
+    service_.cancel(node.mapped()->id);
     --counts_.submitted;
   }
   check_done();

@@ -1,6 +1,6 @@
 #pragma once
-// Feeds a task file to a backend and writes the results as they come: a bounded window of tasks is under way at any
-// time, so that memory stays constant whatever the file's size. Lives on the event loop.
+// Feeds a task file to a daemon, in this process or elsewhere, and writes the results as they come: a bounded window of
+// tasks is under way at any time, so that memory stays constant whatever the file's size. Lives on the event loop.
 
 #include <cstdint>
 #include <functional>
@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "agent/statistics.h"
 #include "api/backend.h"
 #include "base/event_loop.h"
 #include "cli/run/result_file.h"
@@ -41,7 +42,7 @@ struct TaskRunCounts {
 
 class TaskRun {
  public:
-  TaskRun(EventLoop& loop, api::Backend& backend, TaskFile& tasks, ResultFile& results, TaskRunOptions options);
+  TaskRun(EventLoop& loop, api::TaskService& service, TaskFile& tasks, ResultFile& results, TaskRunOptions options);
   ~TaskRun();
   TaskRun(const TaskRun&) = delete;
   TaskRun& operator=(const TaskRun&) = delete;
@@ -51,8 +52,11 @@ class TaskRun {
   // Submits nothing more, takes back what has not started, lets what runs finish. What was taken back has no result, so
   // that the next run does it.
   void interrupt();
+  // The same, and the run ends with `why`.
+  void stop(Status why);
 
   [[nodiscard]] const TaskRunCounts& counts() const { return counts_; }
+  [[nodiscard]] const agent::Statistics& statistics() const { return statistics_; }  // of this run alone
   [[nodiscard]] int under_way() const {
     return static_cast<int>(under_way_.size()) + static_cast<int>(waiting_.size());
   }
@@ -65,15 +69,15 @@ class TaskRun {
   void feed();
   void submit(TaskLine task);
   void ended(uint64_t key, Status written);
-  void stop(Status why);
   void check_done();
 
   EventLoop& loop_;
-  api::Backend& backend_;
+  api::TaskService& service_;
   TaskFile& tasks_;
   ResultFile& results_;
   TaskRunOptions options_;
   TaskRunCounts counts_;
+  agent::Statistics statistics_;
   std::vector<std::string> complaints_;
   std::unordered_map<uint64_t, std::shared_ptr<Listener>> under_way_;
   std::vector<TaskLine> waiting_;  // refused as overloaded: again after a pause

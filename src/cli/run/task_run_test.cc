@@ -18,8 +18,8 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
-// A backend that only takes tasks; the test ends them.
-class TaskBackend final : public api::Backend {
+// A service that only takes tasks; the test ends them.
+class TaskBackend final : public api::TaskService {
  public:
   agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override {
     agent::TaskId id = ++last;
@@ -39,6 +39,8 @@ class TaskBackend final : public api::Backend {
     result.id = id;
     result.message.content = "answer to " + asked[id];
     result.usage = {10, 5, 3};
+    result.route = {"m", "fast", "because", 0};
+    result.total = 2s;
     node.mapped()->finished(result);
   }
   void fail_with(agent::TaskId id, ErrorCode code, std::optional<Duration> retry = {}) {
@@ -46,21 +48,9 @@ class TaskBackend final : public api::Backend {
     node.mapped()->failed({id, {code, "no", {}}, retry});
   }
 
-  void embed(std::string, engine::Embed, std::string, std::function<void(Result<EmbedAnswer>)>) override {}
-  void tokenize(std::string, engine::Tokenize, std::function<void(Result<engine::Tokens>)>) override {}
-  Result<Route> route(const agent::TaskRequest&) override { return Route{}; }
-  std::vector<model::ModelInfo> models() const override { return {}; }
-  std::vector<std::pair<std::string, std::string>> aliases() const override { return {}; }
-  Result<model::ModelInfo> find_model(const std::string&) const override { return model::ModelInfo{}; }
   std::vector<api::RunningModel> running() const override { return {}; }
-  void load(const std::string&, std::optional<Duration>, std::function<void(Status)>) override {}
-  void unload(const std::string&, std::function<void(Status)>) override {}
-  std::vector<api::AgentView> agents() const override { return {}; }
-  std::vector<api::TaskView> tasks() const override { return {}; }
   api::ResourceUsage resources() const override { return {}; }
   api::PerformanceReport performance() const override { return {}; }
-  std::string metrics() const override { return {}; }
-  bool ready() const override { return true; }
 
   std::map<agent::TaskId, std::shared_ptr<agent::TaskListener>> listeners;
   std::map<agent::TaskId, std::string> asked, sent_to;
@@ -135,6 +125,31 @@ TEST_F(TaskRunTest, EveryTaskGetsOneResultAndTheWindowHolds) {
     EXPECT_THAT(line.at("output").as_string().c_str(), HasSubstr("answer to q"));
   }
   EXPECT_EQ(ids.size(), 50U);
+}
+
+TEST_F(TaskRunTest, CountsWhatThisRunDidByTierAndModel) {
+  auto tasks = TaskFile::open(input(3));
+  auto results = ResultFile::open(results_path(), false);
+  TaskRun run(loop, backend, *tasks, *results, {});
+  bool done = false;
+  run.start([&](const Status&) { done = true; });
+  loop.advance(10ms);
+  backend.listeners.at(1)->started({1, {"m", "fast", "because", 0}});
+  loop.advance(490ms);
+  backend.listeners.at(1)->delta({});
+  backend.finish(1);
+  backend.finish(2);
+  backend.listeners.at(3)->started({3, {"m", "fast", "because", 0}});
+  backend.fail_with(3, ErrorCode::deadline_exceeded);
+  loop.advance(10ms);
+  ASSERT_TRUE(done);
+  const auto& fast = run.statistics().tiers().at("fast");
+  EXPECT_EQ(fast.finished, 2);
+  EXPECT_EQ(fast.failed, 1);
+  EXPECT_EQ(fast.prompt_tokens, 20);
+  EXPECT_EQ(run.statistics().models().at("m").completion_tokens, 6);
+  EXPECT_NEAR(seconds(fast.first_token.quantile(0)), 0.5, 0.03);  // the first; the second said nothing before its end
+  EXPECT_NEAR(seconds(fast.first_token.quantile(1)), 2, 0.1);
 }
 
 TEST_F(TaskRunTest, ABrokenLineIsReportedWithItsNumberAndSkipped) {
