@@ -98,6 +98,9 @@ Result<std::string> model_file(const Agents131Options& options) {
 
 Result<Pair> measure_skep(const std::string& model, const Agents131Options& options) {
   std::string config = options.folder + "/skep.yaml";
+  // What an earlier run parked on disk would make the cold round a warm one.
+  std::error_code ignored;
+  std::filesystem::remove_all(options.folder + "/state/parked", ignored);
   uint16_t port = free_port();
   std::ofstream(config) << fmt::format(
       "listen: 127.0.0.1:{}\nstate_folder: {}/state\nmodel_folders: []\nmodels:\n  bench:\n    path: {}\n    preload: "

@@ -8,6 +8,10 @@
 
 namespace skep::agent {
 
+namespace {
+constexpr auto kRoomPoll = std::chrono::milliseconds(50);
+}  // namespace
+
 using scheduling::End;
 using scheduling::EngineState;
 
@@ -23,6 +27,8 @@ struct Dispatcher::Task final : model::GenerationListener {
     completion_tokens += piece.tokens;
     if (first_token == TimePoint{}) first_token = dispatcher.loop_.now();
     raw_text += piece.text;
+    tells_ids = tells_ids && piece.ids.size() == static_cast<size_t>(piece.tokens);
+    raw_ids.insert(raw_ids.end(), piece.ids.begin(), piece.ids.end());
     language::Delta delta = reader->feed(piece.text);
     delta.logprobs = std::move(piece.logprobs);
     delta.tokens = piece.tokens;
@@ -63,6 +69,9 @@ struct Dispatcher::Task final : model::GenerationListener {
   std::unique_ptr<AnswerReader> reader;
   language::Message message;                      // what the listener has heard
   std::string raw_text;                           // what the engine said, markup included
+  std::vector<engine::Token> raw_ids;             // its tokens
+  bool tells_ids = true;                          // all of them
+  bool parked = false;                            // waits in the scheduler, and in the worker behind a critical one
   int completion_tokens = 0, earlier_tokens = 0;  // of this attempt; of those before it
   bool told = false;
 };
@@ -174,6 +183,10 @@ void Dispatcher::pump() {
   for (const auto& action : decision.actions) carry_out(action);
   tell_demand();
   loop_.cancel(std::exchange(wake_timer_, TimerId::none));
+  // Engines that make room for a load begin to drain without a word; a critical task must not wait for their ends.
+  if (!loading_.empty()) {
+    decision.wake = std::min(decision.wake.value_or(TimePoint::max()), loop_.now() + Duration(kRoomPoll));
+  }
   if (decision.wake) {
     wake_timer_ = loop_.after(std::max(*decision.wake - loop_.now(), Duration(std::chrono::milliseconds(1))), [this] {
       wake_timer_ = TimerId::none;
@@ -216,6 +229,7 @@ std::vector<scheduling::EngineFacts> Dispatcher::engine_facts() const {
     scheduling::EngineFacts one;
     one.load_cost = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(residency_.load_seconds(name)));
     one.fits = residency_.fits(name);
+    if (loading_.contains(name)) one.state = EngineState::loading;  // others make room for it
     if (auto until = residency_.blocked_until(name)) {
       one.state = EngineState::failed;
       one.retry_at = *until;
@@ -235,10 +249,13 @@ void Dispatcher::carry_out(const scheduling::Action& action) {
     load(l->model);
   } else if (const auto* e = std::get_if<scheduling::Expire>(&action)) {
     expire(*e);
+  } else if (const auto* p = std::get_if<scheduling::Preempt>(&action)) {
+    preempt(*p);
   }
 }
 
 void Dispatcher::start(Task& task) {
+  if (std::exchange(task.parked, false)) return;  // its generation is in the worker, and goes on there
   task.lease = residency_.try_acquire(task.plan.route.model);
   model::Engine* engine = task.lease.engine();
   if (engine == nullptr) {  // it went between the decision and now
@@ -251,8 +268,12 @@ void Dispatcher::start(Task& task) {
   task.completion_tokens = 0;
   task.reader = task.plan.reader();
   engine::Generate generate = task.plan.generate;
-  if (!task.raw_text.empty()) {  // a retry goes on where the client's text ends; the reader relearns where it stands
-    generate.assistant_prefix += task.raw_text;
+  if (!task.raw_text.empty()) {  // it goes on where the client's text ends; the reader relearns where it stands
+    if (task.tells_ids) {
+      generate.answered = task.raw_ids;
+    } else {
+      generate.assistant_prefix += task.raw_text;
+    }
     generate.max_tokens = std::max(1, generate.max_tokens - task.earlier_tokens);
     task.reader->feed(task.raw_text);
   }
@@ -361,7 +382,7 @@ void Dispatcher::engine_finished(Task& running, const engine::Finished& finished
 void Dispatcher::engine_failed(Task& task, const Error& error) {
   bool retry = error.code == ErrorCode::unavailable && task.attempts < options_.attempts;
   bool can_continue =
-      task.raw_text.empty() ||
+      task.raw_text.empty() || task.tells_ids ||
       (task.plan.generate.grammar.empty() && !task.plan.generate.messages.empty() && task.message.tool_calls.empty());
   if (!retry || !can_continue) {
     Error told = error;
@@ -370,6 +391,11 @@ void Dispatcher::engine_failed(Task& task, const Error& error) {
     end_with(task, std::move(told));
     return;
   }
+  waits_again(task);
+}
+
+// Off its engine and back into the queue, with what it has said.
+void Dispatcher::waits_again(Task& task) {
   task.generation = 0;
   task.lease.release();
   task.earlier_tokens += task.completion_tokens;
@@ -378,8 +404,29 @@ void Dispatcher::engine_failed(Task& task, const Error& error) {
     agent_tasks_running_.erase(count);
   }
   ++agent_tasks_waiting_[agent];
-  scheduler_.requeue(task.id, task.plan.route.model, {task.plan.prompt_tokens, task.completion_tokens}, loop_.now());
+  // A parked one waits there already.
+  if (!std::exchange(task.parked, false)) {
+    scheduler_.requeue(task.id, task.plan.route.model, {task.plan.prompt_tokens, task.completion_tokens}, loop_.now());
+  }
   wake();
+}
+
+void Dispatcher::preempt(const scheduling::Preempt& preempt) {
+  Task& victim = *tasks_.at(preempt.victim);
+  const std::string& model = victim.plan.route.model;
+  if (model == tasks_.at(preempt.critical)->plan.route.model) {
+    victim.parked = true;
+    ++preemptions_.parked;
+    scheduler_.requeue(victim.id, model, {}, loop_.now());  // what it spends is known at its end
+    wake();
+    return;
+  }
+  const bool can_continue = victim.raw_text.empty() || victim.tells_ids;
+  if (!can_continue) return;  // it ends where it is
+  if (model::Engine* engine = victim.lease.engine()) engine->cancel(victim.generation);
+  --victim.attempts;  // that was no failure
+  ++preemptions_.stopped;
+  waits_again(victim);
 }
 
 void Dispatcher::end_with(Task& failed, Error error, std::optional<Duration> retry_after) {

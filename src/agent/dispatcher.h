@@ -4,8 +4,14 @@
 // model/residency.h. Lives on the event loop; listeners hear on the loop and never from inside submit() or cancel().
 //
 // An engine that dies: a task that it was working on is tried once more, on a fresh engine. What its client has heard
-// already is not said again: the retry continues the text that was sent (Generate::assistant_prefix); where that can't
-// be (a grammar, a raw prompt or a half-sent tool call), the task fails with the reason.
+// already is not said again: the retry goes on behind the tokens that were generated (Generate::answered). An engine
+// that doesn't tell them (HTTP) is given the text to continue (Generate::assistant_prefix); where that can't be (a
+// grammar, a raw prompt or a half-sent tool call), the task fails with the reason.
+//
+// Preemption: where a critical task waits for a slot of its victim's engine, the victim waits in the scheduler's queue
+// while its generation stays in the worker, which parks it by its priority; started again, it is merely counted as
+// running. Where the critical task needs another model, the victim's generation is cancelled (the worker keeps its
+// cells, or parks them on its way out) and goes on later as a retry does.
 
 #include <cstdint>
 #include <functional>
@@ -64,6 +70,11 @@ class Dispatcher {
 
   [[nodiscard]] const scheduling::Scheduler& scheduler() const { return scheduler_; }
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
+  struct Preemptions {
+    int64_t parked = 0;   // in their worker
+    int64_t stopped = 0;  // for a task of another model; they go on as a retry does
+  };
+  [[nodiscard]] const Preemptions& preemptions() const { return preemptions_; }
   [[nodiscard]] std::vector<TaskView> tasks(size_t limit = 1000) const;
   [[nodiscard]] bool works(const std::string& agent) const;  // has a running task
   [[nodiscard]] bool waits(const std::string& agent) const;  // has a waiting one
@@ -82,6 +93,8 @@ class Dispatcher {
   void load(const std::string& model);
   void load_failed(const std::string& model, const Error& error);
   void expire(const scheduling::Expire& expire);
+  void preempt(const scheduling::Preempt& preempt);
+  void waits_again(Task& task);
   void engine_finished(Task& task, const engine::Finished& finished);
   void engine_failed(Task& task, const Error& error);
   void end_with(Task& task, Error error, std::optional<Duration> retry_after = {});
@@ -99,6 +112,7 @@ class Dispatcher {
   std::unordered_map<std::string, int> agent_tasks_waiting_, agent_tasks_running_;
   std::unordered_map<std::string, Rates> rates_;
   std::unordered_set<std::string> loading_;
+  Preemptions preemptions_;
   std::function<void(const TaskResult&, Duration)> heard_finished_;
   std::function<void(const TaskFailure&, const RouteDecision&)> heard_failed_;
   std::function<void()> drained_;

@@ -211,6 +211,125 @@ TEST_F(DispatcherTest, AGrammarAnswerThatWasHalfSentIsNotContinued) {
   EXPECT_EQ(heard->failure->error.code, ErrorCode::unavailable);
 }
 
+TEST_F(DispatcherTest, AnAnswerWhoseTokensAreKnownIsContinuedExactlyEvenUnderAGrammar) {
+  planner.grammar = "root ::= \"x\"";
+  auto [id, heard] = submit("a");
+  loop.advance(2s);
+  engine("a").say(engine("a").running.begin()->first, "{", 17);
+  engine("a").say(engine("a").running.begin()->first, "}", 4);
+  engine("a").die();
+  loop.advance(5s);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  const engine::Generate& again = engine("a").running.begin()->second.request;
+  EXPECT_THAT(again.answered, ElementsAre(17, 4));
+  EXPECT_EQ(again.assistant_prefix, "");
+  EXPECT_EQ(again.max_tokens, 6);
+  EXPECT_EQ(heard->text, "{}");
+}
+
+TaskRequest of(scheduling::Priority priority) {
+  TaskRequest request;
+  request.priority = priority;
+  return request;
+}
+
+DispatcherOptions with_preemption() {
+  DispatcherOptions options;
+  options.scheduling.preemption = true;
+  return options;
+}
+
+TEST_F(DispatcherTest, ACriticalTaskStartsBesideItsVictimWhoseGenerationStaysInTheWorker) {
+  make(with_preemption());
+  auto [first, one] = submit("a", of(scheduling::Priority::background));
+  auto [second, two] = submit("a", of(scheduling::Priority::background));
+  loop.advance(2s);
+  ASSERT_EQ(engine("a").running.size(), 2U);
+  auto [third, critical] = submit("a", of(scheduling::Priority::critical));
+  loop.run_ready();
+  EXPECT_EQ(engine("a").running.size(), 3U) << "the worker parks by priority itself";
+  EXPECT_EQ(engine("a").running.rbegin()->second.request.priority, 0);
+  EXPECT_EQ(dispatcher->preemptions().parked, 1);
+  EXPECT_EQ(dispatcher->scheduler().running(), 2);
+  EXPECT_EQ(dispatcher->scheduler().waiting(), 1);
+  engine("a").finish(engine("a").running.rbegin()->first);
+  loop.run_ready();
+  EXPECT_EQ(dispatcher->scheduler().running(), 2);
+  EXPECT_EQ(engine("a").running.size(), 2U) << "nothing was sent again";
+  EXPECT_EQ(one->starts + two->starts, 2);
+  while (!engine("a").running.empty()) engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  EXPECT_TRUE(one->done && two->done && critical->done);
+  EXPECT_EQ(one->done->attempts + two->done->attempts, 2);
+}
+
+TEST_F(DispatcherTest, AParkedTaskMayEndBeforeItIsStartedAgain) {
+  make(with_preemption());
+  auto [first, one] = submit("a", of(scheduling::Priority::background));
+  auto [second, two] = submit("a", of(scheduling::Priority::background));
+  loop.advance(2s);
+  auto [third, critical] = submit("a", of(scheduling::Priority::critical));
+  loop.run_ready();
+  while (!engine("a").running.empty()) engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  EXPECT_TRUE(one->done && two->done && critical->done);
+  EXPECT_EQ(dispatcher->scheduler().running() + dispatcher->scheduler().waiting(), 0);
+}
+
+TEST_F(DispatcherTest, AParkedTaskWhoseWorkerDiesGoesOnInAnother) {
+  make(with_preemption());
+  auto [first, one] = submit("a", of(scheduling::Priority::background));
+  auto [second, two] = submit("a", of(scheduling::Priority::background));
+  loop.advance(2s);
+  auto [third, critical] = submit("a", of(scheduling::Priority::critical));
+  loop.run_ready();
+  engine("a").die();
+  loop.advance(5s);
+  ASSERT_EQ(engine("a").running.size(), 2U);
+  for (int i = 0; i < 3; ++i) {
+    engine("a").finish(engine("a").running.begin()->first);
+    loop.run_ready();
+  }
+  EXPECT_TRUE(one->done && two->done && critical->done);
+}
+
+TEST_F(DispatcherTest, ACancelledParkedTaskIsCancelledInTheWorkerToo) {
+  make(with_preemption());
+  auto [first, one] = submit("a", of(scheduling::Priority::background));
+  auto [second, two] = submit("a", of(scheduling::Priority::background));
+  loop.advance(2s);
+  auto [third, critical] = submit("a", of(scheduling::Priority::critical));
+  loop.run_ready();
+  dispatcher->cancel(first);
+  dispatcher->cancel(second);
+  EXPECT_EQ(engine("a").running.size(), 1U);
+  EXPECT_EQ(dispatcher->scheduler().waiting(), 0);
+}
+
+TEST_F(DispatcherTest, ACriticalTaskOfAnotherModelStopsWhatRunsAndThatGoesOnLater) {
+  factory.scripts["a"].memory = factory.scripts["b"].memory = {{"host", 600_MiB, 0_B, 0_B}};  // one of the two fits
+  make(with_preemption());
+  auto [first, one] = submit("a", of(scheduling::Priority::normal));
+  loop.advance(2s);
+  engine("a").say(engine("a").running.begin()->first, "one ", 1);
+  auto [second, critical] = submit("b", of(scheduling::Priority::critical));
+  loop.advance(3s);
+  EXPECT_EQ(factory.alive("a"), nullptr);
+  ASSERT_NE(factory.alive("b"), nullptr);
+  ASSERT_EQ(engine("b").running.size(), 1U);
+  EXPECT_EQ(dispatcher->preemptions().stopped, 1);
+  EXPECT_EQ(one->ends, 0);
+  engine("b").finish(engine("b").running.begin()->first);
+  loop.advance(1min);
+  ASSERT_NE(factory.alive("a"), nullptr);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  EXPECT_THAT(engine("a").running.begin()->second.request.answered, ElementsAre(1));
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  ASSERT_TRUE(one->done.has_value());
+  EXPECT_EQ(one->done->attempts, 1) << "to make way is no failure";
+}
+
 TEST_F(DispatcherTest, AModelThatCannotLoadEndsAllItsTasks) {
   factory.scripts["a"].memory = {{"host", 2_GiB, 0_B, 0_B}};
   auto [first, one] = submit("a");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/nearest.h"
+#include "base/random.h"
 #include "mind/language/prompt.h"
 #include "mind/language/tool_calls.h"
 
@@ -130,6 +131,18 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   plan.generate.sampling = parameters.sampling;
   plan.generate.max_tokens = parameters.max_tokens;
   plan.generate.share_scope = request.caller;
+  if (engine::Sampling& s = plan.generate.sampling; s.seed == 0 && s.temperature > 0) {
+    // Known here, so that an answer that moves to another engine goes on exactly.
+    s.seed = static_cast<uint32_t>(mix_bits(plans_) >> 32U) | 1U;
+  }
+  if (auto info = models_.find(route.model)) {
+    if (!request.adapter.empty()) {
+      SKEP_TRY(plan.generate.adapter, models_.adapter(request.adapter, *info));
+    } else if (agent != nullptr && !agent->adapter.empty()) {
+      // An agent's own goes along to the models that it is for; elsewhere the agent does without.
+      if (auto fits = models_.adapter(agent->adapter, *info)) plan.generate.adapter = *fits;
+    }
+  }
   plan.route = {route.model, route.tier ? to_string(*route.tier) : "", std::move(route.reason), route.complexity.score};
   plan.prompt_tokens = estimated_tokens(plan.generate);
   if (agent != nullptr) {

@@ -16,6 +16,9 @@ class ModelSource {
   [[nodiscard]] virtual Result<model::ModelInfo> find(std::string_view name) const = 0;
   // The first of the tier's models that can be used: not_found names those that were looked for.
   [[nodiscard]] virtual Result<model::ModelInfo> tier(std::string_view tier) const = 0;
+  // The file of a LoRA adapter for the model: not_found, invalid_argument (not for this model), unsupported (the engine
+  // was told of no such adapter: they are named in the roster or in engines.adapters).
+  [[nodiscard]] virtual Result<std::string> adapter(std::string_view name, const model::ModelInfo& model) const = 0;
 };
 
 }  // namespace skep::agent

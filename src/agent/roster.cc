@@ -49,6 +49,7 @@ Result<AgentSpec> read_agent(const YamlNode& node) {
   const bool speaks = spec.mind == "language";
   if (speaks) fields.required();
   fields.choice("tier", spec.tier, {"fast", "balanced", "deep"});
+  fields.text("adapter", spec.adapter, kNameBytes);
   fields.choice("priority", priority, {"critical", "high", "normal", "background"});
   fields.texts("task_types", spec.task_types, kListItems, kNameBytes);
   fields.texts("tools", spec.tools, kListItems, kNameBytes);

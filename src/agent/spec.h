@@ -14,6 +14,7 @@ struct AgentSpec {
   std::string mind = "language";
   std::string tier;  // fast, balanced, deep
   scheduling::Priority priority = scheduling::Priority::normal;
+  std::string adapter;  // a LoRA adapter's name, for the models that it fits; empty: none
   std::vector<std::string> task_types;
   std::vector<std::string> tools;  // names of tools it may call
   std::string system_prompt;       // its own part; the roster's preamble stands before it

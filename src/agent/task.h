@@ -18,8 +18,9 @@ namespace skep::agent {
 using TaskId = uint64_t;
 
 struct TaskRequest {
-  std::string agent;  // a name of the roster; empty: nobody's (the caller's own task)
-  std::string model;  // a model, a tier, an agent, or "auto"; empty: the agent's tier, else auto
+  std::string agent;    // a name of the roster; empty: nobody's (the caller's own task)
+  std::string model;    // a model, a tier, an agent, or "auto"; empty: the agent's tier, else auto
+  std::string adapter;  // a LoRA adapter's name; empty: the agent's, if it has one
   language::Request input;
   std::optional<scheduling::Priority> priority;  // unset: the agent's, else normal
   std::optional<Duration> deadline;              // from now

@@ -11,6 +11,7 @@
 #include "agent/task.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "engine/messages.h"
 #include "model/model_info.h"
 
 namespace skep::api {
@@ -79,6 +80,12 @@ struct PerformanceReport {
   Duration uptime{};
   std::vector<Row> tiers, models;
   double tokens_per_second = 0;  // completion tokens, last minute
+  struct EngineRow {
+    std::string model;
+    engine::Heartbeat heartbeat;  // its last
+  };
+  std::vector<EngineRow> engines;                            // local, that are ready
+  int64_t preempted_in_place = 0, preempted_for_others = 0;  // tasks that made way for critical ones
 };
 
 // The part of a backend that somebody needs who has tasks to be done and wants to see how it goes. The daemon in this

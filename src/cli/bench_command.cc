@@ -10,6 +10,8 @@
 #include "coalition_bench.h"
 #include "daemon/daemon_bench.h"
 #include "forward_bench.h"
+#include "park_bench.h"
+#include "preempt_bench.h"
 
 namespace skep::cli {
 namespace {
@@ -151,6 +153,57 @@ void add_forward(CLI::App& bench, int& exit_code) {
   });
 }
 
+void add_park(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::ParkBenchOptions bench;
+    std::string folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("park", "Parked contexts against evaluating them again; drafts");
+  command->add_option("--rounds", options->bench.rounds, "Times that each is measured")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command->add_option("--model", options->bench.model, "Another GGUF than the synthesized one");
+  command->add_option("--forward", options->bench.forward, "llama, native or auto")->capture_default_str();
+  command->add_option("--folder", options->folder, "For the model and what is parked");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.folder = bench_folder(options->folder);
+    exit_code = finish(bench::run_park_bench(options->bench), options->json);
+  });
+}
+
+void add_preempt(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::PreemptBenchOptions bench;
+    std::string peer = "llama-server", folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command =
+      bench.add_subcommand("preempt", "How soon critical tasks are served, and what long prompts do to streams");
+  command->add_option("--peer", options->peer, "llama-server, its path, or none")->capture_default_str();
+  command->add_option("--tasks", options->bench.critical, "Critical tasks that are measured")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--model", options->bench.model, "Another GGUF than the synthesized one");
+  command->add_option("--forward", options->bench.forward, "llama, native or auto")->capture_default_str();
+  command->add_option("--folder", options->folder, "For the model, configurations and logs");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    auto peer = llama_server(options->peer);
+    if (!peer) {
+      exit_code = report(peer.error());
+      return;
+    }
+    options->bench.llama_server = *peer;
+    options->bench.skep = executable();
+    options->bench.folder = bench_folder(options->folder);
+    exit_code = finish(bench::run_preempt_bench(options->bench), options->json);
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -161,6 +214,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_belief(*command, exit_code);
   add_coalition(*command, exit_code);
   add_forward(*command, exit_code);
+  add_park(*command, exit_code);
+  add_preempt(*command, exit_code);
   command->footer("Example:\n  skep bench agents131 --peer llama-server --rounds 3");
 }
 

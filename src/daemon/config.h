@@ -88,6 +88,10 @@ struct Config {
     int gpu_layers = -1;           // -1: all where there is a GPU
     std::string forward = "auto";  // whose forward pass: llama, native (ours, on CPUs), auto: ours where it can
     std::string kv_type = "f16";
+    std::optional<Bytes> park_memory;   // of each engine, for contexts that wait; unset: 1/16 of memory.budget; 0: none
+    Bytes park_disk = 2_GiB;            // of each model, in state_folder/parked; 0: nothing on disk
+    std::vector<std::string> adapters;  // LoRA adapters that requests may name, beside those of the roster
+    Bytes adapter_memory = 512_MiB;     // for adapters, of each engine that has any
     Duration keep_alive = std::chrono::minutes(5);
     Duration load_timeout = std::chrono::minutes(5);
     Duration hang_timeout = std::chrono::seconds(30);

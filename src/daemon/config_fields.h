@@ -89,6 +89,10 @@ void visit(V& v, Config::Engines& e) {
   v.field("gpu_layers", e.gpu_layers, IntRange{-1, 10'000});
   v.field("forward", e.forward, Choice{{"llama", "native", "auto"}});
   v.field("kv_type", e.kv_type, Choice{{"f16", "q8_0"}});
+  v.field("adapters", e.adapters);
+  v.field("adapter_memory", e.adapter_memory, BytesRange{});
+  v.field("park_memory", e.park_memory, BytesRange{Bytes(0)});
+  v.field("park_disk", e.park_disk, BytesRange{Bytes(0)});
   v.field("keep_alive", e.keep_alive, DurationRange{});
   v.field("load_timeout", e.load_timeout, DurationRange{std::chrono::seconds(1), std::chrono::hours(24)});
   v.field("hang_timeout", e.hang_timeout, DurationRange{std::chrono::seconds(1), std::chrono::hours(24)});

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "agent/dispatcher.h"
@@ -12,6 +13,7 @@
 #include "daemon/daemon_backend.h"
 #include "daemon/model_directory.h"
 #include "daemon/options_from_config.h"
+#include "daemon/parked_folder.h"
 #include "daemon/process_usage.h"
 #include "model/catalog.h"
 #include "model/http_engine.h"
@@ -52,6 +54,21 @@ std::map<std::string, model::EngineFactory*> by_name(const Remotes& remotes) {
   return all;
 }
 
+std::vector<std::string> adapters_of(const agent::Roster& roster) {
+  std::set<std::string> names;
+  for (const agent::AgentSpec& agent : roster.agents()) {
+    if (!agent.adapter.empty()) names.insert(agent.adapter);
+  }
+  return {names.begin(), names.end()};
+}
+
+// Once, at the start: what has to be read for it is on the disk that engines will write to anyway.
+void sweep_old_contexts(AsioEventLoop& loop, const Config& config, const model::Catalog& catalog) {
+  std::vector<std::string> hashes;
+  for (const model::ModelInfo& info : catalog.models()) hashes.push_back(info.hash);
+  loop.blocking([config, hashes = std::move(hashes)] { sweep_parked(config, hashes); }, [] {});
+}
+
 }  // namespace
 
 // In the order of who needs whom; the last made goes first.
@@ -65,7 +82,7 @@ struct Daemon::Impl {
         workers(loop, worker_options(config, options.engine_program)),
         remotes(std::move(made)),
         residency(loop, std::move(residency_options)),
-        directory(config, catalog, residency, workers, by_name(remotes)),
+        directory(config, catalog, residency, workers, by_name(remotes), adapters_of(roster)),
         planner(roster, directory, residency, planner_options(config)),
         dispatcher(loop, residency, planner, dispatcher_options(config)),
         usage(loop),
@@ -181,6 +198,7 @@ Result<std::unique_ptr<Daemon>> Daemon::make(AsioEventLoop& loop, DaemonOptions 
   impl->wire();
   impl->catalog.load();
   impl->directory.refresh();
+  sweep_old_contexts(loop, impl->config, impl->catalog);
   for (const std::string& problem : impl->catalog.problems()) spdlog::warn("{}", problem);
   if (serve) {
     SKEP_TRY(impl->port, impl->listen());

@@ -23,6 +23,44 @@ const char* state_name(model::ResidentState state) {
   return "";
 }
 
+// A reason as a label: "threads waited 23 % of their time" is the same one as with 31 %.
+std::string without_numbers(const std::string& text) {
+  std::string plain;
+  for (const char c : text) {
+    const bool number = (c >= '0' && c <= '9') || c == '.';
+    if (!number) plain += c;
+    if (number && !plain.ends_with('#')) plain += '#';
+  }
+  return plain;
+}
+
+// By model; what a worker counted since it was started. A model that is unloaded keeps its last values.
+void record_engine(telemetry::Metrics& m, const std::string& model, const engine::Heartbeat& h) {
+  const auto set = [&](const char* name, const char* help, auto value) {
+    m.gauge(name, help, {{"model", model}}).set(static_cast<double>(value));
+  };
+  set("skep_engine_prompt_tokens", "Prompt tokens evaluated, without those taken over", h.prompt_tokens);
+  set("skep_engine_generated_tokens", "Tokens generated", h.generated_tokens);
+  set("skep_engine_kv_cells", "KV cells in use", h.kv_cells_used);
+  set("skep_engine_step_seconds", "Mean of the last steps", h.step_seconds);
+  set("skep_engine_parked_memory_bytes", "Contexts parked in host memory", h.parked_memory.count);
+  set("skep_engine_parked_disk_bytes", "Contexts parked on disk", h.parked_disk.count);
+  set("skep_engine_preemptions", "Sequences parked for critical ones", h.preemptions);
+  set("skep_engine_draft_tokens", "Tokens guessed ahead", h.draft_tokens);
+  set("skep_engine_draft_accepted", "Tokens guessed right", h.draft_accepted);
+  set("skep_engine_adapter_bytes", "LoRA adapters loaded", h.adapter_bytes.count);
+  set("skep_engine_threads", "Threads that a step runs on", h.threads);
+  set("skep_engine_niceness", "Niceness of the worker", h.niceness);
+  set("skep_engine_policy_changes", "Changes of threads, CPUs and niceness because of other processes",
+      h.policy_changes);
+  // Why, when and to what: the last change of each setting.
+  for (const engine::PolicyChange& change : h.changes) {
+    m.gauge("skep_engine_policy_changed_timestamp_seconds", "When a setting was last changed, to what and why",
+            {{"model", model}, {"setting", change.setting}, {"to", change.to}, {"why", without_numbers(change.why)}})
+        .set(static_cast<double>(change.when) / 1e3);
+  }
+}
+
 }  // namespace
 
 DaemonBackend::DaemonBackend(Parts parts) : parts_(parts), began_(parts.loop.now()) {}
@@ -245,6 +283,13 @@ api::PerformanceReport DaemonBackend::performance() const {
   report.uptime = parts_.loop.now() - began_;
   for (auto& row : report.models) row.loads = parts_.residency.loads(row.name);
   report.tokens_per_second = statistics.tokens_per_second(parts_.loop.now());
+  for (const model::ResidentView& view : parts_.residency.views()) {
+    if (view.state == model::ResidentState::ready && view.process_id != 0) {
+      report.engines.push_back({view.model, view.heartbeat});
+    }
+  }
+  report.preempted_in_place = parts_.dispatcher.preemptions().parked;
+  report.preempted_for_others = parts_.dispatcher.preemptions().stopped;
   return report;
 }
 
@@ -285,6 +330,14 @@ void DaemonBackend::record_gauges() const {
   m.gauge("skep_model_load_failures", "Loads that failed since the start")
       .set(static_cast<double>(counters.load_failures));
   m.gauge("skep_model_evictions", "Evictions since the start").set(static_cast<double>(counters.evictions));
+  const agent::Dispatcher::Preemptions& preemptions = parts_.dispatcher.preemptions();
+  m.gauge("skep_preemptions", "Tasks that made way for critical ones since the start", {{"how", "parked"}})
+      .set(static_cast<double>(preemptions.parked));
+  m.gauge("skep_preemptions", "Tasks that made way for critical ones since the start", {{"how", "stopped"}})
+      .set(static_cast<double>(preemptions.stopped));
+  for (const model::ResidentView& view : parts_.residency.views()) {
+    if (view.process_id != 0) record_engine(m, view.model, view.heartbeat);
+  }
   m.gauge("skep_engine_deaths", "Workers that died since the start").set(static_cast<double>(counters.deaths));
 }
 

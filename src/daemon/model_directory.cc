@@ -4,10 +4,14 @@
 #include <filesystem>
 #include <set>
 
+#include "base/nearest.h"
+#include "daemon/parked_folder.h"
+
 namespace skep::daemon {
 namespace {
 
-constexpr int kDefaultSlots = 4;  // on a CPU more slots are not more speed (doc/decisions.md)
+constexpr int kDefaultSlots = 4;      // on a CPU more slots are not more speed (doc/decisions.md)
+constexpr int64_t kParkedShare = 16;  // of the budget, for each engine
 constexpr const char* kEmbeds = " (embeddings)";
 
 // A device node of a driver that libggml has a backend for.
@@ -22,8 +26,16 @@ bool has_gpu() {
 }  // namespace
 
 ModelDirectory::ModelDirectory(const Config& config, model::Catalog& catalog, model::Residency& residency,
-                               model::EngineFactory& workers, std::map<std::string, model::EngineFactory*> remotes)
-    : config_(config), catalog_(catalog), residency_(residency), workers_(workers), remotes_(std::move(remotes)) {}
+                               model::EngineFactory& workers, std::map<std::string, model::EngineFactory*> remotes,
+                               std::vector<std::string> adapters)
+    : config_(config),
+      catalog_(catalog),
+      residency_(residency),
+      workers_(workers),
+      remotes_(std::move(remotes)),
+      adapters_(std::move(adapters)) {
+  adapters_.insert(adapters_.end(), config_.engines.adapters.begin(), config_.engines.adapters.end());
+}
 
 model::EngineSpec ModelDirectory::spec_of(const model::ModelInfo& model, bool embeds) const {
   model::EngineSpec spec;
@@ -41,6 +53,14 @@ model::EngineSpec ModelDirectory::spec_of(const model::ModelInfo& model, bool em
   options.forward = engines.forward;
   options.kv_type = engines.kv_type;
   options.embeddings = embeds || model.embeds;
+  if (!options.embeddings) {
+    options.adapter_memory = adapter_bytes(model);
+    options.park_memory = engines.park_memory.value_or(Bytes(residency_.ledger().capacity().count / kParkedShare));
+    if (engines.park_disk > Bytes(0)) {
+      options.park_directory = parked_folder(config_, model.hash);
+      options.park_disk = engines.park_disk;
+    }
+  }
   spec.keep_alive = engines.keep_alive;
   if (auto named = config_.models.find(model.name); named != config_.models.end()) {
     const NamedModel& own = named->second;
@@ -61,10 +81,11 @@ void ModelDirectory::refresh() {
   for (const model::ModelInfo& model : catalog_.models()) {
     if (!model.broken.empty()) continue;
     present.insert(model.name);
-    if (auto known = defined_.find(model.name); known != defined_.end() && known->second == model.hash) continue;
+    const std::string what = fmt::format("{} {}", model.hash, adapter_bytes(model).count);
+    if (auto known = defined_.find(model.name); known != defined_.end() && known->second == what) continue;
     residency_.define(model.name, spec_of(model, false));
     if (defined_.contains(model.name + kEmbeds)) residency_.define(model.name + kEmbeds, spec_of(model, true));
-    defined_[model.name] = model.hash;
+    defined_[model.name] = what;
   }
   for (const RemoteEngine& remote : config_.remotes) {
     present.insert(remote.name);
@@ -118,6 +139,42 @@ std::optional<model::ModelInfo> ModelDirectory::remote(std::string_view name) co
 Result<model::ModelInfo> ModelDirectory::find(std::string_view name) const {
   if (auto found = remote(name)) return *found;
   return catalog_.find(name);
+}
+
+namespace {
+
+bool suits(const model::ModelInfo& adapter, const model::ModelInfo& model) {
+  return adapter.architecture == model.architecture &&
+         (adapter.embedding_length == 0 || adapter.embedding_length == model.embedding_length);
+}
+
+}  // namespace
+
+Bytes ModelDirectory::adapter_bytes(const model::ModelInfo& model) const {
+  Bytes sum;
+  for (const model::ModelInfo& info : catalog_.models()) {
+    const bool enabled = std::ranges::find(adapters_, info.name) != adapters_.end();
+    if (info.adapter && enabled && suits(info, model)) sum += info.file_size;
+  }
+  return std::min(sum, config_.engines.adapter_memory);
+}
+
+Result<std::string> ModelDirectory::adapter(std::string_view name, const model::ModelInfo& model) const {
+  std::vector<std::string> names;
+  for (const model::ModelInfo& info : catalog_.models()) {
+    if (!info.adapter) continue;
+    names.push_back(info.name);
+    if (info.name != name) continue;
+    if (!suits(info, model)) {
+      return fail(ErrorCode::invalid_argument, fmt::format("the adapter {} is not for the model {}", name, model.name));
+    }
+    if (std::ranges::find(adapters_, name) == adapters_.end()) {
+      return fail(ErrorCode::unsupported, fmt::format("no engine was made ready for the adapter {}", name),
+                  "name it in engines.adapters, or as an agent's adapter in the roster");
+    }
+    return info.path;
+  }
+  return fail(ErrorCode::not_found, fmt::format("no adapter is called '{}'", name), did_you_mean(name, names));
 }
 
 bool ModelDirectory::is_tier(std::string_view name) const { return config_.tiers.contains(std::string(name)); }

@@ -20,8 +20,10 @@ namespace skep::daemon {
 class ModelDirectory final : public agent::ModelSource {
  public:
   // `workers` starts local engines; `remotes` has one factory per config.remotes, by name. All outlive this.
+  // `adapters`: names of the LoRA adapters that the roster's agents use.
   ModelDirectory(const Config& config, model::Catalog& catalog, model::Residency& residency,
-                 model::EngineFactory& workers, std::map<std::string, model::EngineFactory*> remotes);
+                 model::EngineFactory& workers, std::map<std::string, model::EngineFactory*> remotes,
+                 std::vector<std::string> adapters);
 
   // Defines what is new, forgets what has gone. Call after the catalog changed.
   void refresh();
@@ -33,6 +35,7 @@ class ModelDirectory final : public agent::ModelSource {
   [[nodiscard]] Result<model::ModelInfo> find(std::string_view name) const override;
   // The first of the tier's models that can be used; not_found names those that were looked for.
   [[nodiscard]] Result<model::ModelInfo> tier(std::string_view tier) const override;
+  [[nodiscard]] Result<std::string> adapter(std::string_view name, const model::ModelInfo& model) const override;
   [[nodiscard]] bool is_tier(std::string_view name) const;
 
   // The residency's name of the engine that embeds with this model: a generating model embeds in an engine of its own.
@@ -40,6 +43,8 @@ class ModelDirectory final : public agent::ModelSource {
 
  private:
   [[nodiscard]] model::EngineSpec spec_of(const model::ModelInfo& model, bool embeds) const;
+  // Those that are enabled and fit the model, as bytes: no more than the config allows.
+  [[nodiscard]] Bytes adapter_bytes(const model::ModelInfo& model) const;
   [[nodiscard]] std::optional<model::ModelInfo> remote(std::string_view name) const;
 
   const Config& config_;
@@ -47,7 +52,8 @@ class ModelDirectory final : public agent::ModelSource {
   model::Residency& residency_;
   model::EngineFactory& workers_;
   std::map<std::string, model::EngineFactory*> remotes_;
-  std::map<std::string, std::string> defined_;  // engine's name → the hash of the file it was defined for
+  std::vector<std::string> adapters_;           // that may be used
+  std::map<std::string, std::string> defined_;  // engine's name → what it was defined for: the file, its adapters
 };
 
 }  // namespace skep::daemon

@@ -119,6 +119,7 @@ agent::DispatcherOptions dispatcher_options(const Config& config) {
   s.caps.generating_engines = config.engines.max_generating;
   s.caps.queue_length = config.scheduling.queue;
   s.caps.running_tasks = config.scheduling.running > 0 ? config.scheduling.running : std::numeric_limits<int>::max();
+  s.preemption = true;
   s.agent_limits = {static_cast<double>(config.scheduling.agent_tokens_per_minute), config.scheduling.agent_concurrent};
   s.aging_step = config.scheduling.aging;
   s.starvation_limit = std::max(s.starvation_limit, 4 * s.aging_step);

@@ -36,7 +36,7 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
   if (!share_from_running(sequence)) return Admission::later;
   if ((!free_slot() || !fits(sequence)) && !preempt_for(sequence)) return Admission::full;
   const auto slot = free_slot();
-  const std::string& scope = sequence.request.share_scope;
+  const std::string& scope = sequence.scope;
   // The last token of a prompt is always evaluated: its logits are what comes next.
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   sequence.evaluated = cache_.take(*slot, scope, wanted);
@@ -54,13 +54,13 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
 // known soon (false). Each sequence that another waits for has a slot and goes on in every step, so waiting ends.
 bool Generator::share_from_running(const Sequence& sequence) {
   if (!forward_.limits().can_share) return true;
-  const std::string& scope = sequence.request.share_scope;
+  const std::string& scope = sequence.scope;
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const int known = cache_.known(scope, wanted);
   Sequence* donor = nullptr;
   int common = known + options_.worth_waiting - 1;
   for (const auto& other : running_) {
-    if (other->request.share_scope != scope) continue;
+    if (other->scope != scope) continue;
     const int n = common_prefix(wanted, other->tokens);
     if (n > common) {
       common = n;
@@ -81,7 +81,7 @@ bool Generator::fits(const Sequence& sequence) {
   for (const auto& other : running_) {
     outstanding += other->prompt_tokens + other->room - other->evaluated;
   }
-  const int known = cache_.known(sequence.request.share_scope, sequence.tokens);
+  const int known = cache_.known(sequence.scope, sequence.tokens);
   const int needed = sequence.prompt_tokens + sequence.room - known;
   const int available = cache_.free_cells() + std::max(0, cache_.evictable_cells() - known);
   return needed + outstanding <= available;
@@ -111,7 +111,7 @@ bool Generator::preempt_for(const Sequence& sequence) {
 
 void Generator::suspend(Sequence& sequence) {
   assert(sequence.slot && sequence.draft == 0 && sequence.cells == sequence.evaluated);
-  cache_.suspend(*sequence.slot, sequence.request.share_scope, sequence.evaluated_tokens());
+  cache_.suspend(*sequence.slot, sequence.scope, sequence.evaluated_tokens());
   slot_taken_[static_cast<size_t>(*sequence.slot)] = false;
   sequence.slot.reset();
   sequence.evaluated = sequence.cells = 0;  // until take() finds it again

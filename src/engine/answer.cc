@@ -4,8 +4,9 @@
 
 namespace skep::engine {
 
-std::optional<Piece> Answer::add(std::string_view bytes, std::optional<TokenLogprob> logprob) {
+std::optional<Piece> Answer::add(Token token, std::string_view bytes, std::optional<TokenLogprob> logprob) {
   ++pending_.tokens;
+  pending_.ids.push_back(token);
   if (logprob) pending_.logprobs.push_back(std::move(*logprob));
   return piece(stops_.feed(characters_.feed(bytes)), false);
 }

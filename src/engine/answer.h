@@ -17,7 +17,7 @@ class Answer {
   explicit Answer(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   // One more token. A piece, where there is text to show.
-  std::optional<Piece> add(std::string_view bytes, std::optional<TokenLogprob> logprob);
+  std::optional<Piece> add(Token token, std::string_view bytes, std::optional<TokenLogprob> logprob);
   // The end: what was held back, if anything.
   std::optional<Piece> finish();
 

@@ -11,7 +11,7 @@ namespace {
 std::string shown(Answer& answer, const std::vector<std::string>& tokens) {
   std::string text;
   for (const std::string& token : tokens) {
-    if (auto piece = answer.add(token, {})) text += piece->text + "|";
+    if (auto piece = answer.add(7, token, {})) text += piece->text + "|";
     if (answer.stopped()) break;
   }
   return text;
@@ -76,8 +76,8 @@ TEST(Answer, WhatIsHeldBackComesAtTheEnd) {
 
 TEST(Answer, TokensAndLogprobsTravelWithTheTextTheyMake) {
   Answer answer({});
-  EXPECT_FALSE(answer.add("\xE2\x82", TokenLogprob{"\xE2\x82", -1, {}}));
-  const auto piece = answer.add("\xAC", TokenLogprob{"\xAC", -2, {}});
+  EXPECT_FALSE(answer.add(7, "\xE2\x82", TokenLogprob{"\xE2\x82", -1, {}}));
+  const auto piece = answer.add(7, "\xAC", TokenLogprob{"\xAC", -2, {}});
   ASSERT_TRUE(piece);
   EXPECT_EQ(piece->text, "€");
   EXPECT_EQ(piece->tokens, 2);

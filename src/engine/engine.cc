@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <ggml.h>
+#include <llama.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -37,6 +38,7 @@ native::NativeOptions native_options(const LoadOptions& options, const native::M
 }
 
 Result<ReadyModel> load_native(const LoadOptions& options, const std::function<bool(float)>& progress) {
+  if (options.adapter_memory > Bytes(0)) return fail(ErrorCode::unsupported, "LoRA adapters");
   SKEP_TRY(const native::ModelHeader header, native::read_header(options.path));
   SKEP_CHECK(native::supports(header, options));
   if (options.sequences < 1 || options.context_tokens < 1 || options.batch_tokens < 1) {
@@ -53,7 +55,7 @@ Result<ReadyModel> load_native(const LoadOptions& options, const std::function<b
   ready.loaded.vocabulary = architecture.vocabulary;
   ready.loaded.embedding_size = architecture.embedding;
   ready.loaded.chat_template = vocabulary->template_name();
-  ready.loaded.forward = "native";
+  ready.loaded.forward = ready.state_format = "native";
   if (options.measure_only) {
     SKEP_TRY(const MemoryUse memory, native::measure(settings));
     ready.loaded.memory = {memory};
@@ -75,19 +77,10 @@ Result<ReadyModel> load_llama(const LoadOptions& options, const std::function<bo
   SKEP_TRY(auto vocabulary, LlamaVocabulary::make(*model));
   ready.loaded.chat_template = vocabulary->template_name();
   ready.loaded.forward = "libllama";
+  ready.state_format = fmt::format("libllama {} {}", LLAMA_STATE_SEQ_VERSION, ggml_commit());
   if (!options.measure_only) ready.forward = std::make_unique<LlamaForward>(*model);
   ready.vocabulary = std::move(vocabulary);
   ready.owner = std::move(model);
-  return ready;
-}
-
-Result<ReadyModel> load_model(const LoadOptions& options, const std::function<bool(float)>& progress) {
-  if (options.forward == "llama") return load_llama(options, progress);
-  auto own = load_native(options, progress);
-  const bool last_word = own || options.forward == "native" || own.error().code == ErrorCode::cancelled;
-  if (last_word) return own;
-  auto ready = load_llama(options, progress);
-  if (ready) ready->loaded.forward += ": " + own.error().message;
   return ready;
 }
 
@@ -100,6 +93,16 @@ void last_words(const char* message) {
 }
 
 }  // namespace
+
+Result<ReadyModel> load_model(const LoadOptions& options, const std::function<bool(float)>& progress) {
+  if (options.forward == "llama") return load_llama(options, progress);
+  auto own = load_native(options, progress);
+  const bool last_word = own || options.forward == "native" || own.error().code == ErrorCode::cancelled;
+  if (last_word) return own;
+  auto ready = load_llama(options, progress);
+  if (ready) ready->loaded.forward += ": " + own.error().message;
+  return ready;
+}
 
 int run_engine(int fd) {
   last_words_fd = fd;

@@ -44,6 +44,9 @@ struct Slice {
   int outputs = 0;                // logits are wanted after each of the last so many tokens
 };
 
+// What a step computes with: 0 is the model as it is, others come from load_adapter().
+using AdapterId = int32_t;
+
 class Forward {
  public:
   virtual ~Forward() = default;
@@ -56,6 +59,17 @@ class Forward {
   // Evaluates the slices, each of another sequence. On an error the cache is as it was before: cancelled, overloaded
   // (no cells: the caller's book-keeping is wrong), internal.
   virtual Status step(std::span<const Slice> slices) = 0;
+
+  // The steps that follow compute with this LoRA adapter, at this scale. Cells hold what they were evaluated with: the
+  // caller shares and loads them only where it is the same. Ids other than 0 come from load_adapter().
+  virtual void use_adapter(AdapterId /*adapter*/, float /*scale*/) {}
+  // Reads an adapter of this model. Its bytes are the caller's to have set aside. unsupported: this forward pass has
+  // none; not_found, corrupt, invalid_argument (of another model). Never called for one that is loaded.
+  virtual Result<AdapterId> load_adapter(const std::string& /*path*/) {
+    return fail(ErrorCode::unsupported, "this forward pass has no LoRA adapters");
+  }
+  // No sequence needs it any more.
+  virtual void drop_adapter(AdapterId /*adapter*/) {}
 
   // Of the last step: rows are counted over its slices in order, Slice::outputs each. Valid until the next step.
   [[nodiscard]] virtual std::span<const float> logits(int row) const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <climits>
+#include <set>
 #include <utility>
 
 namespace skep::engine {
@@ -49,6 +50,7 @@ Generator::Generator(Forward& forward, const Vocabulary& vocabulary, const Clock
       options_(options),
       emit_(std::move(emit)),
       cache_(forward, options.slots, clock, options.parking),
+      adapters_(forward, options.adapter_memory),
       seeds_(options.random_seed),
       slot_taken_(static_cast<size_t>(options.slots), false) {}
 
@@ -65,7 +67,8 @@ Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate requ
   }
   std::string text;
   SKEP_TRY(std::vector<Token> tokens, prompt_of(request, text));
-  const int prompt = static_cast<int>(tokens.size());
+  const int answered = static_cast<int>(request.answered.size());
+  const int prompt = static_cast<int>(tokens.size()) + answered;
   const int context = std::min(forward_.limits().context_tokens, forward_.limits().cells);
   if (prompt == 0) return fail(ErrorCode::invalid_argument, "the prompt is empty");
   if (prompt >= context) {
@@ -77,17 +80,41 @@ Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate requ
   if (!request.grammar.empty()) {
     SKEP_TRY(grammar, vocabulary_.grammar(request.grammar));
   }
+  SKEP_TRY(AdapterShelf::Hold adapter, adapters_.take(request.adapter));
   const auto seed =
       request.sampling.seed != 0 ? request.sampling.seed : static_cast<uint32_t>(seeds_.next() >> 32U) | 1U;
   const auto suppressed = request.ignore_eos ? vocabulary_.end_tokens() : std::span<const Token>();
   Sampler sampler(request.sampling, seed, suppressed);
   for (const Token token : tokens) sampler.accept(token);
   auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(tokens), std::move(sampler));
+  sequence->scope = sequence->request.share_scope;
+  if (adapter.id() != 0) {
+    sequence->scope += fmt::format("\n{}|{}", adapter.key(), sequence->request.adapter_scale);
+  }
+  sequence->adapter = std::move(adapter);
   sequence->prompt_text = std::move(text);
   sequence->room = std::min(sequence->request.max_tokens, context - prompt);
   sequence->grammar = std::move(grammar);
+  SKEP_CHECK(resume(*sequence));
   sequence->arrived = clock_.now();
   return sequence;
+}
+
+// Brings the sequence to where the earlier worker left it. What it said is said already.
+Status Generator::resume(Sequence& sequence) {
+  for (const Token token : sequence.request.answered) {
+    if (token < 0 || token >= vocabulary_.size()) {
+      return fail(ErrorCode::invalid_argument, fmt::format("answered: there is no token {}", token));
+    }
+    sequence.tokens.push_back(token);
+    sequence.sampler.replay(token);
+    if (sequence.grammar) SKEP_CHECK(sequence.grammar->accept(token));
+    (void)sequence.answer.add(token, vocabulary_.piece(token), {});
+  }
+  sequence.answered = static_cast<int>(sequence.request.answered.size());
+  sequence.prompt_tokens = static_cast<int>(sequence.tokens.size());
+  if (sequence.answer.stopped()) return fail(ErrorCode::invalid_argument, "answered: it is complete already");
+  return {};
 }
 
 Result<std::vector<Token>> Generator::prompt_of(const Generate& request, std::string& text) {
@@ -134,6 +161,7 @@ bool Generator::step() {
     batch = build_batch();
   }
   const TimePoint before = clock_.now();
+  forward_.use_adapter(batch.adapter, batch.adapter_scale);
   const Status done = forward_.step(batch.slices);
   if (!done) {
     for (Sequence* s : batch.sequences) drop_draft(*s);
@@ -155,6 +183,7 @@ Generator::Batch Generator::build_batch() {
   for (const auto& sequence : running_) order.push_back(sequence.get());
   std::stable_sort(order.begin(), order.end(),
                    [](const Sequence* a, const Sequence* b) { return a->request.priority < b->request.priority; });
+  keep_one_adapter(order);
   std::vector<BatchCandidate> candidates;
   int streams = 0;
   bool critical_prompt = false;
@@ -174,6 +203,10 @@ Generator::Batch Generator::build_batch() {
   const int budget = critical_prompt ? INT_MAX : times_.prompt_budget(streams, !waiting_.empty() && !urgent_stream);
   const auto plan = plan_batch(candidates, forward_.limits().batch_tokens, budget, rotation_++);
   Batch batch;
+  if (!order.empty()) {
+    batch.adapter = order.front()->adapter.id();
+    batch.adapter_scale = order.front()->request.adapter_scale;
+  }
   int rows = 0;
   for (size_t i = 0; i < order.size(); ++i) {
     Sequence& s = *order[i];
@@ -192,6 +225,18 @@ Generator::Batch Generator::build_batch() {
     (candidates[i].prompt ? batch.prompt_tokens : batch.stream_tokens) += plan[i];
   }
   return batch;
+}
+
+// A step computes with one adapter. That of a critical sequence goes first, else they take turns.
+void Generator::keep_one_adapter(std::vector<Sequence*>& order) {
+  const auto adapter_of = [](const Sequence* s) { return std::pair(s->adapter.id(), s->request.adapter_scale); };
+  std::set<std::pair<AdapterId, float>> present;
+  for (const Sequence* s : order) present.insert(adapter_of(s));
+  if (present.empty()) return;
+  auto chosen = present.upper_bound(last_adapter_);
+  if (chosen == present.end()) chosen = present.begin();
+  last_adapter_ = order.front()->request.priority == 0 ? adapter_of(order.front()) : *chosen;
+  std::erase_if(order, [&](const Sequence* s) { return adapter_of(s) != last_adapter_; });
 }
 
 // Drafts pay while streams are few: a step with many is bound by computing, and every token more costs its share.
@@ -275,7 +320,7 @@ bool Generator::add_token(Sequence& sequence, Token token, std::span<const float
     logprob.emplace(TokenLogprob{vocabulary_.piece(token), found.logprob, {}});
     for (const auto& [other, value] : found.top) logprob->top.emplace_back(vocabulary_.piece(other), value);
   }
-  if (auto piece = sequence.answer.add(vocabulary_.piece(token), std::move(logprob))) {
+  if (auto piece = sequence.answer.add(token, vocabulary_.piece(token), std::move(logprob))) {
     emit_(sequence.id, std::move(*piece));
   }
   const bool stopped = sequence.answer.stopped();
@@ -289,7 +334,8 @@ void Generator::finish(Sequence& sequence, FinishReason reason) {
   if (auto rest = sequence.answer.finish()) emit_(sequence.id, std::move(*rest));
   Finished finished;
   finished.reason = reason;
-  finished.usage = {sequence.prompt_tokens, sequence.cached, sequence.generated};
+  const int prompt = sequence.prompt_tokens - sequence.answered;
+  finished.usage = {prompt, std::min(sequence.cached, prompt), sequence.generated};
   finished.seed = sequence.sampler.seed();
   const TimePoint started = sequence.started == TimePoint{} ? now : sequence.started;
   const TimePoint first = sequence.first_token == TimePoint{} ? now : sequence.first_token;
@@ -303,12 +349,11 @@ void Generator::finish(Sequence& sequence, FinishReason reason) {
                    sequence.prompt_text + sequence.answer.text(), sequence.tokens);
   }
   if (reason != FinishReason::cancelled) {
-    drafts_.learn(sequence.request.share_scope,
-                  std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_tokens)));
+    drafts_.learn(sequence.request.share_scope, std::span(sequence.tokens).subspan(static_cast<size_t>(prompt)));
   }
   if (sequence.slot) {
     take_back(sequence);
-    cache_.publish(*sequence.slot, sequence.request.share_scope, sequence.evaluated_tokens());
+    cache_.publish(*sequence.slot, sequence.scope, sequence.evaluated_tokens());
     leave_slot(sequence);
   }
   const RequestId id = sequence.id;
@@ -335,6 +380,17 @@ void Generator::remove(Sequence& sequence) {
   }
 }
 
+Generator::Load Generator::load() const {
+  Load load = Load::none;
+  for (const List* list : {&running_, &waiting_}) {
+    for (const auto& sequence : *list) {
+      if (sequence->request.priority < kPriorities - 1) return Load::urgent;
+      load = Load::background;
+    }
+  }
+  return load;
+}
+
 Heartbeat Generator::heartbeat() const {
   Heartbeat heartbeat;
   heartbeat.generating = static_cast<int>(running_.size());
@@ -346,6 +402,8 @@ Heartbeat Generator::heartbeat() const {
   heartbeat.draft_tokens = drafts_.drafted();
   heartbeat.draft_accepted = drafts_.accepted();
   heartbeat.preemptions = preemptions_;
+  heartbeat.adapters = adapters_.count();
+  heartbeat.adapter_bytes = adapters_.bytes();
   return heartbeat;
 }
 

@@ -7,6 +7,7 @@
 //    preamble that a hundred agents have in common is evaluated once.
 //  - A slot goes to the most urgent request, the oldest first. A critical one that finds none preempts the least
 //    urgent stream, which goes on later without evaluating anything again.
+//  - A step computes with one adapter: sequences that need another take turns with it, step by step.
 //  - Cells for a sequence's whole answer are set aside when it gets its slot: a running one is never out of cells.
 //
 // Single-threaded. Answers come through `emit` from inside start(), cancel() and step(): Piece*, then exactly one
@@ -35,6 +36,7 @@ struct GeneratorOptions {
   uint64_t random_seed = 0;  // of the seeds given to requests that bring none
   bool drafts = true;        // guess ahead where it pays (drafts.h)
   Parking* parking = nullptr;
+  Bytes adapter_memory;  // for LoRA adapters
 };
 
 class Generator {
@@ -57,6 +59,9 @@ class Generator {
     return cache_.adopt(scope, prefix, begin, ticket);
   }
 
+  // What runs or waits, by its most urgent.
+  enum class Load { none, background, urgent };
+  [[nodiscard]] Load load() const;
   [[nodiscard]] Heartbeat heartbeat() const;
   [[nodiscard]] const KvCache& cache() const { return cache_; }
   [[nodiscard]] const StepTimes& times() const { return times_; }
@@ -68,9 +73,12 @@ class Generator {
     std::vector<Sequence*> sequences;  // of each slice
     int stream_tokens = 0, prompt_tokens = 0;
     int draft_tokens = 0;  // of the streams'
+    AdapterId adapter = 0;
+    float adapter_scale = 1;
   };
 
   Result<std::unique_ptr<Sequence>> prepare(RequestId id, Generate request);
+  Status resume(Sequence& sequence);
   Result<std::vector<Token>> prompt_of(const Generate& request, std::string& text);
   void enqueue(std::unique_ptr<Sequence> sequence);
 
@@ -85,6 +93,7 @@ class Generator {
   void suspend(Sequence& sequence);
 
   Batch build_batch();
+  void keep_one_adapter(std::vector<Sequence*>& order);
   [[nodiscard]] int draft_limit(int streams) const;
   void add_draft(Sequence& sequence, int most, double cost);
   static void drop_draft(Sequence& sequence);
@@ -106,11 +115,13 @@ class Generator {
   ConversationMemo memo_;
   StepTimes times_;
   Drafts drafts_;
+  AdapterShelf adapters_;  // outlives the sequences
   Random seeds_;
   List waiting_;  // most urgent first, then the oldest; suspended ones among them
   List running_;  // in the order of admission
   std::vector<bool> slot_taken_;
   size_t rotation_ = 0;
+  std::pair<AdapterId, float> last_adapter_{0, 1.0F};  // of the last step
   int64_t prompt_evaluated_ = 0;
   int64_t generated_ = 0;
   int64_t preemptions_ = 0;

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <set>
 
 #include "engine/parking_lot.h"
 #include "engine/toy_forward.h"
@@ -20,6 +22,7 @@ using ::testing::HasSubstr;
 struct Outcome {
   std::string text;
   int tokens = 0;
+  std::vector<Token> ids;
   std::vector<TokenLogprob> logprobs;
   std::optional<Finished> finished;
   std::optional<Error> failed;
@@ -37,6 +40,7 @@ struct Engine {
     if (const auto* piece = std::get_if<Piece>(&message)) {
       o.text += piece->text;
       o.tokens += piece->tokens;
+      o.ids.insert(o.ids.end(), piece->ids.begin(), piece->ids.end());
       o.logprobs.insert(o.logprobs.end(), piece->logprobs.begin(), piece->logprobs.end());
     } else if (const auto* finished = std::get_if<Finished>(&message)) {
       o.finished = *finished;
@@ -352,6 +356,80 @@ TEST(Generator, APromptDoesNotStallRunningStreams) {
   EXPECT_LE(engine.forward.tokens_evaluated() - before, 1 + 4 * StepTimes::kLeast) << "a part of it, with the stream";
 }
 
+// Whatever a worker said before it died, the next one says the rest: grammar, stop strings, penalties and random
+// numbers stand where they stood.
+TEST(Generator, AnAnswerGoesOnInAnotherEngineAsIfNothingHadHappened) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    Engine whole;
+    Generate request = prompt("the work", 40);
+    request.sampling.temperature = 1.0F;
+    request.sampling.seed = seed;
+    request.sampling.repeat_penalty = 1.3F;
+    request.ignore_eos = true;
+    request.stop = {"q", "xy"};
+    const Outcome expected = whole.ask(request);
+
+    Engine first;
+    first.generator.start(1, request);
+    for (uint32_t steps = 1 + seed; steps > 0 && !first.outcomes[1].over(); --steps) first.generator.step();
+    if (first.outcomes[1].over()) continue;
+    Engine second;
+    request.answered = first.outcomes[1].ids;
+    request.max_tokens -= static_cast<int>(request.answered.size());
+    const Outcome rest = second.ask(request);
+    EXPECT_EQ(first.outcomes[1].text + rest.text, expected.text) << "seed " << seed;
+    EXPECT_EQ(rest.finished->reason, expected.finished->reason);
+    EXPECT_EQ(rest.finished->usage.prompt_tokens, expected.finished->usage.prompt_tokens);
+    EXPECT_EQ(first.outcomes[1].tokens + rest.tokens, expected.tokens);
+  }
+  Engine engine;
+  Generate request = prompt("say:", 50);
+  request.grammar = "{\"a\": 1}";
+  request.answered = {'{', '"', 'a'};
+  EXPECT_EQ(engine.ask(request).text, "\": 1}");
+  request.answered = {999'999};
+  EXPECT_EQ(engine.ask(request).failed->code, ErrorCode::invalid_argument);
+}
+
+// Every agent may have an adapter of its own: each answer is what the adapter gives alone, cells are shared only within
+// one, and all make progress.
+TEST(Generator, SequencesWithDifferentAdaptersTakeTurnsAndShareNothing) {
+  const std::string folder = (std::filesystem::temp_directory_path() / fmt::format("skep-lora-{}", getpid())).string();
+  std::filesystem::create_directories(folder);
+  ToyOptions toy{.cells = 4096};
+  for (const char* name : {"/a", "/b"}) {
+    std::ofstream(folder + name) << "adapter";
+    toy.adapters.insert(folder + name);
+  }
+  const GeneratorOptions options{.slots = 4, .adapter_memory = Bytes(100)};
+  const auto request_for = [&](int i) {
+    Generate request = prompt("a common beginning of some length, agent " + std::to_string(i % 2), 12);
+    request.ignore_eos = true;
+    if (i % 3 > 0) request.adapter = folder + (i % 3 == 1 ? "/a" : "/b");
+    if (i == 4) request.adapter_scale = 0.5F;
+    return request;
+  };
+  Engine engine(toy, options);
+  for (int i = 0; i < 9; ++i) engine.generator.start(static_cast<RequestId>(i), request_for(i));
+  engine.run();
+  std::set<std::string> texts;
+  for (int i = 0; i < 9; ++i) {
+    Engine alone(toy, options);
+    const Outcome expected = alone.ask(request_for(i));
+    EXPECT_EQ(engine.outcomes[static_cast<RequestId>(i)].text, expected.text) << i;
+    texts.insert(expected.text);
+  }
+  EXPECT_EQ(texts.size(), 6U) << "two prompts, each with three weights; one of the six at half its scale";
+  EXPECT_EQ(engine.generator.heartbeat().adapters, 2);
+  EXPECT_EQ(engine.generator.heartbeat().adapter_bytes, Bytes(14));
+  Generate other = request_for(1);
+  other.prompt = "a common beginning of some length, and another end";
+  EXPECT_GE(engine.ask(other).finished->usage.cached_tokens, 30) << "within one adapter cells are shared";
+  other.adapter = folder + "/none";
+  EXPECT_EQ(engine.ask(other).failed->code, ErrorCode::not_found);
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Generator, AFullQueueRefusesWithOverloaded) {
   Engine engine({}, {.slots = 1, .waiting_limit = 2});
   for (RequestId id = 1; id <= 3; ++id) engine.generator.start(id, prompt("x"));
@@ -429,6 +507,73 @@ TEST(Generator, AWorkerThatWasKilledLeavesItsAgentsContexts) {
   const Outcome resumed = engine.ask(next);
   EXPECT_GE(resumed.finished->usage.cached_tokens, 61 + 6) << "the rest of the name is not worth cutting a node";
   EXPECT_EQ(resumed.text, fresh.ask(next).text);
+  std::filesystem::remove_all(directory);
+}
+
+// Workers die at random moments, in the middle of answers; the next one finds what they parked on disk and goes on
+// behind what was said. Every answer is what a plain engine gives.
+TEST(Generator, RandomInterleavingsWithCrashesGiveTheAnswersOfAPlainSequentialEngine) {
+  SystemClock clock;
+  const auto directory = std::filesystem::temp_directory_path() / fmt::format("skep-crashes-{}", getpid());
+  int crashes = 0, taken_over = 0;
+  for (uint64_t seed = 1; seed <= 15; ++seed) {
+    std::filesystem::remove_all(directory);
+    Random random(seed);
+    struct Task {
+      Generate request;  // as it is sent next
+      Outcome heard;
+    };
+    std::map<RequestId, Task> tasks;
+    for (RequestId id = 1; id <= 20; ++id) {
+      Generate request = prompt("a preamble that they have in common, ", 1 + static_cast<int>(random.below(30)));
+      for (uint32_t n = 1 + random.below(20); n > 0; --n) request.prompt += static_cast<char>('a' + random.below(2));
+      request.priority = static_cast<int>(random.below(4));
+      request.ignore_eos = true;
+      request.sampling.temperature = random.below(2) == 0 ? 0.0F : 0.9F;
+      request.sampling.seed = 1 + random.below(1000);
+      request.sampling.frequency_penalty = random.below(2) == 0 ? 0.0F : 0.5F;
+      tasks[id] = {request, {}};
+    }
+    const auto given = tasks;
+    for (bool all_over = false; !all_over;) {
+      ParkingLot lot({1_MiB, directory, 4_MiB, "toy"}, clock);
+      Engine engine({.cells = 300, .context_tokens = 128, .batch_tokens = 24}, {.slots = 3, .parking = &lot});
+      for (const auto& left : lot.survivors()) {
+        if (!engine.generator.adopt(left.scope, left.prefix, left.begin, left.ticket)) lot.erase(left.ticket);
+      }
+      for (auto& [id, task] : tasks) {
+        if (!task.heard.over()) engine.generator.start(id, task.request);
+      }
+      const uint32_t life = 10 + random.below(40);
+      bool busy = true;
+      for (uint32_t step = 0; step < life && busy; ++step) {
+        busy = engine.generator.step();
+        if (random.below(4) == 0) engine.generator.park_some();
+        engine.clock.advance(milliseconds(1));
+        ASSERT_EQ(engine.generator.cache().used_cells(), engine.forward.cells_used()) << "seed " << seed;
+      }
+      if (busy) lot.sync();
+      all_over = true;
+      for (auto& [id, task] : tasks) {
+        if (task.heard.over()) continue;
+        const Outcome& o = engine.outcomes[id];
+        task.heard.text += o.text;
+        task.heard.finished = o.finished;
+        task.request.answered.insert(task.request.answered.end(), o.ids.begin(), o.ids.end());
+        task.request.max_tokens -= o.tokens;
+        if (o.finished) taken_over += o.finished->usage.cached_tokens;
+        ASSERT_FALSE(o.failed) << o.failed->message;
+        all_over = all_over && task.heard.over();
+      }
+      crashes += all_over ? 0 : 1;
+    }
+    for (const auto& [id, task] : given) {
+      Engine plain({.cells = 512}, {.slots = 1});
+      EXPECT_EQ(tasks[id].heard.text, plain.ask(task.request).text) << "seed " << seed << " request " << id;
+    }
+  }
+  EXPECT_GT(crashes, 30);
+  EXPECT_GT(taken_over, 1000);
   std::filesystem::remove_all(directory);
 }
 

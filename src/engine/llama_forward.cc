@@ -101,6 +101,35 @@ void LlamaForward::drop(SequenceId sequence, int begin, int end) {
   }
 }
 
+void LlamaForward::FreeAdapter::operator()(llama_adapter_lora* adapter) const { llama_adapter_lora_free(adapter); }
+
+Result<AdapterId> LlamaForward::load_adapter(const std::string& path) {
+  take_llama_errors();
+  try {
+    llama_adapter_lora* adapter = llama_adapter_lora_init(model_.model(), path.c_str());
+    if (adapter == nullptr) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{} is no LoRA adapter of this model: {}", path, take_llama_errors()));
+    }
+    adapters_[next_adapter_].reset(adapter);
+    return next_adapter_++;
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::invalid_argument, fmt::format("{}: {}", path, thrown.what()));
+  }
+}
+
+void LlamaForward::use_adapter(AdapterId adapter, float scale) {
+  if (used_ == std::pair(adapter, scale)) return;
+  used_ = {adapter, scale};
+  llama_adapter_lora* lora = adapter == 0 ? nullptr : adapters_.at(adapter).get();
+  llama_set_adapters_lora(model_.context(), &lora, adapter == 0 ? 0 : 1, &scale);
+}
+
+void LlamaForward::drop_adapter(AdapterId adapter) {
+  if (used_.first == adapter) use_adapter(0, 1.0F);
+  adapters_.erase(adapter);
+}
+
 Result<std::string> LlamaForward::save(SequenceId sequence, int begin, int end) {
   assert(limits_.can_save && begin < end);
   llama_context* context = model_.context();

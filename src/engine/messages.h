@@ -61,6 +61,10 @@ struct LoadOptions {
   Bytes park_memory;           // 0: evicted cells are forgotten
   std::string park_directory;  // empty: not on disk
   Bytes park_disk;
+  // For LoRA adapters that requests name (Generate::adapter), counted in Loaded as weights; the longest unused goes
+  // when another needs its place. 0: none can be used, and our own forward pass may run the model, which knows no
+  // adapters.
+  Bytes adapter_memory;
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };
 
@@ -97,8 +101,14 @@ struct Generate {
   bool logprobs = false;
   int top_logprobs = 0;      // 0..20
   std::string share_scope;   // sequences share KV cells only within the same scope
+  std::string adapter;       // path of a LoRA adapter's GGUF file; empty: the model as it is
+  float adapter_scale = 1;   // of its effect
   std::string sequence_key;  // the agent's conversation: its cells are kept for the next turn while there is room
   int priority = 2;          // 0 critical, 1 high, 2 normal, 3 background
+  // What an earlier worker generated for this request already (Piece::ids of all its pieces): the answer goes on behind
+  // it as if nothing had happened, with grammar, stop strings, penalties and random numbers where they were. Not
+  // counted in Usage; max_tokens is what may still come.
+  std::vector<Token> answered;
   friend bool operator==(const Generate&, const Generate&) = default;
 };
 
@@ -112,7 +122,8 @@ struct TokenLogprob {
 // A piece of the answer: whole UTF-8 characters, never part of a stop string.
 struct Piece {
   std::string text;
-  int tokens = 0;  // generated since the last piece
+  int tokens = 0;          // generated since the last piece
+  std::vector<Token> ids;  // they themselves; empty from engines that don't tell
   std::vector<TokenLogprob> logprobs;
   friend bool operator==(const Piece&, const Piece&) = default;
 };
@@ -162,6 +173,15 @@ struct Tokens {
   friend bool operator==(const Tokens&, const Tokens&) = default;
 };
 
+// Something that a worker changed about itself because of what else the machine does (good_neighbour.h).
+struct PolicyChange {
+  std::string setting;  // threads, cpus, niceness
+  std::string to;
+  std::string why;
+  int64_t when = 0;  // ms since the epoch
+  friend bool operator==(const PolicyChange&, const PolicyChange&) = default;
+};
+
 // The worker's state, sent every second and on request.
 struct Heartbeat {
   int generating = 0;  // sequences in the batch now
@@ -171,12 +191,16 @@ struct Heartbeat {
   int64_t generated_tokens = 0;  // since start
   double step_seconds = 0;       // mean of the last steps
   int threads = 0;               // that a step runs on now
-  int thread_changes = 0;        // since start: other work on the machine came or went
-  std::string thread_reason;     // of the last change
+  std::string cpus;              // that it may run on: "0-3"
+  int niceness = 0;
+  int policy_changes = 0;             // of these three since start: other work on the machine came or went
+  std::vector<PolicyChange> changes;  // the last few, newest last
   Bytes parked_memory, parked_disk;
   int64_t draft_tokens = 0;    // guessed ahead
   int64_t draft_accepted = 0;  // … and right
   int64_t preemptions = 0;
+  int adapters = 0;     // loaded
+  Bytes adapter_bytes;  // that they take
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 

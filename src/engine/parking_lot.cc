@@ -13,6 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'K', 'V', '0', '1'};
 constexpr size_t kQueuedWrites = 64;
+constexpr size_t kBehind = 2;
 constexpr size_t kHeaderLimit = 16U << 20U;
 constexpr double kWeight = 0.3;  // of the newest measurement
 
@@ -97,6 +98,15 @@ std::string file_name(const Header& h) {
 
 void learn(double& average, double value) { average += kWeight * (value - average); }
 
+// Files of other options of the same model come into use again when those do.
+constexpr auto kOthersKept = std::chrono::hours(24 * 7);
+
+void drop_if_old(const fs::path& path) {
+  std::error_code failed;
+  const auto written = fs::last_write_time(path, failed);
+  if (!failed && fs::file_time_type::clock::now() - written > kOthersKept) fs::remove(path, failed);
+}
+
 }  // namespace
 
 ParkingLot::ParkingLot(ParkingOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {
@@ -107,6 +117,7 @@ ParkingLot::ParkingLot(ParkingOptions options, const Clock& clock) : options_(st
     options_.directory.clear();  // without a disk we are a memory
     return;
   }
+  fs::permissions(options_.directory, fs::perms::owner_all, failed);  // they are conversations
   writer_ = std::thread([this] { write_behind(); });
 }
 
@@ -196,10 +207,20 @@ void ParkingLot::erase(Ticket ticket) {
     forget_file(entry);
   } else if (!entry.file.empty()) {
     by_file_.erase(entry.file.string());
-    disk_used_ -= entry.size;  // its file, once written, is a survivor for the next worker, or replaced
+    disk_used_ -= entry.size;
+    withdraw(entry.file.string());
   }
   ages_.erase(entry.age);
   entries_.erase(at);
+}
+
+// What waits to be written needs not be. One that is being written just now is a survivor for the next worker.
+void ParkingLot::withdraw(const std::string& file) {
+  const std::lock_guard lock(mutex_);
+  const auto waiting = std::find_if(writes_.begin(), writes_.end(), [&](const Write& w) { return w.file == file; });
+  if (waiting == writes_.end()) return;
+  writes_.erase(waiting);
+  if (const auto at = unwritten_.find(file); --at->second == 0) unwritten_.erase(at);
 }
 
 void ParkingLot::touch(Entry& entry) { ages_.splice(ages_.end(), ages_, entry.age); }
@@ -251,16 +272,26 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
   std::vector<Survivor> found;
   if (options_.directory.empty()) return found;
   std::error_code failed;
+  std::vector<fs::path> files;
   for (const auto& item : fs::directory_iterator(options_.directory, failed)) {
-    if (item.path().extension() != ".kv") continue;
-    std::ifstream file(item.path(), std::ios::binary);
+    if (item.path().extension() == ".kv") files.push_back(item.path());
+    if (item.path().extension() == ".part") fs::remove(item.path(), failed);  // half written by one that was killed
+  }
+  for (const fs::path& path : files) {
+    std::ifstream file(path, std::ios::binary);
     Header header;
     uint64_t checksum = 0;
-    const bool ours = read_header(file, header, checksum) && header.identity == options_.identity;
-    if (!ours) continue;  // another model's, or damaged: whoever owns it trims it by age
+    if (!read_header(file, header, checksum)) {
+      fs::remove(path, failed);  // damaged, or of an older format
+      continue;
+    }
+    if (header.identity != options_.identity) {
+      drop_if_old(path);
+      continue;
+    }
     const auto size = static_cast<int64_t>(header.bytes);
     if (disk_used_ + size > options_.disk.count) {
-      fs::remove(item.path(), failed);
+      fs::remove(path, failed);
       continue;
     }
     const Ticket ticket = next_++;
@@ -268,7 +299,7 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
     entry.ticket = ticket;
     entry.tokens = static_cast<int>(header.prefix.size()) - header.begin;
     entry.size = size;
-    entry.file = item.path();
+    entry.file = path;
     by_file_[entry.file.string()] = ticket;
     entry.age = ages_.insert(ages_.end(), ticket);
     disk_used_ += size;
@@ -304,6 +335,11 @@ void ParkingLot::write_behind() {
     if (--at->second == 0) unwritten_.erase(at);
     changed_.notify_all();
   }
+}
+
+bool ParkingLot::behind() const {
+  const std::lock_guard lock(mutex_);
+  return writes_.size() >= kBehind;
 }
 
 void ParkingLot::sync() {

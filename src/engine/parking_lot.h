@@ -53,6 +53,9 @@ class ParkingLot final : public Parking {
   };
   std::vector<Survivor> survivors();
 
+  // Entries wait to be written: more of them now could push others out of memory before those are on disk.
+  [[nodiscard]] bool behind() const;
+
   // Waits until all entries that fit are on disk.
   void sync();
 
@@ -79,6 +82,7 @@ class ParkingLot final : public Parking {
   };
   void make_room(Bytes bytes);
   void forget_file(Entry& entry);
+  void withdraw(const std::string& file);
   void touch(Entry& entry);
   void trim_disk(int64_t more);
   void write_behind();

@@ -45,6 +45,11 @@ void Sampler::accept(Token token) {
   recent_.pop_front();
 }
 
+void Sampler::replay(Token token) {
+  accept(token);
+  ++chosen_;
+}
+
 bool Sampler::adjusts() const {
   const bool penalties =
       (sampling_.repeat_penalty != 1 || sampling_.presence_penalty != 0 || sampling_.frequency_penalty != 0) &&
@@ -72,6 +77,8 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits) {
 
 std::optional<Token> Sampler::sample(std::span<const float> logits, Grammar* grammar) {
   assert(!logits.empty());
+  if (sampling_.temperature > 0) random_ = Random(mix_bits(uint64_t{seed_} << 32U | (chosen_ & UINT32_MAX)));
+  ++chosen_;
   if (adjusts()) logits = adjusted(logits);
   std::optional<Token> token = choose(logits);
   if (grammar == nullptr || !token) return token;

@@ -30,6 +30,10 @@ class Sampler {
   // `token` is part of the text now, for the penalties. Prompt tokens too.
   void accept(Token token);
 
+  // `token` was chosen and accepted by an earlier sampler of the same settings and seed: what follows is drawn as
+  // there.
+  void replay(Token token);
+
   [[nodiscard]] uint32_t seed() const { return seed_; }
 
  private:
@@ -46,6 +50,7 @@ class Sampler {
 
   Sampling sampling_;
   uint32_t seed_;
+  uint64_t chosen_ = 0;  // tokens so far: each has random numbers of its own, however many the grammar made it draw
   Random random_;
   std::vector<Token> suppressed_;
   std::deque<Token> recent_;               // the last penalty_last_n tokens

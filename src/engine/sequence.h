@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/adapter_shelf.h"
 #include "engine/answer.h"
 #include "engine/drafts.h"
 #include "engine/kv_cache.h"
@@ -32,10 +33,13 @@ struct Sequence {
 
   RequestId id = 0;
   Generate request;
-  std::string prompt_text;    // for the conversation memo; empty where it has no key
-  std::vector<Token> tokens;  // the prompt's, then the generated ones
-  int prompt_tokens = 0;
-  int room = 0;  // tokens that may be generated: max_tokens, or what the context leaves
+  std::string scope;           // within which cells are shared: the request's, and the adapter
+  AdapterShelf::Hold adapter;  // what it computes with
+  std::string prompt_text;     // for the conversation memo; empty where it has no key
+  std::vector<Token> tokens;   // the prompt's, what was answered earlier, then the generated ones
+  int prompt_tokens = 0;       // with what an earlier worker answered
+  int answered = 0;            // of them
+  int room = 0;                // tokens that may be generated: max_tokens, or what the context leaves
 
   Sampler sampler;
   std::unique_ptr<Grammar> grammar;  // null: free text

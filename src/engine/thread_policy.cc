@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 
 namespace skep::engine {
 
@@ -39,47 +36,6 @@ int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
-
-CpuObserver::Counters CpuObserver::read() {
-  Counters c;
-  std::error_code failed;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", failed)) {
-    std::ifstream file(task.path() / "schedstat");  // ns on a core, ns in the run queue, slices
-    double ran = 0;
-    double waited = 0;
-    if (file >> ran >> waited) {
-      c.ran += ran * 1e-9;
-      c.waited += waited * 1e-9;
-    }
-  }
-  std::ifstream stat("/proc/stat");  // cpu user nice system idle iowait irq softirq steal, in ticks
-  std::string cpu;
-  double user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0, steal = 0;
-  if (stat >> cpu >> user >> nice >> system >> idle >> wait >> irq >> soft >> steal) {
-    const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-    c.idle = (idle + wait) / ticks;
-    c.steal = steal / ticks;
-  }
-  return c;
-}
-
-CpuSample CpuObserver::sample(Duration stepping) {
-  const Counters now = read();
-  const TimePoint at = clock_.now();
-  const double interval = seconds(at - at_);
-  CpuSample sample;
-  if (at_ != TimePoint{} && interval > 0) {
-    const double ran = std::max(0.0, now.ran - last_.ran);
-    // A stolen core is one that we wait for as well; half of it is ours at least, as we are who computes.
-    const double waited = std::max(0.0, now.waited - last_.waited) + 0.5 * std::max(0.0, now.steal - last_.steal);
-    sample.waited = ran + waited > 0 ? waited / (ran + waited) : 0;
-    sample.idle_cores = std::max(0.0, now.idle - last_.idle) / interval;
-    sample.stepping = seconds(stepping) > 0.5 * interval;
-  }
-  last_ = now;
-  at_ = at;
-  return sample;
 }
 
 }  // namespace skep::engine

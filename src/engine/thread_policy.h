@@ -9,8 +9,6 @@
 #include <optional>
 #include <string>
 
-#include "base/clock.h"
-
 namespace skep::engine {
 
 // What was seen over an interval.
@@ -49,22 +47,5 @@ class ThreadPolicy {
 
 // The cores that this process may use.
 int available_cores();
-
-// Reads /proc: run-queue waits of this process's threads, idle time of the machine, steal. Where it is not to be had,
-// samples say that all is well.
-class CpuObserver {
- public:
-  CpuSample sample(Duration stepping);
-
- private:
-  struct Counters {
-    double ran = 0, waited = 0;  // seconds, all our threads
-    double idle = 0, steal = 0;  // core seconds of the machine
-  };
-  static Counters read();
-  Counters last_{};
-  TimePoint at_{};
-  SystemClock clock_;
-};
 
 }  // namespace skep::engine

@@ -1,5 +1,6 @@
 #include "engine/toy_forward.h"
 
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -56,15 +57,34 @@ Status ToyForward::step(std::span<const Slice> slices) {
     const Slice& slice = slices[s];
     for (size_t i = 0; i < slice.tokens.size(); ++i) {
       const int position = slice.position + static_cast<int>(i);
-      cells_[next_cell_] = {slice.tokens[i], position, {slice.sequence}};
+      cells_[next_cell_] = {seasoned(slice.tokens[i]), position, {slice.sequence}};
       positions_[slice.sequence][position] = next_cell_++;
-      before[s].push_back(slice.tokens[i]);
+      before[s].push_back(seasoned(slice.tokens[i]));
       if (i + static_cast<size_t>(slice.outputs) >= slice.tokens.size()) compute(before[s]);
     }
   }
   evaluated_ += tokens;
   ++steps_;
   return {};
+}
+
+// What a cell holds of a token: with an adapter something else than without.
+Token ToyForward::seasoned(Token token) const {
+  if (adapter_ == 0) return token;
+  uint64_t state = std::bit_cast<uint32_t>(scale_);
+  for (const char c : adapters_.at(adapter_)) state = mix(state, static_cast<uint64_t>(c));
+  return static_cast<Token>(mix(state, static_cast<uint64_t>(token)) >> 33U);
+}
+
+Result<AdapterId> ToyForward::load_adapter(const std::string& path) {
+  if (!options_.adapters.contains(path)) return fail(ErrorCode::corrupt, path + " is no adapter");
+  adapters_[next_adapter_] = path;
+  return next_adapter_++;
+}
+
+void ToyForward::drop_adapter(AdapterId adapter) {
+  assert(adapters_.contains(adapter));
+  adapters_.erase(adapter);
 }
 
 Result<std::vector<Token>> ToyForward::history(SequenceId sequence, int end) const {

@@ -21,6 +21,8 @@ struct ToyOptions {
   int vocabulary = 260;  // ToyVocabulary's
   bool can_share = true;
   bool can_truncate = true;
+  // Paths of adapters that load_adapter() knows; each gives other logits.
+  std::set<std::string> adapters;
   // The token that shall come after `history` has a logit far above the others; without it the hash alone decides.
   std::function<std::optional<Token>(std::span<const Token> history)> script;
   // Called before every step; an error is the step's. A hang is one that blocks until `cancelled` is true.
@@ -36,6 +38,12 @@ class ToyForward final : public Forward {
   [[nodiscard]] std::span<const float> logits(int row) const override;
   void share(SequenceId from, SequenceId to, int begin, int end) override;
   void drop(SequenceId sequence, int begin, int end) override;
+  void use_adapter(AdapterId adapter, float scale) override {
+    adapter_ = adapter;
+    scale_ = scale;
+  }
+  Result<AdapterId> load_adapter(const std::string& path) override;
+  void drop_adapter(AdapterId adapter) override;
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
@@ -45,6 +53,7 @@ class ToyForward final : public Forward {
   [[nodiscard]] int cells_used() const { return static_cast<int>(cells_.size()); }
   [[nodiscard]] int tokens_evaluated() const { return evaluated_; }
   [[nodiscard]] int steps() const { return steps_; }
+  [[nodiscard]] const std::map<AdapterId, std::string>& adapters() const { return adapters_; }  // that are loaded
   [[nodiscard]] std::vector<Token> tokens_of(SequenceId sequence) const;  // in the order of their positions
 
  private:
@@ -55,6 +64,7 @@ class ToyForward final : public Forward {
   };
   [[nodiscard]] Result<std::vector<Token>> history(SequenceId sequence, int end) const;
   void compute(std::span<const Token> history);
+  [[nodiscard]] Token seasoned(Token token) const;
 
   ToyOptions options_;
   ForwardLimits limits_;
@@ -63,6 +73,9 @@ class ToyForward final : public Forward {
   int next_cell_ = 0;
   std::vector<std::vector<float>> rows_;
   std::atomic<bool> cancelled_{false};
+  std::map<AdapterId, std::string> adapters_;
+  AdapterId adapter_ = 0, next_adapter_ = 1;
+  float scale_ = 1;
   int evaluated_ = 0;
   int steps_ = 0;
 };

@@ -21,7 +21,7 @@ template <typename A>
 void fields(A& a, LoadOptions& m) {
   a(m.path, m.model_hash, m.chat_template, m.context_tokens, m.sequences, m.kv_tokens, m.batch_tokens, m.threads,
     m.gpu_layers, m.embeddings, m.kv_type, m.mmap, m.measure_only, m.forward, m.park_memory, m.park_directory,
-    m.park_disk);
+    m.park_disk, m.adapter_memory);
 }
 template <typename A>
 void fields(A& a, ChatMessage& m) {
@@ -35,7 +35,8 @@ void fields(A& a, Sampling& m) {
 template <typename A>
 void fields(A& a, Generate& m) {
   a(m.messages, m.prompt, m.assistant_prefix, m.add_special, m.sampling, m.max_tokens, m.stop, m.grammar, m.json_schema,
-    m.ignore_eos, m.logprobs, m.top_logprobs, m.share_scope, m.sequence_key, m.priority);
+    m.ignore_eos, m.logprobs, m.top_logprobs, m.share_scope, m.adapter, m.adapter_scale, m.sequence_key, m.priority,
+    m.answered);
 }
 template <typename A>
 void fields(A&, Cancel&) {}
@@ -69,7 +70,7 @@ void fields(A& a, TokenLogprob& m) {
 }
 template <typename A>
 void fields(A& a, Piece& m) {
-  a(m.text, m.tokens, m.logprobs);
+  a(m.text, m.tokens, m.ids, m.logprobs);
 }
 template <typename A>
 void fields(A& a, Usage& m) {
@@ -96,9 +97,14 @@ void fields(A& a, Tokens& m) {
   a(m.tokens);
 }
 template <typename A>
+void fields(A& a, PolicyChange& m) {
+  a(m.setting, m.to, m.why, m.when);
+}
+template <typename A>
 void fields(A& a, Heartbeat& m) {
-  a(m.generating, m.waiting, m.kv_cells_used, m.prompt_tokens, m.generated_tokens, m.step_seconds, m.threads,
-    m.thread_changes, m.thread_reason, m.parked_memory, m.parked_disk, m.draft_tokens, m.draft_accepted, m.preemptions);
+  a(m.generating, m.waiting, m.kv_cells_used, m.prompt_tokens, m.generated_tokens, m.step_seconds, m.threads, m.cpus,
+    m.niceness, m.policy_changes, m.changes, m.parked_memory, m.parked_disk, m.draft_tokens, m.draft_accepted,
+    m.preemptions, m.adapters, m.adapter_bytes);
 }
 template <typename A, typename F, typename S>
 void fields(A& a, std::pair<F, S>& m) {

@@ -23,6 +23,7 @@ std::vector<Message> one_of_each() {
   load.park_memory = 64_MiB;
   load.park_directory = "/var/lib/skep/parked";
   load.park_disk = 2_GiB;
+  load.adapter_memory = 32_MiB;
   Generate generate;
   generate.messages = {{"system", "be brief"}, {"user", std::string("nul \0 inside", 12)}};
   generate.sampling.temperature = 0.7F;
@@ -31,16 +32,28 @@ std::vector<Message> one_of_each() {
   generate.stop = {"\n\n", "END"};
   generate.grammar = "root ::= \"a\"";
   generate.share_scope = "key-1";
+  generate.adapter = "/models/a.gguf";
+  generate.adapter_scale = 0.5F;
   generate.json_schema = R"({"type":"object"})";
   generate.sequence_key = "agent-7";
   generate.priority = 0;
+  generate.answered = {5, 0, 49151};
   Loaded loaded;
   loaded.memory = {{"host", 100_MiB, 20_MiB, 3_MiB}, {"gpu0", 5_GiB, 1_B, Bytes(-1)}};
   loaded.vocabulary = 49152;
   loaded.chat_template = "chatml";
   loaded.forward = "native avx2";
-  Piece piece{"héllo", 2, {{"h\xC3", -0.5F, {{"h", -0.5F}, {"x", -3.0F}}}, {"\xA9llo", -1.0F, {}}}};
+  Piece piece{"héllo", 2, {17, -1}, {{"h\xC3", -0.5F, {{"h", -0.5F}, {"x", -3.0F}}}, {"\xA9llo", -1.0F, {}}}};
   Finished finished{FinishReason::length, {353, 251, 32}, std::chrono::milliseconds(3), Duration(1), Duration(-1), 7};
+  Heartbeat heartbeat{3, 2, 4096, 1'000'000'000'000, 5, 0.0125, 2, "0-1", 10, 4};
+  heartbeat.changes = {{"threads", "1", "threads waited", 1'700'000'000'000}};
+  heartbeat.parked_memory = 5_MiB;
+  heartbeat.parked_disk = 6_MiB;
+  heartbeat.draft_tokens = 7;
+  heartbeat.draft_accepted = 8;
+  heartbeat.preemptions = 9;
+  heartbeat.adapters = 2;
+  heartbeat.adapter_bytes = 3_MiB;
   Embeddings embeddings{{{0.5F, -0.25F}, {}, {1.0F}}, 12};
   return {Hello{kWireVersion, 4711},
           load,
@@ -57,7 +70,7 @@ std::vector<Message> one_of_each() {
           Failed{{ErrorCode::unavailable, "gone", "try again"}},
           embeddings,
           Tokens{{0, -1, 2147483647}},
-          Heartbeat{3, 2, 4096, 1'000'000'000'000, 5, 0.0125, 2, 1, "a core stood idle", 5_MiB, 6_MiB, 7, 8, 9}};
+          heartbeat};
 }
 
 Frame only_frame(std::string_view bytes) {

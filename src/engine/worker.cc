@@ -5,20 +5,23 @@
 #include <algorithm>
 #include <atomic>
 #include <random>
+#include <thread>
 
 #include "engine/connection.h"
 #include "engine/embedder.h"
 #include "engine/generator.h"
+#include "engine/good_neighbour.h"
 #include "engine/parking_lot.h"
-#include "engine/thread_policy.h"
 
 namespace skep::engine {
 namespace {
 
 using std::chrono::seconds;
 
-constexpr Duration kLoadStall = seconds(120);  // without progress while loading
-constexpr Duration kStepLimit = seconds(60);   // of one step, or 20 times the usual
+constexpr Duration kLoadStall = seconds(120);                    // without progress while loading
+constexpr Duration kStepLimit = seconds(60);                     // of one step, or 20 times the usual
+constexpr auto kDiskPause = std::chrono::milliseconds(2);        // while the disk catches up
+constexpr Duration kFarewell = std::chrono::milliseconds(1000);  // for what is not parked when the daemon ends us
 
 class Worker {
  public:
@@ -31,13 +34,18 @@ class Worker {
     if (!options) return give_up(options.error());
     auto model = load_model(load, *options);
     if (!model) return give_up(model.error());
-    // What may be parked is host memory as the cache is.
-    if (!model->loaded.memory.empty()) model->loaded.memory[0].kv += options->park_memory;
+    // What may be parked is host memory as the cache is, and adapters lie where weights do.
+    if (!model->loaded.memory.empty()) {
+      model->loaded.memory[0].kv += options->park_memory;
+      model->loaded.memory[0].weights += options->adapter_memory;
+    }
     connection_.send(0, model->loaded);
     connection_.drain(seconds(5));
     if (options->measure_only) return 0;
     set_forward(model->forward.get());
-    threads_.emplace(options->threads > 0 ? options->threads : available_cores());
+    std::function<void(int)> set_threads;
+    if (!model->minds_others) set_threads = [forward = model->forward.get()](int n) { forward->set_threads(n); };
+    neighbour_.emplace(options->threads > 0 ? options->threads : available_cores(), std::move(set_threads));
     serve(*model, *options);
     set_forward(nullptr);
     return connection_.error() ? 1 : 0;
@@ -104,6 +112,7 @@ class Worker {
     const auto lot = parking_for(model, options);
     GeneratorOptions settings;
     settings.parking = lot.get();
+    settings.adapter_memory = options.adapter_memory;
     settings.slots = std::max(1, std::min(options.sequences, model.forward->limits().sequences));
     settings.random_seed = std::random_device{}();
     Generator generator(*model.forward, *model.vocabulary, clock_, settings,
@@ -115,25 +124,42 @@ class Worker {
         if (!generator.adopt(left.scope, left.prefix, left.begin, left.ticket)) lot->erase(left.ticket);
       }
     }
+    const bool on_disk = lot && !options.park_directory.empty();
     bool busy = false;
+    bool behind = false;  // the disk is, with what was parked
     while (!stopping_) {
-      for (auto& [request, message] : connection_.receive(busy ? Duration(0) : Duration(seconds(1)))) {
+      const Duration pause = busy ? Duration(0) : behind ? Duration(kDiskPause) : Duration(seconds(1));
+      for (auto& [request, message] : connection_.receive(pause)) {
         handle(model, generator, embedder, request, std::move(message));
       }
       if (stopping_) break;
       const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
       connection_.begin_work(std::max<Duration>(kStepLimit, std::chrono::duration_cast<Duration>(usual)));
+      const Generator::Load load = generator.load();
+      if (load == Generator::Load::urgent) neighbour_->urgent();
       const TimePoint before = clock_.now();
       busy = generator.step();
       if (const int tokens = embedder.next_tokens(); tokens > 0) {
         connection_.begin_work(kStepLimit + std::chrono::milliseconds(100) * tokens);
         busy |= embedder.step();
       }
-      stepped_ += clock_.now() - before;
-      if (!busy && lot && !options.park_directory.empty()) busy = generator.park_some();
+      neighbour_->look(clock_.now() - before, load == Generator::Load::background);
+      if (!busy && on_disk) {
+        behind = lot->behind();
+        busy = !behind && generator.park_some();
+      }
       connection_.end_work();
-      every_second(model, generator, lot.get());
+      report(generator, lot.get());
       connection_.flush();
+    }
+    // Whoever swaps us out, or stops for the night, finds its agents' contexts again.
+    const TimePoint enough = clock_.now() + kFarewell;
+    while (on_disk && clock_.now() < enough) {
+      if (lot->behind()) {
+        std::this_thread::sleep_for(kDiskPause);
+      } else if (!generator.park_some()) {
+        break;
+      }
     }
   }
 
@@ -145,27 +171,15 @@ class Worker {
     settings.directory = options.park_directory;
     settings.disk = options.park_disk;
     settings.identity = fmt::format("{}|{}|{}|{}", options.model_hash.empty() ? options.path : options.model_hash,
-                                    options.kv_type, model.loaded.forward, model.loaded.chat_template);
+                                    options.kv_type, model.state_format, model.loaded.chat_template);
     return std::make_unique<ParkingLot>(std::move(settings), clock_);
   }
 
-  // Looks at what else the machine does, adapts, and says so.
-  void every_second(ReadyModel& model, Generator& generator, ParkingLot* lot) {
+  void report(const Generator& generator, ParkingLot* lot) {
     Heartbeat heartbeat = generator.heartbeat();
-    if (const TimePoint now = clock_.now(); now - observed_ >= seconds(1)) {
-      observed_ = now;
-      const CpuSample seen = cpu_.sample(std::exchange(stepped_, Duration(0)));
-      if (const auto change = model.minds_others ? std::nullopt : threads_->observe(seen)) {
-        model.forward->set_threads(change->threads);
-        ++thread_changes_;
-        thread_reason_ = change->why;
-      }
-      if (lot != nullptr) lot->set_recompute_cost(generator.times().prompt_token_seconds());
-    }
-    heartbeat.threads = threads_->threads();
-    heartbeat.thread_changes = thread_changes_;
-    heartbeat.thread_reason = thread_reason_;
+    neighbour_->report(heartbeat);
     if (lot != nullptr) {
+      lot->set_recompute_cost(generator.times().prompt_token_seconds());
       heartbeat.parked_memory = lot->memory_used();
       heartbeat.parked_disk = lot->disk_used();
     }
@@ -207,12 +221,7 @@ class Worker {
   }
 
   SystemClock clock_;
-  std::optional<ThreadPolicy> threads_;
-  CpuObserver cpu_;
-  TimePoint observed_{};
-  Duration stepped_{};  // computing since observed_
-  int thread_changes_ = 0;
-  std::string thread_reason_;
+  std::optional<GoodNeighbour> neighbour_;
   std::atomic<bool> stopping_{false};
   std::mutex forward_mutex_;
   Forward* forward_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <map>
 #include <utility>
 
@@ -66,6 +67,17 @@ std::vector<std::string> capabilities_of(const ModelInfo& info, const std::strin
   return all;
 }
 
+// The width of the model that an adapter is for: the inputs of a matrix that reads the residual stream.
+int width_of_base(const GgufFile& file) {
+  for (const GgufTensor& tensor : file.tensors) {
+    for (const std::string_view reader : {"attn_q.weight.lora_a", "attn_k.weight.lora_a", "attn_v.weight.lora_a",
+                                          "ffn_gate.weight.lora_a", "ffn_up.weight.lora_a"}) {
+      if (tensor.name.ends_with(reader)) return static_cast<int>(std::min<int64_t>(tensor.extent[0], INT32_MAX));
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::string quantization_of(const GgufFile& file) {
@@ -96,6 +108,9 @@ FileSummary describe(const GgufFile& file) {
   const std::string* chat_template = file.text("tokenizer.chat_template");
   info.has_chat_template = chat_template != nullptr;
   if (chat_template != nullptr) info.chat_template = *chat_template;
+  const std::string* kind = file.text("general.type");
+  info.adapter = kind != nullptr && *kind == "adapter";
+  if (info.adapter) info.embedding_length = width_of_base(file);
   info.embeds = is_encoder(file, info.architecture);
   info.capabilities = capabilities_of(info, chat_template);
   summary.split_count = std::max(1, positive(file, "split.count"));

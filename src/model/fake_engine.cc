@@ -62,6 +62,11 @@ void FakeEngine::say(engine::RequestId request, const std::string& text) {
     generation->second.listener->piece({.text = text, .tokens = 1});
 }
 
+void FakeEngine::say(engine::RequestId request, const std::string& text, engine::Token id) {
+  if (auto generation = running.find(request); generation != running.end())
+    generation->second.listener->piece({.text = text, .tokens = 1, .ids = {id}});
+}
+
 void FakeEngine::finish(engine::RequestId request, engine::Finished finished) {
   auto node = running.extract(request);
   if (!node.empty()) node.mapped().listener->finished(finished);

@@ -38,7 +38,8 @@ class FakeEngine final : public Engine {
   void stop(std::function<void()> gone) override;
 
   // What the test does to it.
-  void say(engine::RequestId request, const std::string& text);  // one piece of one token
+  void say(engine::RequestId request, const std::string& text);                    // one piece of one token
+  void say(engine::RequestId request, const std::string& text, engine::Token id);  // … that is told
   void finish(engine::RequestId request, engine::Finished finished = {});
   void die(const Error& error = {ErrorCode::unavailable, "killed by signal 9 (SIGKILL)", {}});
 

@@ -22,6 +22,7 @@ struct ModelInfo {
   int layers = 0;
   bool has_chat_template = false;
   std::string chat_template;  // its text; empty: none
+  bool adapter = false;       // a LoRA adapter for models of this architecture and width; as a model it is broken
   bool embeds = false;        // an encoder: embeddings only
   std::string hash;           // of size, metadata and sampled tensor data, hex; the key of saved state
   WallTime modified{};

@@ -227,11 +227,11 @@ Decision Scheduler::decide(TimePoint now, std::span<const EngineFacts> engines) 
   Decision decision;
   s.observe(engines, now, decision.actions);
   s.fire_events(now, decision.actions);
-  s.start_tasks(now, decision);
+  const std::set<const Model*> yields = s.start_tasks(now, decision);
   const auto loading = std::count_if(engines.begin(), engines.end(),
                                      [](const EngineFacts& e) { return e.state == EngineState::loading && !e.remote; });
   s.load_models(now, static_cast<int>(loading), decision);
-  if (s.config.preemption) s.preempt(decision.actions);
+  if (s.config.preemption) s.preempt(yields, decision.actions);
   if (!s.events.empty()) decision.wake = std::min(decision.wake.value_or(TimePoint::max()), s.events.begin()->first);
   return decision;
 }

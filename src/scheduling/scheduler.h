@@ -127,7 +127,8 @@ struct Expire {
   Duration needed{};  // what it would still have taken; 0: the deadline has passed
   friend bool operator==(const Expire&, const Expire&) = default;
 };
-// Park `victim` and call requeue(); `critical` takes its place. Only with Config::preemption.
+// Park `victim` and call requeue(): `critical` needs its slot where both are of one model, else its engine's turn or
+// memory. Said once per start of the victim. Only with Config::preemption.
 struct Preempt {
   TaskId victim = 0, critical = 0;
   friend bool operator==(const Preempt&, const Preempt&) = default;

@@ -49,8 +49,13 @@ class Box {
     next_arrival_ = now_;
     for (int step = 0;; ++step) {
       ASSERT_LT(step, 1'000'000) << "it does not end";
-      act();
-      if (::testing::Test::HasFatalFailure()) return;
+      for (again_ = true; again_;) {
+        again_ = false;
+        act();
+        if (::testing::Test::HasFatalFailure()) return;
+        ASSERT_LT(++rounds_, 100) << "preemption without end";
+      }
+      rounds_ = 0;
       std::optional<TimePoint> next = wake_;
       const auto consider = [&](TimePoint at) { next = std::min(next.value_or(at), at); };
       if (next_arrival_ < TimePoint() + trace_.length) consider(next_arrival_);
@@ -71,7 +76,7 @@ class Box {
     }
   }
 
-  int started_ = 0, loads_ = 0, expired_ = 0, cancelled_ = 0, refused_ = 0, finished_ = 0;
+  int started_ = 0, loads_ = 0, expired_ = 0, cancelled_ = 0, refused_ = 0, finished_ = 0, preempted_ = 0;
   Duration longest_wait_{};
   std::map<std::string, Duration> longest_turn_wait_;
 
@@ -163,6 +168,7 @@ class Box {
         make_room();
       }
       if (const auto* expire = std::get_if<Expire>(&action)) on_expire(*expire);
+      if (const auto* preempt = std::get_if<Preempt>(&action)) on_preempt(*preempt);
       if (::testing::Test::HasFatalFailure()) return;
     }
     int generating = 0, running = 0, loading = 0;
@@ -233,6 +239,23 @@ class Box {
     }
     live_.erase(found);
     ++expired_;
+  }
+
+  // The victim goes back to the queue; that may allow a start at once.
+  void on_preempt(const Preempt& preempt) {
+    ASSERT_TRUE(trace_.config.preemption);
+    Live& victim = live_.at(preempt.victim);
+    ASSERT_TRUE(victim.running);
+    ASSERT_NE(victim.facts.priority, Priority::critical);
+    const Live& critical = live_.at(preempt.critical);
+    ASSERT_FALSE(critical.running);
+    ASSERT_EQ(critical.facts.priority, Priority::critical);
+    victim.running = false;
+    --engine(victim.facts.model).running;
+    ends_.erase(preempt.victim);
+    ASSERT_TRUE(scheduler_.requeue(preempt.victim, victim.facts.model, {}, now_));
+    ++preempted_;
+    again_ = true;
   }
 
   void end(TaskId id, End how) {
@@ -320,10 +343,12 @@ class Box {
   std::optional<TimePoint> wake_;
   TaskId last_id_ = 0;
   int standstill_ = 0;
+  bool again_ = false;
+  int rounds_ = 0;
 };
 
 TEST(SchedulerProperties, HoldOnRandomTraces) {
-  int started = 0, expired = 0, cancelled = 0;
+  int started = 0, expired = 0, cancelled = 0, preempted = 0;
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     Trace trace{.seed = seed};
     std::mt19937 random(seed);
@@ -335,6 +360,7 @@ TEST(SchedulerProperties, HoldOnRandomTraces) {
     trace.config.caps.queue_length = 20 + static_cast<int>(random() % 400);
     trace.config.starvation_limit = seconds(20 + random() % 100);
     trace.config.aging_step = seconds(5 + random() % 15);
+    trace.config.preemption = random() % 2 == 0;
     if (random() % 3 == 0) trace.config.caller_limits = {.tokens_per_minute = 2000, .concurrent = 10};
     SCOPED_TRACE("seed " + std::to_string(seed));
     Box box(trace);
@@ -343,10 +369,12 @@ TEST(SchedulerProperties, HoldOnRandomTraces) {
     started += box.started_;
     expired += box.expired_;
     cancelled += box.cancelled_;
+    preempted += box.preempted_;
   }
   EXPECT_GT(started, 10000);  // the traces do exercise it
   EXPECT_GT(expired, 500);
   EXPECT_GT(cancelled, 500);
+  EXPECT_GT(preempted, 500);
 }
 
 // Below saturation nobody waits for long, whatever the class: three models of which two fit.

@@ -97,9 +97,10 @@ struct Scheduler::State {
   // decide(), in this order.
   void observe(std::span<const EngineFacts> engines, TimePoint now, std::vector<Action>& actions);
   void fire_events(TimePoint now, std::vector<Action>& actions);
-  void start_tasks(TimePoint now, Decision& decision);
+  std::set<const Model*> start_tasks(TimePoint now, Decision& decision);  // returns those that yield
   void load_models(TimePoint now, int loading, Decision& decision);
-  void preempt(std::vector<Action>& actions);
+  void preempt(const std::set<const Model*>& yields, std::vector<Action>& actions);
+  void preempt_all(Model& model, TaskId critical, std::vector<Action>& actions);
 
   [[nodiscard]] TimePoint due(const Model& model) const;
   [[nodiscard]] std::optional<Head> head(const Model& model) const {

@@ -347,6 +347,33 @@ TEST_F(SchedulerTest, ACriticalTaskPreemptsTheLeastImportantThatStartedLast) {
   EXPECT_THAT(decide({ready("m", 3)}), ElementsAre(Action(Start{4, "m"})));
 }
 
+TEST_F(SchedulerTest, ACriticalTaskOfAModelThatLoadsEmptiesTheEngineThatMakesRoom) {
+  scheduler_ = Scheduler({.preemption = true});
+  admit(task(1, "m", Priority::background));
+  admit(task(2, "m", Priority::critical));
+  decide({ready("m", 3)});
+  admit(task(3, "urgent", Priority::critical));
+  EngineFacts leaves = ready("m", 3);
+  leaves.state = EngineState::draining;
+  EngineFacts comes = ready("urgent", 3);
+  comes.state = EngineState::loading;
+  EXPECT_THAT(decide({leaves, comes}), ElementsAre(Action(Preempt{1, 3}))) << "never the critical one";
+  EXPECT_THAT(decide({leaves, comes}), IsEmpty());
+}
+
+TEST_F(SchedulerTest, ACriticalTaskTakesTheTurnOfAnEngineThatGenerates) {
+  Config config{.preemption = true};
+  config.caps.generating_engines = 1;
+  scheduler_ = Scheduler(config);
+  admit(task(1, "m", Priority::normal));
+  admit(task(2, "m", Priority::normal));
+  decide({ready("m", 3), ready("urgent", 3)});
+  admit(task(3, "urgent", Priority::critical));
+  EXPECT_THAT(decide({ready("m", 3), ready("urgent", 3)}), ElementsAre(Action(Preempt{1, 3}), Action(Preempt{2, 3})));
+  for (const TaskId id : {1U, 2U}) ASSERT_TRUE(scheduler_.requeue(id, "m", {}, clock_.now()));
+  EXPECT_THAT(decide({ready("m", 3), ready("urgent", 3)}), ElementsAre(Action(Start{3, "urgent"})));
+}
+
 TEST_F(SchedulerTest, WithoutPreemptionACriticalTaskIsMerelyNext) {
   admit(task(1, "m", Priority::background));
   decide({ready("m")});

@@ -98,8 +98,8 @@ std::set<const Model*> Scheduler::State::yielding(TimePoint now, Decision& decis
   return yielding;
 }
 
-void Scheduler::State::start_tasks(TimePoint now, Decision& decision) {
-  const std::set<const Model*> yields = yielding(now, decision);
+std::set<const Model*> Scheduler::State::start_tasks(TimePoint now, Decision& decision) {
+  std::set<const Model*> yields = yielding(now, decision);
   int generating = 0;
   for (const auto& [name, model] : models) generating += model.generating() ? 1 : 0;
 
@@ -139,6 +139,7 @@ void Scheduler::State::start_tasks(TimePoint now, Decision& decision) {
     if (model.queue.size() == 0 || model.facts.state != EngineState::ready || !model.running.empty()) continue;
     if (const TimePoint at = due(model); at > now) wake_at(decision, at);
   }
+  return yields;
 }
 
 void Scheduler::State::start(Task& task, TimePoint now, std::vector<Action>& actions) {
@@ -189,19 +190,40 @@ void Scheduler::State::load_models(TimePoint now, int loading, Decision& decisio
   }
 }
 
-// One victim for each critical task that waits for nothing but a slot: the least important, started last.
-void Scheduler::State::preempt(std::vector<Action>& actions) {
+// A critical task that waits for a slot takes one victim, the least important that started last. One that waits for the
+// right to generate, or for the memory of an engine that drains, takes all that run there.
+void Scheduler::State::preempt(const std::set<const Model*>& yields, std::vector<Action>& actions) {
   for (auto& [name, model] : models) {
-    if (model.facts.state != EngineState::ready || model.running.empty()) continue;
-    if (model.queue.critical() <= model.preempting) continue;
-    for (auto it = model.running.rbegin(); it != model.running.rend(); ++it) {
-      if (std::get<0>(*it) == static_cast<int>(Priority::critical)) break;
-      Task& victim = tasks.at(std::get<2>(*it));
-      if (victim.preempting) continue;
-      victim.preempting = true;
-      actions.emplace_back(Preempt{victim.facts.id, model.queue.head(false)->id});
-      if (++model.preempting >= model.queue.critical()) break;
+    if (model.queue.critical() == 0 || model.facts.remote) continue;
+    const TaskId critical = model.queue.head(false)->id;
+    if (model.facts.state == EngineState::ready && model.running.empty()) {
+      for (auto& [other, holder] : models) {
+        if (yields.contains(&holder)) preempt_all(holder, critical, actions);
+      }
+    } else if (model.facts.state == EngineState::loading) {
+      for (auto& [other, leaving] : models) {
+        if (leaving.facts.state == EngineState::draining) preempt_all(leaving, critical, actions);
+      }
+    } else if (model.facts.state == EngineState::ready && model.queue.critical() > model.preempting) {
+      for (auto it = model.running.rbegin(); it != model.running.rend(); ++it) {
+        if (std::get<0>(*it) == static_cast<int>(Priority::critical)) break;
+        Task& victim = tasks.at(std::get<2>(*it));
+        if (victim.preempting) continue;
+        victim.preempting = true;
+        actions.emplace_back(Preempt{victim.facts.id, critical});
+        if (++model.preempting >= model.queue.critical()) break;
+      }
     }
+  }
+}
+
+void Scheduler::State::preempt_all(Model& model, TaskId critical, std::vector<Action>& actions) {
+  for (const auto& [rank, started, id] : model.running) {
+    Task& victim = tasks.at(id);
+    if (rank == static_cast<int>(Priority::critical) || victim.preempting) continue;
+    victim.preempting = true;
+    ++model.preempting;
+    actions.emplace_back(Preempt{id, critical});
   }
 }
 

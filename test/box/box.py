@@ -62,11 +62,12 @@ class Answer:
 
 
 class Daemon:
-    def __init__(self, config, arguments=(), environment=None):
+    def __init__(self, config, arguments=(), environment=None, state=None):
+        """`state`: a state folder that outlives this daemon."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        text = f"listen: 127.0.0.1:{self.port}\nstate_folder: {self.folder}/state\n{config}"
+        text = f"listen: 127.0.0.1:{self.port}\nstate_folder: {state or self.folder / 'state'}\n{config}"
         (self.folder / "skep.yaml").write_text(text)
         self.log = open(self.folder / "log", "w")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
@@ -97,6 +98,21 @@ class Daemon:
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         return code
+
+    def kill(self):
+        """kill -9; the workers follow."""
+        workers = self.workers()
+        self.process.kill()
+        self.process.wait()
+        wait_until(lambda: all(pss(w) == 0 for w in workers), what="the end of the workers")
+        self.log.close()
+
+    def metric(self, name, **labels):
+        """A value of /metrics; 0 where the series is not there."""
+        for line in self.get("/metrics").body.decode().splitlines():
+            if line.startswith((name + "{", name + " ")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
 
     def request(self, method, path, body=None, timeout=60, headers=None):
         data = json.dumps(body).encode() if body is not None else None

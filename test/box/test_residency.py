@@ -40,7 +40,7 @@ class ResidencyTest(unittest.TestCase):
         """A budget in which two of three equal models fit, by what the ledger says of one."""
         path = box.model("smollm-135m", "q4_0")
         models = "".join(f"  m{i}: {{path: {self.copy_of(path, i)}}}\n" for i in range(3))
-        common = f"engines: {{context: 1024, slots: 2}}\nmodels:\n{models}"
+        common = f"engines: {{context: 1024, slots: 2, park_memory: 16MiB}}\nmodels:\n{models}"
         with box.Daemon("memory: {budget: 4GiB}\n" + common) as probe:
             self.assertEqual(probe.chat("m0", max_tokens=1).status, 200)
             ledger = {e["what"]: e["reserved_bytes"] for e in probe.usage()["memory"]["ledger"]}

@@ -134,11 +134,48 @@ std::string control_resources(const ResourceUsage& usage, const std::vector<Runn
                                                        {"models", std::move(models)}}}});
 }
 
+namespace {
+
+json::array engines(const std::vector<PerformanceReport::EngineRow>& rows) {
+  json::array all;
+  for (const auto& [model, h] : rows) {
+    json::array changes;
+    for (const engine::PolicyChange& c : h.changes) {
+      changes.push_back(json::object{{"setting", c.setting}, {"to", c.to}, {"why", c.why}, {"unix_ms", c.when}});
+    }
+    all.push_back(json::object{{"model", model},
+                               {"generating", h.generating},
+                               {"waiting", h.waiting},
+                               {"kv_cells", h.kv_cells_used},
+                               {"prompt_tokens", h.prompt_tokens},
+                               {"generated_tokens", h.generated_tokens},
+                               {"step_ms", h.step_seconds * 1e3},
+                               {"parked_memory_bytes", h.parked_memory.count},
+                               {"parked_disk_bytes", h.parked_disk.count},
+                               {"preemptions", h.preemptions},
+                               {"draft_tokens", h.draft_tokens},
+                               {"draft_accepted", h.draft_accepted},
+                               {"adapters", h.adapters},
+                               {"adapter_bytes", h.adapter_bytes.count},
+                               {"threads", h.threads},
+                               {"cpus", h.cpus},
+                               {"niceness", h.niceness},
+                               {"policy_changes", h.policy_changes},
+                               {"changes", std::move(changes)}});
+  }
+  return all;
+}
+
+}  // namespace
+
 std::string control_performance(const PerformanceReport& report) {
-  return to_text(json::object{{"uptime_seconds", seconds(report.uptime)},
-                              {"tokens_per_second", report.tokens_per_second},
-                              {"tiers", rows(report.tiers)},
-                              {"models", rows(report.models)}});
+  return to_text(json::object{
+      {"uptime_seconds", seconds(report.uptime)},
+      {"tokens_per_second", report.tokens_per_second},
+      {"tiers", rows(report.tiers)},
+      {"models", rows(report.models)},
+      {"engines", engines(report.engines)},
+      {"preemptions", json::object{{"parked", report.preempted_in_place}, {"stopped", report.preempted_for_others}}}});
 }
 
 std::string control_route(const Backend::Route& route) {

@@ -13,6 +13,7 @@ constexpr int64_t kLongestDeadline = 24 * 3600 * 1000;  // ms
 void read_task_fields(Fields& body, const HttpRequest& request, agent::TaskRequest& task) {
   task.caller = request.caller.name;
   task.agent = body.text("agent").value_or(std::string(request.header("X-Skep-Agent")));
+  task.adapter = body.text("adapter").value_or(std::string(request.header("X-Skep-Adapter")));
   task.input.task_type = body.text_or("task_type", "");
 
   std::string priority = body.text("priority").value_or(std::string(request.header("X-Skep-Priority")));

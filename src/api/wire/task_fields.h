@@ -1,7 +1,7 @@
 #pragma once
-// skep's own fields of any request that makes a task: `agent`, `priority`, `deadline_ms`, `task_type`, for clients that
-// can add fields, and the headers X-Skep-Agent, X-Skep-Priority, X-Skep-Deadline-Ms for those that can't. The body
-// wins.
+// skep's own fields of any request that makes a task: `agent`, `adapter`, `priority`, `deadline_ms`, `task_type`, for
+// clients that can add fields, and the headers X-Skep-Agent, X-Skep-Adapter, X-Skep-Priority, X-Skep-Deadline-Ms for
+// those that can't. The body wins.
 
 #include <vector>
 

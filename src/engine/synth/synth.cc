@@ -1,13 +1,8 @@
 #include "engine/synth/synth.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -16,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/synth/temporary_file.h"
 #include "engine/synth/tensors.h"
 #include "engine/synth/vocabulary.h"
 #include "gguf.h"
@@ -32,76 +28,6 @@ struct GgufDelete {
 };
 using GgufPtr = std::unique_ptr<gguf_context, GgufDelete>;
 using GgmlPtr = std::unique_ptr<ggml_context, GgufDelete>;
-
-Error io_error(const std::string& what, const std::string& path, int number) {
-  return Error{ErrorCode::io, fmt::format("{}: {}: {}", path, what, std::strerror(number)), {}};
-}
-
-// A file under a temporary name beside its final one; gone again unless published.
-class TemporaryFile {
- public:
-  static Result<std::unique_ptr<TemporaryFile>> create(const std::string& path) {
-    std::string name = path + ".XXXXXX";
-    const int fd = ::mkostemp(name.data(), O_CLOEXEC);
-    if (fd < 0) return fail(io_error("can't create a file here", path, errno));
-    return std::unique_ptr<TemporaryFile>(new TemporaryFile(path, name, fd));
-  }
-  ~TemporaryFile() {
-    if (fd_ >= 0) ::close(fd_);
-    if (!published_) ::unlink(name_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  // Claims the disk space now, so that a full disk shows before the work is done.
-  Status reserve(int64_t bytes) {
-    const int error = ::posix_fallocate(fd_, 0, bytes);
-    if (error == EOPNOTSUPP || error == EINVAL) return {};  // the file system can't
-    if (error != 0) return fail(io_error(fmt::format("can't reserve {}", to_string(Bytes(bytes))), path_, error));
-    return {};
-  }
-
-  // Thread-safe. 0 or the errno.
-  [[nodiscard]] int write_at(const void* data, size_t size, int64_t offset) const {
-    const auto* at = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t n = ::pwrite(fd_, at, size, offset);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return n == 0 ? ENOSPC : errno;
-      at += n, offset += n, size -= static_cast<size_t>(n);
-    }
-    return 0;
-  }
-
-  Status publish(bool overwrite) {
-    if (::fchmod(fd_, 0644) != 0 || ::fsync(fd_) != 0) return fail(io_error("can't write", path_, errno));
-    if (!overwrite) {  // link() refuses an existing name; rename() would replace a file made meanwhile
-      if (::link(name_.c_str(), path_.c_str()) == 0) return sync_folder();
-      if (errno == EEXIST) return fail(ErrorCode::conflict, path_ + " exists already");
-    }
-    if (::rename(name_.c_str(), path_.c_str()) != 0) return fail(io_error("can't rename to it", path_, errno));
-    published_ = true;
-    return sync_folder();
-  }
-
- private:
-  TemporaryFile(std::string path, std::string name, int fd) : path_(std::move(path)), name_(std::move(name)), fd_(fd) {}
-
-  Status sync_folder() {
-    std::string folder = std::filesystem::path(path_).parent_path().string();
-    const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail(io_error("can't open its folder", path_, errno));
-    const int synced = ::fsync(fd);
-    const int error = errno;
-    ::close(fd);
-    if (synced != 0 && error != EINVAL) return fail(io_error("can't sync its folder", path_, error));
-    return {};
-  }
-
-  std::string path_, name_;
-  int fd_ = -1;
-  bool published_ = false;
-};
 
 void set_strings(gguf_context* gguf, const char* key, const std::vector<std::string>& values) {
   std::vector<const char*> pointers;
