@@ -223,7 +223,9 @@ Status Store::Impl::recover() {
     if (!one.sealed) break;
   }
   for (const Found& one : found) newest = std::max(newest, one.generation);  // none is used twice
-  if (!all.empty()) SKEP_CHECK(write_to_lmdb(all, newest));
+  // Also when there is nothing to write: a generation that was begun, and never sealed because nothing came, must not
+  // stand unflushed before the next one, or that would not be replayed.
+  if (newest > flushed_generation) SKEP_CHECK(write_to_lmdb(all, newest));
   flushed_generation = newest;
   return journals[0]->start(newest + 1);
 }
