@@ -7,10 +7,18 @@
 #include <set>
 #include <unordered_map>
 
-#include "memory/postgres_connection.h"
 #include "memory/text_index.h"
+#include "store/postgres_connection.h"
 
 namespace skep::memory {
+
+using store::parse_pg_array;
+using store::pg_array;
+using store::PgConnection;
+using store::PgRows;
+using store::PgStatement;
+using store::PgText;
+
 namespace {
 
 constexpr size_t kCandidates = 48;

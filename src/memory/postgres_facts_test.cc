@@ -5,10 +5,16 @@
 #include <gtest/gtest.h>
 
 #include "memory/long_term_contract.h"
-#include "memory/postgres_connection.h"
-#include "memory/testing_postgres.h"
+#include "store/postgres_connection.h"
+#include "store/testing_postgres.h"
 
 namespace skep::memory {
+
+using store::parse_pg_array;
+using store::pg_array;
+using store::PgConnection;
+using store::TestingPostgres;
+
 namespace {
 
 // One server for all tests; each test gets a database of its own.

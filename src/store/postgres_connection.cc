@@ -1,11 +1,13 @@
-#include "memory/postgres_connection.h"
+#include "store/postgres_connection.h"
 
 #include <libpq-fe.h>
 
 #include <cstdlib>
 
-namespace skep::memory {
+namespace skep::store {
 namespace {
+
+constexpr const char* kConnectTimeout = "5";  // seconds
 
 // Sends one statement; the values stay alive in `statement`.
 bool send(PGconn* connection, const PgStatement& statement) {
@@ -36,17 +38,12 @@ int64_t PgRows::affected() const { return std::strtoll(PQcmdTuples(result_.get()
 
 void PgConnection::Finish::operator()(pg_conn* connection) const { PQfinish(connection); }
 
+PgConnection::PgConnection(std::string connection, std::chrono::milliseconds statement_limit)
+    : where_(std::move(connection)), statement_limit_(statement_limit) {}
+
 Result<PgConnection> PgConnection::open(const std::string& connection) {
-  PgConnection made;
-  made.connection_.reset(PQconnectdb(connection.c_str()));
-  if (!made.connection_ || PQstatus(made.connection_.get()) != CONNECTION_OK) {
-    return fail(ErrorCode::unavailable,
-                fmt::format("postgresql: {}", made.connection_ ? PQerrorMessage(made.connection_.get()) : "no memory"),
-                "is the server running, and does the connection string name it?");
-  }
-  // Notices ("already exists, skipping") are not for stderr.
-  PQsetNoticeProcessor(
-      made.connection_.get(), [](void*, const char*) {}, nullptr);
+  PgConnection made(connection);
+  SKEP_CHECK(made.ready());
   return made;
 }
 
@@ -68,10 +65,20 @@ Error PgConnection::error(const pg_result* result) const {
 }
 
 Status PgConnection::ready() {
-  if (PQstatus(connection_.get()) == CONNECTION_OK) return {};
-  PQreset(connection_.get());
-  if (PQstatus(connection_.get()) == CONNECTION_OK) return {};
-  return fail(ErrorCode::unavailable, fmt::format("postgresql: {}", PQerrorMessage(connection_.get())));
+  if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) return {};
+  const std::string options = fmt::format("-c statement_timeout={}", statement_limit_.count());
+  const char* names[] = {"dbname", "connect_timeout", "application_name", "client_encoding", "options", nullptr};
+  const char* values[] = {where_.c_str(), kConnectTimeout, "skep", "UTF8", options.c_str(), nullptr};
+  connection_.reset(PQconnectdbParams(names, values, 1));
+  if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) {
+    return fail(ErrorCode::unavailable,
+                fmt::format("postgresql: {}", connection_ ? PQerrorMessage(connection_.get()) : "no memory"),
+                "is the server running, and does the connection string name it?");
+  }
+  // Notices ("already exists, skipping") are not for stderr.
+  PQsetNoticeProcessor(
+      connection_.get(), [](void*, const char*) {}, nullptr);
+  return {};
 }
 
 Result<PgRows> PgConnection::run(const PgStatement& statement) {
@@ -141,6 +148,32 @@ Result<std::vector<PgRows>> PgConnection::run_together(const std::vector<PgState
   return all;
 }
 
+Status PgConnection::copy_in(const std::string& statement, std::string_view rows) {
+  SKEP_CHECK(ready());
+  PGconn* c = connection_.get();
+  {
+    PGresult* begun = PQexec(c, statement.c_str());
+    const PgRows owner(begun);
+    if (PQresultStatus(begun) != PGRES_COPY_IN) return fail(error(begun));
+  }
+  constexpr size_t kPart = size_t{1} << 20;
+  bool sent = true;
+  for (size_t at = 0; at < rows.size() && sent; at += kPart) {
+    const std::string_view part = rows.substr(at, kPart);
+    sent = PQputCopyData(c, part.data(), static_cast<int>(part.size())) == 1;
+  }
+  sent = sent && PQputCopyEnd(c, nullptr) == 1;
+  std::optional<Error> wrong;
+  if (!sent) wrong = error(nullptr);
+  while (PGresult* result = PQgetResult(c)) {
+    const PgRows owner(result);
+    if (!good(result) && !wrong) wrong = error(result);
+    if (PQstatus(c) != CONNECTION_OK) break;
+  }
+  if (wrong) return fail(std::move(*wrong));
+  return {};
+}
+
 std::string pg_array(const std::vector<std::string>& texts) {
   std::string out = "{";
   for (const std::string& text : texts) {
@@ -179,4 +212,4 @@ Result<std::vector<std::string>> parse_pg_array(std::string_view text) {
   return all;
 }
 
-}  // namespace skep::memory
+}  // namespace skep::store

@@ -1,7 +1,7 @@
 #pragma once
 // For tests and the bench: a PostgreSQL server of their own, on a Unix socket in its own folder, that can be killed and
-// started again. Its programs come from .deps/pgvector (scripts/setup --test) or from the system, where pgvector is
-// installed there. PostgreSQL refuses to run as root, so root runs it as nobody.
+// started again. Its programs come from .deps/pgvector (scripts/setup --test) or from the system, which has to have
+// pgvector where the tests need it. PostgreSQL refuses to run as root, so root runs it as nobody.
 
 #include <fcntl.h>
 #include <grp.h>
@@ -21,28 +21,31 @@
 
 #include "base/result.h"
 
-namespace skep::memory {
+namespace skep::store {
 
 class TestingPostgres {
  public:
-  // The folder of initdb and postgres; nullopt: no server with pgvector on this machine.
-  static std::optional<std::string> programs(const std::string& deps) {
+  enum class Vectors { needed, not_needed };
+
+  // The folder of initdb and postgres; nullopt: no such server on this machine.
+  static std::optional<std::string> programs(const std::string& deps, Vectors vectors = Vectors::needed) {
     namespace fs = std::filesystem;
     std::error_code error;
     for (const std::string& root : {deps + "/pgvector", std::string()}) {
       for (int version = 20; version >= 13; --version) {
         const std::string bin = fmt::format("{}/usr/lib/postgresql/{}/bin", root, version);
         const std::string control = fmt::format("{}/usr/share/postgresql/{}/extension/vector.control", root, version);
-        if (fs::exists(bin + "/postgres", error) && fs::exists(control, error)) return bin;
+        const bool enough = vectors == Vectors::not_needed || fs::exists(control, error);
+        if (enough && fs::exists(bin + "/postgres", error)) return bin;
       }
     }
     return std::nullopt;
   }
 
-  static Result<std::unique_ptr<TestingPostgres>> start(const std::string& deps) {
-    const auto bin = programs(deps);
+  static Result<std::unique_ptr<TestingPostgres>> start(const std::string& deps, Vectors vectors = Vectors::needed) {
+    const auto bin = programs(deps, vectors);
     if (!bin) {
-      return fail(ErrorCode::unavailable, "no PostgreSQL with pgvector on this machine", "scripts/setup --test");
+      return fail(ErrorCode::unavailable, "no PostgreSQL (with pgvector) on this machine", "scripts/setup --test");
     }
     std::unique_ptr<TestingPostgres> made(new TestingPostgres(*bin));
     namespace fs = std::filesystem;
@@ -125,4 +128,4 @@ class TestingPostgres {
   pid_t process_ = 0;
 };
 
-}  // namespace skep::memory
+}  // namespace skep::store

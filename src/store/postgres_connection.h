@@ -1,9 +1,12 @@
 #pragma once
-// libpq with Results: parameters as text, many statements in one pipeline, a connection that is made again. One thread.
+// libpq with Results: parameters as text, many statements in one pipeline, COPY, a connection that is made again. One
+// thread at a time.
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -11,7 +14,7 @@
 struct pg_conn;
 struct pg_result;
 
-namespace skep::memory {
+namespace skep::store {
 
 using PgText = std::optional<std::string>;  // unset: NULL
 
@@ -39,6 +42,10 @@ class PgRows {
 
 class PgConnection {
  public:
+  // `connection` as libpq reads it: postgresql://… or "host=… dbname=…". Connects when it is first needed, so that a
+  // server that is away now may come later. `statement_limit`: a statement that takes longer fails; 0: none does.
+  explicit PgConnection(std::string connection, std::chrono::milliseconds statement_limit = {});
+  // Connects now.
   static Result<PgConnection> open(const std::string& connection);
 
   // unavailable: the server is away (the next call tries again); conflict, invalid_argument, internal: what it said.
@@ -46,6 +53,8 @@ class PgConnection {
   Status run(const char* several);  // statements without parameters or rows
   // All in one round trip and one transaction: all or none.
   Result<std::vector<PgRows>> run_together(const std::vector<PgStatement>& statements);
+  // COPY … FROM STDIN with the rows in its text format: all or none.
+  Status copy_in(const std::string& statement, std::string_view rows);
 
  private:
   struct Finish {
@@ -53,6 +62,9 @@ class PgConnection {
   };
   Status ready();
   [[nodiscard]] Error error(const pg_result* result) const;
+
+  std::string where_;
+  std::chrono::milliseconds statement_limit_;
   std::unique_ptr<pg_conn, Finish> connection_;
 };
 
@@ -60,4 +72,4 @@ class PgConnection {
 std::string pg_array(const std::vector<std::string>& texts);
 Result<std::vector<std::string>> parse_pg_array(std::string_view text);
 
-}  // namespace skep::memory
+}  // namespace skep::store

@@ -1,0 +1,64 @@
+#pragma once
+// The way of events into their store: a bounded queue and a thread of its own, so that writing them never slows what
+// they tell of. Batches go out every quarter of a second, or when one is full. While the store is away they wait, up to
+// the bound; beyond it new ones are shed, and counted.
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "store/event.h"
+
+namespace skep::store {
+
+struct EventLogOptions {
+  size_t queue = 20'000;  // events that wait
+  size_t batch = 1'000;
+  Duration collect = std::chrono::milliseconds(250);
+  Duration retry = std::chrono::seconds(1);  // after a failure; doubled up to 30 s
+  Duration retention = std::chrono::hours(24 * 30);
+  Duration house_keeping = std::chrono::hours(1);
+};
+
+class EventLog {
+ public:
+  EventLog(std::unique_ptr<EventStore> store, const Clock& clock, EventLogOptions options);
+  ~EventLog();  // writes what waits, unless the store is away
+  EventLog(const EventLog&) = delete;
+  EventLog& operator=(const EventLog&) = delete;
+
+  // Any thread; never waits. The time is set if it is not.
+  void add(Event event);
+  // Any thread; waits for the store.
+  Result<std::vector<Event>> query(const EventFilter& filter) { return store_->query(filter); }
+  // Waits until all that was added before is written, at most so long; false: it is not.
+  bool flush(Duration most);
+
+  struct Counters {
+    int64_t added = 0, written = 0, shed = 0, failures = 0;
+    size_t waiting = 0;
+    std::optional<Error> trouble;  // why nothing is written now
+  };
+  [[nodiscard]] Counters counters() const;
+  [[nodiscard]] std::string_view store_name() const { return store_->name(); }
+
+ private:
+  void run();
+  bool write_batch(std::unique_lock<std::mutex>& lock);
+
+  std::unique_ptr<EventStore> store_;
+  const Clock& clock_;
+  EventLogOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable work_, written_;
+  std::deque<Event> queue_;
+  Counters counters_;
+  bool hurry_ = false;  // somebody waits in flush()
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace skep::store

@@ -1,0 +1,223 @@
+#include "store/postgres_events.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <set>
+
+#include "store/postgres_connection.h"
+
+namespace skep::store {
+namespace {
+
+constexpr int kMostRows = 10'000;
+constexpr const char* kColumns =
+    "at, kind, agent, model, tier, caller, task, seconds, prompt_tokens, completion_tokens, detail";
+constexpr const char* kTable = R"(CREATE TABLE IF NOT EXISTS events (
+  at timestamptz NOT NULL, kind text NOT NULL, agent text NOT NULL, model text NOT NULL, tier text NOT NULL,
+  caller text NOT NULL, task bigint NOT NULL, seconds double precision NOT NULL, prompt_tokens bigint NOT NULL,
+  completion_tokens bigint NOT NULL, detail text NOT NULL) PARTITION BY RANGE (at))";
+constexpr const char* kTimeIndex = "CREATE INDEX IF NOT EXISTS events_at ON events USING brin (at)";
+constexpr const char* kAgentIndex = "CREATE INDEX IF NOT EXISTS events_agent ON events (agent, at) WHERE agent <> ''";
+
+int64_t us(WallTime time) { return std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count(); }
+
+using Day = int64_t;  // since 1970
+Day day_of(WallTime time) { return std::chrono::floor<std::chrono::days>(time).time_since_epoch().count(); }
+
+std::string date(Day day, const char* format) {
+  std::time_t seconds = day * 86'400;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  size_t size = std::strftime(text, sizeof text, format, &utc);
+  return {text, size};
+}
+std::string partition_of(Day day) { return "events_" + date(day, "%Y%m%d"); }
+
+std::string create_partition(Day day) {
+  return fmt::format(
+      "CREATE TABLE IF NOT EXISTS {} PARTITION OF events FOR VALUES FROM ('{} 00:00:00+00') TO ('{} 00:00:00+00')",
+      partition_of(day), date(day, "%Y-%m-%d"), date(day + 1, "%Y-%m-%d"));
+}
+
+// "2026-11-21 12:00:00.000001+00"
+std::string timestamp(int64_t microseconds) {
+  Day day = microseconds / 86'400'000'000 - (microseconds % 86'400'000'000 < 0 ? 1 : 0);
+  int64_t rest = microseconds - day * 86'400'000'000;
+  return fmt::format("{} {:02}:{:02}:{:02}.{:06}+00", date(day, "%Y-%m-%d"), rest / 3'600'000'000,
+                     rest / 60'000'000 % 60, rest / 1'000'000 % 60, rest % 1'000'000);
+}
+
+// COPY's text format: tabs, line ends and backslashes escaped. PostgreSQL's text holds no zero byte.
+void append_field(std::string& row, std::string_view text) {
+  if (!row.empty() && row.back() != '\n') row += '\t';
+  for (char c : text) {
+    switch (c) {
+      case '\0':
+        break;
+      case '\\':
+        row += "\\\\";
+        break;
+      case '\t':
+        row += "\\t";
+        break;
+      case '\n':
+        row += "\\n";
+        break;
+      case '\r':
+        row += "\\r";
+        break;
+      default:
+        row += c;
+    }
+  }
+}
+
+constexpr std::chrono::seconds kStatementLimit{30};  // a query that takes longer fails
+
+PgStatement query_for(const EventFilter& filter) {
+  PgStatement query;
+  auto parameter = [&](std::string value) {
+    query.parameters.emplace_back(std::move(value));
+    return fmt::format("${}", query.parameters.size());
+  };
+  query.sql =
+      "SELECT (extract(epoch FROM at) * 1000000)::bigint, kind, agent, model, tier, caller, task, seconds, "
+      "prompt_tokens, completion_tokens, detail FROM events WHERE true";
+  // The bounds are constants to the planner, so that it leaves out partitions before it runs.
+  if (filter.since) query.sql += fmt::format(" AND at >= '{}'::timestamptz", timestamp(us(*filter.since)));
+  if (filter.until) query.sql += fmt::format(" AND at < '{}'::timestamptz", timestamp(us(*filter.until)));
+  if (!filter.kind.empty()) {
+    std::string exact = parameter(filter.kind);
+    query.sql += fmt::format(" AND (kind = {} OR starts_with(kind, {}))", exact, parameter(filter.kind + "."));
+  }
+  if (!filter.agent.empty()) query.sql += " AND agent <> '' AND agent = " + parameter(filter.agent);
+  if (!filter.model.empty()) query.sql += " AND model = " + parameter(filter.model);
+  query.sql += fmt::format(" ORDER BY at {} LIMIT {}", filter.newest_first ? "DESC" : "ASC",
+                           std::clamp(filter.limit, 0, kMostRows));
+  return query;
+}
+
+}  // namespace
+
+struct PostgresEvents::Impl {
+  PostgresOptions options;
+  PgConnection writer;
+  std::set<Day> partitions;  // known to be there
+
+  // The readers: whoever queries takes one, and waits where all are taken.
+  std::mutex mutex;
+  std::condition_variable free_one;
+  std::vector<PgConnection> readers;
+
+  explicit Impl(PostgresOptions o) : options(std::move(o)), writer(options.url, kStatementLimit) {
+    const std::string& url = options.replica_url.empty() ? options.url : options.replica_url;
+    for (int i = 0; i < std::max(options.readers, 1); ++i) readers.emplace_back(url, kStatementLimit);
+  }
+
+  Status ensure_partitions(const std::set<Day>& days) {
+    std::vector<PgStatement> statements = {{kTable, {}}, {kTimeIndex, {}}, {kAgentIndex, {}}};
+    for (Day day : days) {
+      if (!partitions.contains(day)) statements.push_back({create_partition(day), {}});
+    }
+    if (statements.size() == 3) return {};
+    SKEP_CHECK(writer.run_together(statements));
+    partitions.insert(days.begin(), days.end());
+    return {};
+  }
+
+  Result<PgRows> read(const PgStatement& statement) {
+    std::unique_lock lock(mutex);
+    free_one.wait(lock, [&] { return !readers.empty(); });
+    PgConnection one = std::move(readers.back());
+    readers.pop_back();
+    lock.unlock();
+    auto rows = one.run(statement);
+    // A connection that the server has closed meanwhile (a restart) is made again, once.
+    if (!rows && rows.error().code == ErrorCode::unavailable) rows = one.run(statement);
+    lock.lock();
+    readers.push_back(std::move(one));
+    free_one.notify_one();
+    return rows;
+  }
+};
+
+std::unique_ptr<EventStore> PostgresEvents::make(PostgresOptions options) {
+  return std::make_unique<PostgresEvents>(std::move(options));
+}
+
+PostgresEvents::PostgresEvents(PostgresOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+PostgresEvents::~PostgresEvents() = default;
+
+Status PostgresEvents::append(const std::vector<Event>& events) {
+  std::set<Day> days;
+  std::string rows;
+  for (const Event& e : events) {
+    days.insert(day_of(e.at));
+    append_field(rows, timestamp(us(e.at)));
+    for (const std::string* field : {&e.kind, &e.agent, &e.model, &e.tier, &e.caller}) append_field(rows, *field);
+    append_field(rows, std::to_string(e.task));
+    append_field(rows, fmt::format("{}", e.seconds));
+    append_field(rows, std::to_string(e.prompt_tokens));
+    append_field(rows, std::to_string(e.completion_tokens));
+    append_field(rows, e.detail);
+    rows += '\n';
+  }
+  SKEP_CHECK(impl_->ensure_partitions(days));
+  Status copied = impl_->writer.copy_in(fmt::format("COPY events ({}) FROM STDIN", kColumns), rows);
+  // Somebody may have dropped a partition behind our back.
+  if (!copied && copied.error().code != ErrorCode::unavailable) impl_->partitions.clear();
+  return copied;
+}
+
+Result<std::vector<Event>> PostgresEvents::query(const EventFilter& filter) {
+  PgStatement query = query_for(filter);
+  SKEP_TRY(const PgRows rows, impl_->read(query));
+  std::vector<Event> events(static_cast<size_t>(rows.size()));
+  for (int row = 0; row < rows.size(); ++row) {
+    Event& e = events[static_cast<size_t>(row)];
+    e.at = WallTime(std::chrono::microseconds(rows.number(row, 0)));
+    e.kind = rows.text(row, 1);
+    e.agent = rows.text(row, 2);
+    e.model = rows.text(row, 3);
+    e.tier = rows.text(row, 4);
+    e.caller = rows.text(row, 5);
+    e.task = rows.number(row, 6);
+    e.seconds = rows.real(row, 7);
+    e.prompt_tokens = rows.number(row, 8);
+    e.completion_tokens = rows.number(row, 9);
+    e.detail = rows.text(row, 10);
+  }
+  return events;
+}
+
+Result<std::string> PostgresEvents::explain(const EventFilter& filter) {
+  PgStatement query = query_for(filter);
+  query.sql.insert(0, "EXPLAIN ");
+  SKEP_TRY(const PgRows rows, impl_->read(query));
+  std::string plan;
+  for (int row = 0; row < rows.size(); ++row) plan += rows.text(row, 0) + "\n";
+  return plan;
+}
+
+Status PostgresEvents::keep_house(WallTime now, Duration retention) {
+  impl_->partitions.clear();  // look anew: cheap, and heals what was dropped
+  std::set<Day> ahead;
+  for (int i = 0; i <= impl_->options.days_ahead; ++i) ahead.insert(day_of(now) + i);
+  SKEP_CHECK(impl_->ensure_partitions(ahead));
+  SKEP_TRY(const PgRows rows,
+           impl_->writer.run({"SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+                              "WHERE i.inhparent = 'events'::regclass ORDER BY 1",
+                              {}}));
+  std::string oldest_kept = partition_of(day_of(now - retention));
+  for (int row = 0; row < rows.size(); ++row) {
+    const std::string partition = rows.text(row, 0);
+    if (partition.size() != oldest_kept.size() || partition >= oldest_kept) continue;
+    SKEP_CHECK(impl_->writer.run({"DROP TABLE IF EXISTS " + partition, {}}));
+  }
+  return {};
+}
+
+}  // namespace skep::store
