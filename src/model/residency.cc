@@ -202,7 +202,7 @@ Lease Residency::Impl::grant(const std::string& name, Model& model) {
   ++resident.leases;
   if (!resident.spec.factory->remote()) {
     next_use.used(name, ledger.reserved_by(ledger_owner(name)),
-                  std::chrono::duration_cast<Duration>(std::chrono::duration<double>(load_seconds(model))));
+                  std::chrono::duration_cast<Duration>(std::chrono::duration<double>(reload_cost(model))));
   }
   resident.last_used = loop.now();
   resident.expires.reset();

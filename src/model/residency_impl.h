@@ -42,6 +42,8 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
     std::vector<std::function<void(Status)>> when_gone;
   };
 
+  static constexpr size_t kLoadsKept = 5;
+
   struct Model {
     EngineSpec spec;
     bool defined = true;
@@ -54,8 +56,8 @@ struct Residency::Impl : std::enable_shared_from_this<Residency::Impl> {
 
     int64_t loads = 0;
     Duration last_load{};
-    double mean_load_seconds = 0;  // exponential mean; 0: never loaded
-    int crashes = 0;               // in a row
+    std::deque<double> load_seconds;  // of the last loads, at most kLoadsKept, the newest last
+    int crashes = 0;                  // in a row
     std::string last_crash;
     std::optional<TimePoint> blocked_until;
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <utility>
 
 #include "model/residency_impl.h"
@@ -121,16 +122,21 @@ std::vector<AliveEngine> Residency::Impl::alive() const {
 }
 
 double Residency::Impl::load_seconds(const Model& model) const {
-  return model.mean_load_seconds > 0 ? model.mean_load_seconds : guessed_load_seconds(model);
+  if (model.load_seconds.empty()) return guessed_load_seconds(model);
+  std::vector<double> sorted(model.load_seconds.begin(), model.load_seconds.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::nth_element(sorted.begin(), middle, sorted.end());
+  return *middle;
 }
 
-// What eviction weighs. Times of single loads scatter by tens of percent, and a scatter between models that cost the
-// same would decide who goes in place of their use. So it is what models of this size take here; a model's own mean
-// counts when it is more than twice that, or less than half.
+// What eviction weighs. Times of single loads scatter, and a scatter between models that cost the same would decide who
+// goes in place of their use. So it is what models of this size take here; a model's own median counts when it is more
+// than twice that or less than half, and by more than anybody would notice.
 double Residency::Impl::reload_cost(const Model& model) const {
   const double usual = guessed_load_seconds(model) * load_scale;
-  const double own = model.mean_load_seconds;
-  return own > 2 * usual || (own > 0 && own < usual / 2) ? own : usual;
+  const double own = load_seconds(model);
+  constexpr double kNoticed = 0.25;
+  return (own > 2 * usual || own < usual / 2) && std::abs(own - usual) > kNoticed ? own : usual;
 }
 
 double Residency::Impl::guessed_load_seconds(const Model& model) {
@@ -183,8 +189,8 @@ void Residency::Impl::started(const std::string& name, uint64_t id, Result<std::
   resident->ready_since = resident->last_used = loop.now();
   model.last_load = loop.now() - resident->load_began;
   // The first load may have packed the weights (doc/weight-cache.md), which no other does: the second takes its place.
-  model.mean_load_seconds =
-      model.loads <= 1 ? seconds(model.last_load) : 0.7 * model.mean_load_seconds + 0.3 * seconds(model.last_load);
+  if (model.loads == 1 || model.load_seconds.size() == kLoadsKept) model.load_seconds.pop_front();
+  model.load_seconds.push_back(seconds(model.last_load));
   load_scale += 0.1 * (seconds(model.last_load) / guessed_load_seconds(model) - load_scale);
   ++model.loads;
   ++counters.loads;
