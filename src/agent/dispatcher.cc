@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <set>
 #include <utility>
 #include <variant>
@@ -141,6 +142,19 @@ TaskId Dispatcher::submit(TaskRequest request, std::shared_ptr<TaskListener> lis
   tasks_.emplace(id, std::move(task));
   wake();
   return id;
+}
+
+Status Dispatcher::admit_embedding(const std::string& caller, int tokens) {
+  if (draining()) return fail(ErrorCode::overloaded, "skep is shutting down", "try again in a moment");
+  auto admitted = scheduler_.admit_aside(caller, tokens, loop_.now());
+  if (admitted) return {};
+  Error error = std::move(admitted.error().error);
+  error.hint = fmt::format("try again in {:.0f} s", std::ceil(seconds(admitted.error().retry_after)));
+  return fail(std::move(error));
+}
+
+void Dispatcher::ended_embedding(const std::string& caller, int correction, Duration took) {
+  scheduler_.ended_aside(caller, correction, took, loop_.now());
 }
 
 void Dispatcher::refuse(std::shared_ptr<TaskListener> listener, TaskFailure failure, const RouteDecision& route) {

@@ -56,6 +56,11 @@ class Dispatcher {
   TaskId submit(TaskRequest request, std::shared_ptr<TaskListener> listener);
   void cancel(TaskId task);  // idempotent
 
+  // Embeddings go past the queue, but count against their caller's limits: what was admitted has to end. `correction`:
+  // tokens used more (less: negative) than `tokens`.
+  Status admit_embedding(const std::string& caller, int tokens);
+  void ended_embedding(const std::string& caller, int correction, Duration took);
+
   void limit_caller(const std::string& name, scheduling::Limits limits);
   void limit_agent(const std::string& name, scheduling::Limits limits);
   // Called for every finished task, for logs and metrics: the result and the time to its first token.

@@ -6,6 +6,7 @@
 
 #include "api/performance_report.h"
 #include "base/post_failure.h"
+#include "mind/language/complexity.h"
 
 namespace skep::daemon {
 namespace {
@@ -72,7 +73,7 @@ agent::TaskId DaemonBackend::submit(agent::TaskRequest request, std::shared_ptr<
 void DaemonBackend::cancel(agent::TaskId task) { parts_.dispatcher.cancel(task); }
 
 // Embeddings and token counts don't queue with the tasks: they are short, and the residency bounds how many wait.
-api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
+api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed input, std::string caller,
                                            std::function<void(Result<EmbedAnswer>)> done) {
   const EmbedId id = next_embed_++;
   auto refuse = [&](const Error& error) {
@@ -83,8 +84,13 @@ api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed inpu
   if (!info) return refuse(info.error());
   auto engine = parts_.directory.embedding_engine(*info);
   if (!engine) return refuse(engine.error());
+  int estimate = 0;
+  for (const std::string& text : input.inputs) estimate += language::estimate_tokens(text);
+  for (const auto& tokens : input.token_inputs) estimate += static_cast<int>(tokens.size());
+  if (Status admitted = parts_.dispatcher.admit_embedding(caller, estimate); !admitted) return refuse(admitted.error());
   auto ended = [this, id, name = info->name, done = std::move(done)](Result<engine::Embeddings> answer) {
     auto over = embeddings_.extract(id);  // lets go of the engine after the answer
+    if (!over.empty()) end_embedding(over.mapped(), answer ? answer->prompt_tokens : 0);
     if (!answer) return done(fail(answer.error()));
     done(EmbedAnswer{std::move(*answer), name});
   };
@@ -96,14 +102,23 @@ api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed inpu
     if (!work.lease) return ended(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
     work.request = work.lease.engine()->embed(std::move(input), std::move(ended));
   };
-  embeddings_[id].waiter = parts_.residency.acquire(*engine, std::move(acquired));
+  Embedding& work = embeddings_[id];
+  work.caller = std::move(caller);
+  work.estimate = estimate;
+  work.began = parts_.loop.now();
+  work.waiter = parts_.residency.acquire(*engine, std::move(acquired));
   return id;
+}
+
+void DaemonBackend::end_embedding(const Embedding& work, int used) {
+  parts_.dispatcher.ended_embedding(work.caller, used - work.estimate, parts_.loop.now() - work.began);
 }
 
 void DaemonBackend::cancel_embed(EmbedId id) {
   auto over = embeddings_.extract(id);
   if (over.empty()) return;
   Embedding& work = over.mapped();
+  end_embedding(work, work.request != 0 ? work.estimate : 0);
   if (work.waiter != 0) parts_.residency.cancel(work.waiter);
   if (work.request != 0 && work.lease) work.lease.engine()->cancel(work.request);
 }

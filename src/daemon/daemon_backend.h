@@ -57,7 +57,11 @@ class DaemonBackend final : public api::Backend {
     model::Residency::Waiter waiter = 0;
     model::Lease lease;
     engine::RequestId request = 0;
+    std::string caller;  // whose limits it counts against
+    int estimate = 0;    // tokens charged
+    TimePoint began{};
   };
+  void end_embedding(const Embedding& work, int used);
 
   void record_gauges() const;
 

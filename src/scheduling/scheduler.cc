@@ -18,6 +18,17 @@ constexpr double kSmoothing = 0.2;  // of the newest sample, in running means
 // A running mean that starts with the first sample; 0: no sample yet.
 void smooth(double& mean, double sample) { mean = mean == 0 ? sample : (1 - kSmoothing) * mean + kSmoothing * sample; }
 
+Duration retry_after(Duration wait) { return std::clamp(wait, kShortestRetry, kLongestRetry); }
+
+// `else_wait`: where the account doesn't know itself when there is room again.
+Rejection over_quota(const char* kind, std::string_view name, const Accounts::Refusal& refusal, Duration else_wait) {
+  std::string message =
+      refusal.tokens ? fmt::format("{} {} has used its {:.0f} tokens per minute", kind, name, refusal.limit)
+                     : fmt::format("{} {} has {:.0f} tasks waiting or running, its limit", kind, name, refusal.limit);
+  return {Error{ErrorCode::quota_exhausted, std::move(message), ""},
+          retry_after(refusal.retry_after > Duration::zero() ? refusal.retry_after : else_wait)};
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------- estimates
@@ -114,7 +125,8 @@ void Scheduler::State::enqueue(Task& task, TimePoint now) {
   task.model->queue.insert(task.waiting);
   if (task.facts.deadline) task.model->deadlines.insert(task.facts.id);
   ++waiting;
-  set_event(task, next_event(task, now));
+  // What is hopeless from the start is answered by the next decision, before anything starts.
+  set_event(task, hopeless(task, now) ? now : next_event(task, now));
 }
 
 void Scheduler::State::dequeue(Task& task) {
@@ -181,8 +193,6 @@ tl::expected<void, Rejection> Scheduler::admit(const TaskFacts& facts, TimePoint
   assert(facts.weight > 0 && facts.prompt_tokens >= 0 && facts.max_tokens >= 0);
   assert(!state_->tasks.contains(facts.id));
   State& s = *state_;
-  const auto retry = [](Duration wait) { return std::clamp(wait, kShortestRetry, kLongestRetry); };
-
   Task task{.facts = facts};
   task.model = &s.model_of(facts.model);
   const int places = s.config.caps.queue_length;
@@ -194,7 +204,7 @@ tl::expected<void, Rejection> Scheduler::admit(const TaskFacts& facts, TimePoint
         Rejection{Error{ErrorCode::overloaded,
                         fmt::format("the queue is full: {} tasks wait, the limit is {}", s.waiting, places),
                         "try again later, or raise the queue's length in the config"},
-                  retry(from_seconds(pace * (places / 16 + 1)))});
+                  retry_after(from_seconds(pace * (places / 16 + 1)))});
   }
 
   task.charged = facts.prompt_tokens + s.answer_tokens(task);
@@ -202,13 +212,7 @@ tl::expected<void, Rejection> Scheduler::admit(const TaskFacts& facts, TimePoint
        {std::tuple("caller", &s.callers, &facts.caller), std::tuple("agent", &s.agents, &facts.agent)}) {
     const auto refusal = accounts->refuses(*name, task.charged, now);
     if (!refusal) continue;
-    const std::string message =
-        refusal->tokens
-            ? fmt::format("{} {} has used its {:.0f} tokens per minute", kind, *name, refusal->limit)
-            : fmt::format("{} {} has {:.0f} tasks waiting or running, its limit", kind, *name, refusal->limit);
-    const Duration wait =
-        refusal->retry_after > Duration::zero() ? refusal->retry_after : s.expected_wait(*task.model) + s.service(task);
-    return tl::unexpected(Rejection{Error{ErrorCode::quota_exhausted, message, ""}, retry(wait)});
+    return tl::unexpected(over_quota(kind, *name, *refusal, s.expected_wait(*task.model) + s.service(task)));
   }
 
   s.callers.begin(facts.caller, task.charged, now);
@@ -220,6 +224,18 @@ tl::expected<void, Rejection> Scheduler::admit(const TaskFacts& facts, TimePoint
                          .deadline = facts.deadline.value_or(TimePoint::max())};
   s.enqueue(s.tasks.emplace(facts.id, std::move(task)).first->second, now);
   return {};
+}
+
+tl::expected<void, Rejection> Scheduler::admit_aside(std::string_view caller, double tokens, TimePoint now) {
+  if (const auto refusal = state_->callers.refuses(caller, tokens, now)) {
+    return tl::unexpected(over_quota("caller", caller, *refusal, kShortestRetry));
+  }
+  state_->callers.begin(caller, tokens, now);
+  return {};
+}
+
+void Scheduler::ended_aside(std::string_view caller, double correction, Duration took, TimePoint now) {
+  state_->callers.end(caller, correction, took, now);
 }
 
 Decision Scheduler::decide(TimePoint now, std::span<const EngineFacts> engines) {

@@ -168,6 +168,11 @@ class Scheduler {
   // The task waits from now on, or was refused. The id must be new.
   tl::expected<void, Rejection> admit(const TaskFacts& task, TimePoint now);
 
+  // Work that waits in no queue here (embeddings), but counts against its caller's limits. What was admitted has to
+  // end; `correction`: tokens used more (less: negative) than `tokens`.
+  tl::expected<void, Rejection> admit_aside(std::string_view caller, double tokens, TimePoint now);
+  void ended_aside(std::string_view caller, double correction, Duration took, TimePoint now);
+
   // What to do now. To be called after every admit(), ended(), requeue() and change of an engine (once for a batch of
   // them), and at Decision::wake. `engines` names every model that has tasks; one that is missing counts as absent.
   [[nodiscard]] Decision decide(TimePoint now, std::span<const EngineFacts> engines);

@@ -153,6 +153,20 @@ TEST_F(SchedulerTest, WakesWhenADeadlineBecomesCriticalAndExpiresItWhenItIsHopel
   EXPECT_FALSE(scheduler_.ended(2, End::failed, {}, clock_.now()));
 }
 
+TEST_F(SchedulerTest, WhatIsHopelessFromTheStartIsAnsweredBeforeItTakesASlot) {
+  EngineFacts engine = ready("m");
+  engine.prefill_tokens_per_second = 100;
+  engine.decode_tokens_per_second = 10;
+  decide({engine});
+  admit(task(1));
+  EXPECT_THAT(decide({engine}), ElementsAre(Action(Start{1, "m"})));
+  TaskFacts late = task(2);
+  late.deadline = clock_.now() + seconds(2);  // of 6
+  admit(late);
+  engine.slots = 2;
+  EXPECT_THAT(decide({engine}), ElementsAre(Action(Expire{2, false, seconds(6)})));
+}
+
 TEST_F(SchedulerTest, WithoutMeasuredRatesOnlyTheDeadlineItselfExpires) {
   TaskFacts facts = task(1);
   facts.deadline = clock_.now() + seconds(5);

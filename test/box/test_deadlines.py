@@ -6,7 +6,6 @@ import box
 
 
 class DeadlineTest(unittest.TestCase):
-    @unittest.skip("open: the task starts before its wait can be foreseen, so it ends at its deadline")
     def test_a_hopeless_deadline_is_refused_before_it_passes(self):
         with box.Daemon(f"memory: {{budget: 2GiB}}\nengines: {{context: 1024, slots: 1}}\n"
                         f"models: {{one: {{path: {box.model('smollm-135m', 'q4_0')}}}}}\n") as daemon:
