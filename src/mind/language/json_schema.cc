@@ -20,7 +20,7 @@ namespace {
 namespace json = boost::json;
 
 // Known to JSON Schema, not to us.
-constexpr std::array<std::string_view, 14> kUnsupported = {"not",
+constexpr std::array<std::string_view, 16> kUnsupported = {"not",
                                                            "if",
                                                            "then",
                                                            "else",
@@ -32,6 +32,8 @@ constexpr std::array<std::string_view, 14> kUnsupported = {"not",
                                                            "dependentSchemas",
                                                            "dependentRequired",
                                                            "dependencies",
+                                                           "unevaluatedProperties",
+                                                           "unevaluatedItems",
                                                            "$dynamicRef",
                                                            "$recursiveRef"};
 

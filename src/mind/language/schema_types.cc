@@ -171,6 +171,8 @@ Result<std::string> SchemaWriter::write_array(const Object& schema, const std::s
   if (items != nullptr && items->is_array()) {  // before draft 2020-12
     prefix = items;
     items = schema.if_contains("additionalItems");
+  } else if (schema.contains("additionalItems")) {
+    return unsupported(pointer, "additionalItems", "means something beside a list of items only; say it with items");
   }
   std::vector<std::string> leading;
   if (prefix != nullptr) {
