@@ -147,6 +147,12 @@ void Generator::cancel(RequestId id) {
   }
 }
 
+void Generator::cancel_all() {
+  for (List* list : {&running_, &waiting_}) {
+    while (!list->empty()) finish(*list->front(), FinishReason::cancelled);
+  }
+}
+
 bool Generator::step() {
   admit();
   if (running_.empty()) return false;

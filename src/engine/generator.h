@@ -47,6 +47,7 @@ class Generator {
 
   void start(RequestId id, Generate request);
   void cancel(RequestId id);
+  void cancel_all();  // what they evaluated stays in the cache
 
   // One batch step. False: there is nothing to do.
   bool step();

@@ -101,18 +101,18 @@ void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token
   const int length = static_cast<int>(tokens.size());
   if (!forward_.limits().can_share || length <= running.shared) return;
   PrefixTree::Match found = tree_.match(scope, tokens);
-  // What is known but not in the cache gets the slot's cells.
+  // What is known but not in the cache gets the slot's cells. Where the ways part inside of it, the rest stays parked.
   for (PrefixNode* node : path_to(*found.node)) {
     if (node->resident()) continue;
-    PrefixNode* revived = node->end() <= found.tokens ? revive(*node, slot) : nullptr;
-    if (revived == nullptr) {
+    if (node->end() > found.tokens) node = found.node = &tree_.split(*node, found.tokens);
+    if (!revive(*node, slot)) {
       PrefixNode* parent = node->parent;
       if (!forget(*node)) return;
       found = {parent, parent->end()};
       break;
     }
-    running.pin = Pin(*revived);
-    running.shared = revived->end();
+    running.pin = Pin(*node);
+    running.shared = node->end();
   }
   if (found.tokens == length) {
     running.shared = length;  // others published the same meanwhile; the own cells are duplicates then
@@ -147,14 +147,14 @@ void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token
   assert(running.own >= 0);
 }
 
-PrefixNode* KvCache::revive(PrefixNode& node, Slot slot) {
+bool KvCache::revive(PrefixNode& node, Slot slot) {
   const Pin parent(*node.parent);
   const auto id = free_id();
-  if (!id) return nullptr;
+  if (!id) return false;
   settle(node, *id);
   forward_.share(slot, *id, node.begin, node.end());
   slots_[static_cast<size_t>(slot)].own -= node.size();
-  return &node;
+  return true;
 }
 
 void KvCache::release(Slot slot) {
@@ -183,10 +183,19 @@ bool KvCache::make_room(int cells) {
 bool KvCache::adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
   if (!forward_.limits().can_save || static_cast<int>(prefix.size()) > forward_.limits().context_tokens) return false;
   const PrefixTree::Match found = tree_.match(scope, prefix);
-  if (found.tokens != begin || found.node->end() != begin) return false;
-  PrefixNode& node = tree_.add(*found.node, prefix.subspan(static_cast<size_t>(begin)));
-  node.parked = ticket;
-  node.used = clock_.now();
+  const auto length = static_cast<int>(prefix.size());
+  if (found.tokens < begin) return false;
+  PrefixNode* node = found.node;
+  if (found.tokens == length && node->end() > length) {
+    node = &tree_.split(*node, length);
+  } else if (found.tokens < length && node->end() == found.tokens) {
+    node = &tree_.add(*node, prefix.subspan(static_cast<size_t>(found.tokens)));
+  } else if (found.tokens < length || node->parent == nullptr || node->parked != 0) {
+    return false;  // the ways part inside of an entry, or it is known
+  }
+  node->parked = ticket;
+  node->parked_begin = begin;
+  node->used = clock_.now();
   return true;
 }
 
@@ -200,6 +209,7 @@ int KvCache::park_copies(int count) {
     auto bytes = forward_.save(node.sequence, node.begin, node.end());
     if (!bytes) return;
     node.parked = parking_->put(*node.scope, prefix_of(node), node.begin, std::move(*bytes));
+    node.parked_begin = node.begin;
     parked += node.parked != 0 ? 1 : 0;
   });
   return parked;
@@ -236,6 +246,7 @@ void KvCache::evict(PrefixNode& leaf) {
   if (parking_ != nullptr && !(leaf.parked != 0 && parking_->holds(leaf.parked))) {
     auto bytes = forward_.save(leaf.sequence, leaf.begin, leaf.end());
     leaf.parked = bytes ? parking_->put(*leaf.scope, prefix_of(leaf), leaf.begin, std::move(*bytes)) : 0;
+    leaf.parked_begin = leaf.begin;
   }
   forward_.drop(leaf.sequence, 0, Forward::kEnd);
   free_ids_.push_back(std::exchange(leaf.sequence, PrefixNode::kNowhere));
@@ -281,25 +292,23 @@ PrefixNode* KvCache::cut(PrefixNode& node, int at) {
   forward_.drop(node.sequence, begin, at);
   upper.sequence = *id;
   upper.resident_children = 1;  // the parent has one resident child as before
-  if (parking_ != nullptr && node.parked != 0) parking_->erase(node.parked);
-  node.parked = 0;
-  node.copied = false;
   return &upper;
 }
 
 bool KvCache::restore(PrefixNode& node) {
   if (!known(node) || !node.parent->resident() || !parking_->pays(node.parked)) return false;
   const Pin parent(*node.parent);
-  if (!make_room(node.size())) return false;
+  if (!make_room(node.end() - node.parked_begin)) return false;
   const auto id = free_id();
   if (!id) return false;
   const auto bytes = parking_->get(node.parked);
-  const Status loaded = bytes ? forward_.load(*id, node.begin, node.end(), *bytes) : fail(bytes.error());
+  const Status loaded = bytes ? forward_.load(*id, node.parked_begin, node.end(), *bytes) : fail(bytes.error());
   if (!loaded) {
     free_ids_.push_back(*id);
     parking_->erase(std::exchange(node.parked, 0));
     return false;
   }
+  if (node.parked_begin < node.begin) forward_.drop(*id, node.parked_begin, node.begin);
   settle(node, *id);
   used_ += node.size();
   return true;

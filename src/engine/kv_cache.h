@@ -100,7 +100,7 @@ class KvCache {
   bool forget(PrefixNode& node);
   void settle(PrefixNode& node, SequenceId id);
   PrefixNode* cut(PrefixNode& node, int at);
-  PrefixNode* revive(PrefixNode& node, Slot slot);
+  bool revive(PrefixNode& node, Slot slot);
   bool restore(PrefixNode& node);
   [[nodiscard]] bool known(const PrefixNode& node) const;
   [[nodiscard]] double value(const PrefixNode& node) const;

@@ -1,11 +1,15 @@
 #include "engine/kv_cache.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <map>
 
 #include "base/random.h"
+#include "engine/parking_lot.h"
 #include "engine/toy_forward.h"
 
 namespace skep::engine {
@@ -17,7 +21,8 @@ std::vector<Token> text(const std::string& s) { return {s.begin(), s.end()}; }
 
 // Slots that evaluate on the toy what the cache does not give them.
 struct Fixture {
-  explicit Fixture(ToyOptions options = {}, int slots = 3) : forward(options), cache(forward, slots, clock) {}
+  explicit Fixture(ToyOptions options = {}, int slots = 3, Parking* parking = nullptr)
+      : forward(options), cache(forward, slots, clock, parking) {}
 
   // Evaluates `tokens` in `slot`, taking over what is known of all but the last. Returns what was taken over.
   int run(Slot slot, const std::vector<Token>& tokens, const std::string& scope = "") {
@@ -166,6 +171,45 @@ TEST(KvCache, ARefusedDraftIsTakenBack) {
 }
 
 // Random sequences in a small cache with few ids: the books agree with the toy, and what a slot sees is its text.
+TEST(KvCache, WhoSharesABeginningWithWhatIsParkedLeavesTheRestParked) {
+  ManualClock clock;
+  ParkingLot lot({1_MiB, {}, {}, "toy"}, clock);
+  Fixture f({}, 3, &lot);
+  const auto old = text("hello, this is an old conversation");
+  f.run(0, old);
+  f.end(0, old);
+  ASSERT_TRUE(f.cache.make_room(f.forward.limits().cells));
+  ASSERT_EQ(f.cache.used_cells(), 0);
+  EXPECT_EQ(f.run(0, text("help!")), 0) << "three tokens are not worth restoring the old one for";
+  f.end(0, text("help!"));
+  EXPECT_EQ(f.run(1, old), static_cast<int>(old.size()) - 1);
+  f.end(1, old);
+  EXPECT_EQ(f.run(2, text("help! again")), 5);
+}
+
+// Each worker shares a beginning with what the last one parked, and parts with it somewhere inside.
+TEST(KvCache, SplitEntriesOutliveTheirWorkers) {
+  namespace fs = std::filesystem;
+  const fs::path directory = fs::temp_directory_path() / fmt::format("skep-kv-cache-test-{}", getpid());
+  const std::vector<std::string> talks = {"hello, this is an old conversation", "hello, this is a new one", "help!",
+                                          "hello, this is an old conversation, and it goes on"};
+  for (size_t worker = 0; worker < talks.size(); ++worker) {
+    ManualClock clock;
+    ParkingLot lot({1_MiB, directory, 1_MiB, "toy"}, clock);
+    Fixture f({}, 3, &lot);
+    for (const auto& left : lot.survivors())
+      EXPECT_TRUE(f.cache.adopt(left.scope, left.prefix, left.begin, left.ticket));
+    for (size_t before = 0; before < worker; ++before) {
+      EXPECT_EQ(f.cache.known("", text(talks[before])), static_cast<int>(talks[before].size())) << worker << before;
+    }
+    f.run(0, text(talks[worker]));
+    f.end(0, text(talks[worker]));
+    while (f.cache.park_copies(1) > 0) {
+    }
+  }
+  fs::remove_all(directory);
+}
+
 TEST(KvCache, RandomUseKeepsTheBooksRight) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     Random random(seed);

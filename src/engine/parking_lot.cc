@@ -306,7 +306,9 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
     entries_.emplace(ticket, std::move(entry));
     found.push_back({ticket, std::move(header.scope), std::move(header.prefix), header.begin});
   }
-  std::sort(found.begin(), found.end(), [](const Survivor& a, const Survivor& b) { return a.begin < b.begin; });
+  std::sort(found.begin(), found.end(), [](const Survivor& a, const Survivor& b) {
+    return std::pair(a.begin, a.prefix.size()) < std::pair(b.begin, b.prefix.size());
+  });
   return found;
 }
 

@@ -29,6 +29,7 @@ struct PrefixNode {
 
   SequenceId sequence = kNowhere;  // the id that holds its cells; kNowhere: not in the cache (parked)
   uint64_t parked = 0;             // the parking lot's ticket; 0: none
+  int parked_begin = 0;            // where what is parked begins: before `begin` if the node was split since
   bool copied = false;             // KvCache::park_copies() was here
   int pins = 0;                    // running sequences that need its cells and all above it
   bool awaited = false;            // a suspended sequence comes back to it
@@ -51,7 +52,8 @@ class PrefixTree {
   Match match(const std::string& scope, std::span<const Token> tokens);
 
   // Cuts `node` at the position `at`, strictly inside. Returns the new upper part; `node` stays what it was to those
-  // who hold it and its children, and begins at `at` now. The caller gives the upper part its cells.
+  // who hold it and its children, what is parked included, and begins at `at` now. The caller gives the upper part its
+  // cells.
   PrefixNode& split(PrefixNode& node, int at);
 
   // A new child, not yet resident. No sibling begins with the same token.

@@ -152,7 +152,9 @@ class Worker {
       report(generator, lot.get());
       connection_.flush();
     }
-    // Whoever swaps us out, or stops for the night, finds its agents' contexts again.
+    // Whoever swaps us out, or stops for the night, finds its agents' contexts again, also of those who were in the
+    // middle of an answer.
+    generator.cancel_all();
     const TimePoint enough = clock_.now() + kFarewell;
     while (on_disk && clock_.now() < enough) {
       if (lot->behind()) {

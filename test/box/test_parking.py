@@ -150,7 +150,6 @@ class PreemptionTest(unittest.TestCase):
                 stream.join(120)
                 self.assertIsNone(stream.error)
 
-    @unittest.skip("open: the victim goes on, but evaluates its context again instead of taking it from disk")
     def test_a_critical_task_of_another_model_swaps_at_once_and_the_victim_goes_on_from_disk(self):
         model = box.model("smollm-135m", "q4_0")
         other = model.with_name("other-" + model.name)
