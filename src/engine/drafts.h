@@ -37,7 +37,7 @@ class Drafts {
  public:
   static constexpr int kKey = 3;                // tokens that must match
   static constexpr int kLongest = 8;            // tokens of a draft
-  static constexpr size_t kTokens = 1U << 16U;  // of others' answers that are remembered, all scopes together
+  static constexpr size_t kTokens = 1U << 14U;  // of others' answers that are remembered, all scopes together
 
   // What may follow `tokens`, at most `most`; empty: no idea.
   std::vector<Token> guess(const std::string& scope, std::span<const Token> tokens, int most);

@@ -73,6 +73,7 @@ int KvCache::take(Slot slot, const std::string& scope, std::span<const Token> to
   Running& running = slots_[static_cast<size_t>(slot)];
   assert(running.shared == 0 && running.own == 0);
   if (!forward_.limits().can_share) return 0;
+  sweep();
   const PrefixTree::Match found = tree_.match(scope, tokens);
   const int useful = usable(found);
   for (PrefixNode* node : path_to(*found.node)) {
@@ -263,6 +264,23 @@ bool KvCache::forget(PrefixNode& node) {
   if (parking_ != nullptr && node.parked != 0) parking_->erase(node.parked);
   tree_.remove(node);
   return true;
+}
+
+// The parking lot forgets without telling: what is neither there nor in the cache leaves the tree, and all below it,
+// which can't be used without it. Whenever the tree has doubled, so that it costs each node little.
+void KvCache::sweep() {
+  constexpr int kFew = 16;
+  if (tree_.nodes() < 2 * nodes_swept_ + kFew) return;
+  std::vector<PrefixNode*> gone;
+  std::unordered_set<const PrefixNode*> lost;  // they and all below them
+  tree_.for_each([&](PrefixNode& node) {
+    const bool below = lost.contains(node.parent);
+    if (!below && known(node)) return;
+    lost.insert(&node);
+    if (!below) gone.push_back(&node);
+  });
+  for (PrefixNode* node : gone) forget(*node);
+  nodes_swept_ = tree_.nodes();
 }
 
 void KvCache::settle(PrefixNode& node, SequenceId id) {

@@ -69,6 +69,7 @@ class KvCache {
   // The slot gives up its own cells at [length, evaluated): a refused draft.
   void truncate(Slot slot, int length, int evaluated);
 
+  [[nodiscard]] int nodes() const { return tree_.nodes(); }
   [[nodiscard]] int shared_tokens(Slot slot) const { return slots_[static_cast<size_t>(slot)].shared; }
 
  private:
@@ -98,6 +99,7 @@ class KvCache {
   PrefixNode* weakest();
   void evict(PrefixNode& leaf);
   bool forget(PrefixNode& node);
+  void sweep();
   void settle(PrefixNode& node, SequenceId id);
   PrefixNode* cut(PrefixNode& node, int at);
   bool revive(PrefixNode& node, Slot slot);
@@ -112,6 +114,7 @@ class KvCache {
   std::vector<Running> slots_;
   std::vector<SequenceId> free_ids_;
   int used_ = 0;
+  int nodes_swept_ = 0;  // nodes that were left by the last sweep()
 };
 
 }  // namespace skep::engine

@@ -210,10 +210,25 @@ TEST(KvCache, SplitEntriesOutliveTheirWorkers) {
   fs::remove_all(directory);
 }
 
+TEST(KvCache, WhatTheParkingLotForgotLeavesTheTree) {
+  ManualClock clock;
+  ParkingLot lot({Bytes(1000), {}, {}, "toy"}, clock);
+  Fixture f({}, 3, &lot);
+  for (int i = 0; i < 5000; ++i) {
+    const auto tokens = text(fmt::format("{} is the number", i));
+    f.run(0, tokens);
+    f.end(0, tokens);
+    ASSERT_LE(f.cache.nodes(), 600) << i;
+  }
+  EXPECT_EQ(f.cache.known("", text("4999 is the number")), 18) << "the last one is still there";
+}
+
 TEST(KvCache, RandomUseKeepsTheBooksRight) {
-  for (uint64_t seed = 1; seed <= 30; ++seed) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
     Random random(seed);
-    Fixture f({.sequences = 4 + static_cast<int>(random.below(12)), .cells = 120}, 3);
+    ManualClock clock;
+    ParkingLot lot({Bytes(random.below(600)), {}, {}, "toy"}, clock);
+    Fixture f({.sequences = 4 + static_cast<int>(random.below(12)), .cells = 120}, 3, seed % 2 == 0 ? &lot : nullptr);
     std::map<Slot, std::vector<Token>> running;
     for (int i = 0; i < 300; ++i) {
       const Slot slot = static_cast<Slot>(random.below(3));
@@ -227,7 +242,10 @@ TEST(KvCache, RandomUseKeepsTheBooksRight) {
         continue;
       }
       ASSERT_EQ(f.forward.tokens_of(slot), it->second);
-      switch (random.below(4)) {
+      switch (random.below(5)) {
+        case 4:
+          f.cache.park_copies(1);
+          break;
         case 0:
           f.cache.publish(slot, "",
                           std::span(it->second).first(1 + random.below(static_cast<uint32_t>(it->second.size()))));

@@ -14,7 +14,8 @@ SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}, "n": {"typ
 
 
 def config():
-    return ("memory: {budget: 1GiB}\nengines: {context: 512, slots: 3, park_memory: 24MiB, park_disk: 64MiB}\n"
+    """What may fill up is small, so that it is full before memory is looked at."""
+    return ("memory: {budget: 1GiB}\nengines: {context: 512, slots: 3, park_memory: 2MiB, park_disk: 4MiB}\n"
             f"models: {{one: {{path: {box.model('tiny')}}}}}\n")
 
 
