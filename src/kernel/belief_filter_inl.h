@@ -42,31 +42,41 @@ HWY_NOINLINE void KeepPrediction(const T* transition, size_t states, size_t stri
   *evidence = T(kImpossible);
 }
 
-// Corrects, normalises and stores the prediction of agent i.
+// p ∘ likelihood.
 template <size_t NV, class D, typename T>
-HWY_INLINE void Correct(D d, const FilterArgs<T>& a, size_t i, hn::Vec<D> (&p)[NV]) {
-  const size_t lanes = hn::Lanes(d);
-  const T* const* likelihood = a.likelihood + i * a.modalities;
-  for (size_t m = 0; m < a.modalities; ++m) {
-    const T* HWY_RESTRICT given = likelihood[m];
-    if (given == nullptr) continue;
+HWY_INLINE void Weigh(D d, const T* HWY_RESTRICT likelihood, hn::Vec<D> (&p)[NV]) {
 #pragma GCC unroll 16
-    for (size_t v = 0; v < NV; ++v) p[v] = hn::Mul(p[v], hn::Load(d, given + v * lanes));
-  }
+  for (size_t v = 0; v < NV; ++v) p[v] = hn::Mul(p[v], hn::Load(d, likelihood + v * hn::Lanes(d)));
+}
+
+// Normalises and stores p, which came of `transition` and `source`.
+template <size_t NV, class D, typename T>
+HWY_INLINE void Normalise(D d, const hn::Vec<D> (&p)[NV], const T* transition, size_t states, const T* source,
+                          T* scratch, T* HWY_RESTRICT target, T* evidence) {
+  const size_t lanes = hn::Lanes(d);
   auto total = p[0];
 #pragma GCC unroll 16
   for (size_t v = 1; v < NV; ++v) total = hn::Add(total, p[v]);
   total = hn::SumOfLanes(d, total);
   const T z = hn::GetLane(total);
   if (HWY_UNLIKELY(!(z >= T(kImpossible)))) {
-    KeepPrediction(a.transition, a.states, NV * lanes, a.source[i], a.scratch, a.target[i], a.evidence + i);
+    KeepPrediction(transition, states, NV * lanes, source, scratch, target, evidence);
     return;
   }
   const auto scale = hn::Div(hn::Set(d, T(1)), total);
-  T* HWY_RESTRICT target = a.target[i];
 #pragma GCC unroll 16
   for (size_t v = 0; v < NV; ++v) hn::Store(hn::Mul(p[v], scale), d, target + v * lanes);
-  a.evidence[i] = z;
+  *evidence = z;
+}
+
+// Corrects, normalises and stores the prediction p of agent i.
+template <size_t NV, class D, typename T>
+HWY_INLINE void Correct(D d, const FilterArgs<T>& a, size_t i, hn::Vec<D> (&p)[NV]) {
+  const T* const* likelihood = a.likelihood + i * a.modalities;
+  for (size_t m = 0; m < a.modalities; ++m) {
+    if (likelihood[m] != nullptr) Weigh(d, likelihood[m], p);
+  }
+  Normalise(d, p, a.transition, a.states, a.source[i], a.scratch, a.target[i], a.evidence + i);
 }
 
 // `count` agents from `first`: a constant NA for a whole block, which leaves no trace of the bounds.
@@ -192,23 +202,25 @@ void Filter(const FilterArgs<T>& a) {
   WithTag<T>(a.states, [&](auto d) HWY_ATTR { FilterWith(d, a); });
 }
 
+// Asks for `bytes` at `at`, if there is something.
+HWY_INLINE void PrefetchLines(const void* at, size_t bytes) {
+  if (at == nullptr) return;
+  for (size_t line = 0; line < bytes; line += 64) hwy::Prefetch(static_cast<const char*>(at) + line);
+}
+
 template <typename T>
-void FilterOwn(const OwnFilterArgs<T>& a) {
+void FilterOwn(const FilterOwnArgs<T>& a) {
   const size_t stride = belief_stride<T>(a.states);
   WithTag<T>(a.states, [&](auto d) HWY_ATTR {
     T* prior = a.scratch;
     for (size_t i = 0; i < a.n; ++i) {
-      if (i + 1 < a.n) {
-        for (size_t m = 0; m < a.modalities; ++m) {
-          const T* row = a.likelihood[(i + 1) * a.modalities + m];
-          for (size_t at = 0; row != nullptr && at < stride * sizeof(T); at += 64) {
-            hwy::Prefetch(reinterpret_cast<const char*>(row) + at);
-          }
-        }
-      }
+      const size_t next = i + a.ahead;
+      const bool prefetch = a.ahead > 0 && next < a.n;
+      for (size_t m = 0; prefetch && m < a.modalities; ++m)
+        PrefetchLines(a.likelihood[next * a.modalities + m], stride * sizeof(T));
       const T* source = a.source[i];
       if (a.transition[i] != nullptr) {
-        PredictRow(d, a.transition[i], a.states, stride, source, i + 1 < a.n ? a.transition[i + 1] : nullptr, prior);
+        PredictRow(d, a.transition[i], a.states, stride, source, prefetch ? a.transition[next] : nullptr, prior);
         source = prior;
       }
       CorrectRow(d, stride, source, a.likelihood + i * a.modalities, a.modalities, prior + stride, a.target[i],

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 #include "kernel/belief_efe_inl.h"
 #include "kernel/belief_filter_inl.h"
+#include "kernel/belief_filter_run_inl.h"
 #include "kernel/belief_math_inl.h"
 // clang-format on
 
@@ -71,8 +72,19 @@ T Entropy(const T* p, size_t stride) {
 
 template <typename T>
 BeliefKernels<T> Table() {
-  return {hwy::TargetName(HWY_TARGET), Filter<T>, FilterOwn<T>, Predict<T>, Efe<T>, EfeOwn<T>, Surprise<T>, Softmax<T>,
-          TotalVariation<T>,           Entropy<T>};
+  const size_t longest_run_row = kColumnBlock * sizeof(T) * hn::Lanes(hn::CappedTag<T, 64 / sizeof(T)>());
+  return {hwy::TargetName(HWY_TARGET),
+          Filter<T>,
+          FilterOwn<T>,
+          FilterRun<T>,
+          longest_run_row,
+          Predict<T>,
+          Efe<T>,
+          EfeOwn<T>,
+          Surprise<T>,
+          Softmax<T>,
+          TotalVariation<T>,
+          Entropy<T>};
 }
 
 BeliefKernels<float> TableF32() { return Table<float>(); }

@@ -38,8 +38,9 @@ struct FilterArgs {
   T* scratch = nullptr;                  // 16 rows
 };
 
+// The same where every agent has its own transition.
 template <typename T>
-struct OwnFilterArgs {
+struct FilterOwnArgs {
   size_t states = 0;
   size_t n = 0;
   const T* const* transition = nullptr;  // n: each agent's own, for its action; null entry: source is the prediction
@@ -49,7 +50,26 @@ struct OwnFilterArgs {
   const T* const* likelihood = nullptr;
   T* evidence = nullptr;
   T* scratch = nullptr;  // 16 rows
+  size_t ahead = 0;      // whose transition and likelihood are prefetched: this many agents further on; 0: nobody's
 };
+
+// The same for agents that follow each other in memory and share a model with one modality, of which all transitions
+// fit the first-level cache together. Then agents need not be ordered by action, and nothing is pointed at: who does
+// what and sees what is said by numbers.
+template <typename T>
+struct FilterRunArgs {
+  size_t states = 0;
+  size_t n = 0;
+  const T* transitions = nullptr;     // [actions] matrices
+  const uint16_t* action = nullptr;   // n: the last one
+  const T* likelihood = nullptr;      // a row over states per outcome
+  const uint16_t* outcome = nullptr;  // n; kNoOutcome: not observed
+  T* beliefs = nullptr;               // n rows: beliefs before, then posteriors
+  T* evidence = nullptr;              // n
+  T* scratch = nullptr;               // 1 row
+};
+
+inline constexpr uint16_t kNoOutcome = 0xffff;
 
 template <typename T>
 struct EfeArgs {
@@ -87,7 +107,10 @@ struct BeliefKernels {
   const char* target;  // "AVX2", "scalar" …
   // Posterior and evidence of n agents that share a transition.
   void (*filter)(const FilterArgs<T>&);
-  void (*filter_own)(const OwnFilterArgs<T>&);
+  void (*filter_own)(const FilterOwnArgs<T>&);
+  // For rows of up to longest_run_row bytes. Gives the same bits as filter() does with two agents or more.
+  void (*filter_run)(const FilterRunArgs<T>&);
+  size_t longest_run_row;
   // target[i] = transition · source[i]; rows must differ. Uses the fields up to `target`.
   void (*predict)(const FilterArgs<T>&);
   void (*efe)(const EfeArgs<T>&);

@@ -58,10 +58,20 @@ void filter(const FilterArgs<T>& a) {
 }
 
 template <typename T>
-void filter_own(const OwnFilterArgs<T>& a) {
+void filter_own(const FilterOwnArgs<T>& a) {
   for (size_t i = 0; i < a.n; ++i) {
     filter_row(a.transition[i], a.states, a.source[i], a.likelihood + i * a.modalities, a.modalities, a.target[i],
                a.evidence + i);
+  }
+}
+
+template <typename T>
+void filter_run(const FilterRunArgs<T>& a) {
+  const size_t stride = belief_stride<T>(a.states);
+  for (size_t i = 0; i < a.n; ++i) {
+    const T* given = a.outcome[i] == kNoOutcome ? nullptr : a.likelihood + a.outcome[i] * stride;
+    T* row = a.beliefs + i * stride;
+    filter_row(a.transitions + a.action[i] * a.states * stride, a.states, row, &given, 1, row, a.evidence + i);
   }
 }
 
@@ -155,8 +165,9 @@ T entropy(const T* p, size_t stride) {
 
 template <typename T>
 const BeliefKernels<T>& belief_kernels_scalar() {
-  static constexpr BeliefKernels<T> kernels{"scalar",   filter<T>,   filter_own<T>, predict<T>,         efe<T>,
-                                            efe_own<T>, surprise<T>, softmax<T>,    total_variation<T>, entropy<T>};
+  static constexpr BeliefKernels<T> kernels{"scalar",           filter<T>, filter_own<T>, filter_run<T>, SIZE_MAX,
+                                            predict<T>,         efe<T>,    efe_own<T>,    surprise<T>,   softmax<T>,
+                                            total_variation<T>, entropy<T>};
   return kernels;
 }
 

@@ -90,7 +90,7 @@ TYPED_TEST(BeliefKernelsTest, FilterAgreesWithTheReferenceForEveryShape) {
         for (size_t i = 0; i < n; ++i) own_rows.push_back(own_target[i]);
         std::vector<T> own_z(n);
         fast.filter_own({states, n, own.data(), source.data(), own_rows.data(), modalities, likelihood.data(),
-                         own_z.data(), scratch[0]});
+                         own_z.data(), scratch[0], 0});
         args.target = target.data();
         args.evidence = z.data();
         fast.filter(args);
@@ -102,6 +102,55 @@ TYPED_TEST(BeliefKernelsTest, FilterAgreesWithTheReferenceForEveryShape) {
             ASSERT_NEAR(own_target[i][s], expected[i][s], 2 * tolerance);
           }
         }
+      }
+    }
+  }
+}
+
+// Whole rows and padded ones, whole blocks of agents and tails: as the reference, and as filter() to the bit.
+TYPED_TEST(BeliefKernelsTest, ARunOfAgentsIsFilteredAsOneByOne) {
+  using T = TypeParam;
+  const auto& fast = belief_kernels<T>();
+  constexpr size_t actions = 3, outcomes = 5;
+  Random random(8);
+  for (size_t states : {1, 2, 4, 5, 8, 12, 15, 16, 17, 23, 24, 30, 31, 32}) {
+    const size_t stride = belief_stride<T>(states);
+    if (stride * sizeof(T) > fast.longest_run_row) continue;
+    const double tolerance = static_cast<double>(states + 4) * static_cast<double>(this->kUlp);
+    for (size_t n : {1, 2, 3, 5, 6, 7, 13, 40}) {
+      Rows<T> B(actions * states, stride), A(outcomes, stride), q(n, stride), expected(n, stride), one(n + 1, stride),
+          scratch(16, stride);
+      for (size_t s = 0; s < actions * states; ++s) fill_distribution(random, B[s], states, true);
+      for (size_t o = 0; o + 1 < outcomes; ++o) {  // the last outcome is impossible
+        for (size_t s = 0; s < states; ++s) A[o][s] = static_cast<T>(random.uniform(0.01, 1));
+      }
+      std::vector<uint16_t> action(n), outcome(n);
+      for (size_t i = 0; i < n; ++i) {
+        fill_distribution(random, q[i], states);
+        std::copy_n(q[i], stride, expected[i]);
+        std::copy_n(q[i], stride, one[i]);
+        action[i] = static_cast<uint16_t>(random.below(actions));
+        const uint32_t o = random.below(outcomes + 1);
+        outcome[i] = o == outcomes ? kNoOutcome : static_cast<uint16_t>(o);
+      }
+      std::vector<T> z(n), z_expected(n), z_one(2);
+      FilterRunArgs<T> args{states,    n, B[0], action.data(), A[0], outcome.data(), expected[0], z_expected.data(),
+                            scratch[0]};
+      belief_kernels_scalar<T>().filter_run(args);
+      args.beliefs = q[0];
+      args.evidence = z.data();
+      fast.filter_run(args);
+      for (size_t i = 0; i < n; ++i) {
+        EXPECT_NEAR(z[i], z_expected[i], tolerance * static_cast<double>(z_expected[i]));
+        for (size_t s = 0; s < stride; ++s)
+          ASSERT_NEAR(q[i][s], expected[i][s], 2 * tolerance) << states << " states, agent " << i << " of " << n;
+        const T* source[2] = {one[i], one[i]};
+        T* target[2] = {one[i], one[n]};
+        const T* given = outcome[i] == kNoOutcome ? nullptr : A[outcome[i]];
+        const T* likelihood[2] = {given, given};
+        fast.filter({states, B[action[i] * states], 2, source, target, 1, likelihood, z_one.data(), scratch[0]});
+        ASSERT_EQ(z_one[0], z[i]);
+        ASSERT_TRUE(std::equal(q[i], q[i] + stride, one[i])) << states << " states, agent " << i << " of " << n;
       }
     }
   }

@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/random.h"
 #include "mind/belief/half.h"
@@ -32,7 +33,9 @@ PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options,
       started_(options_.capacity),
       side_(options_.capacity),
       pending_(sides_ == 2 ? options_.capacity : 0),
+      all_slots_(options_.capacity),
       chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk) {
+  std::iota(all_slots_.begin(), all_slots_.end(), 0U);
   pending_slots_.reserve(state_.durable() ? options_.capacity : 0);
 }
 
@@ -190,19 +193,20 @@ void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread
   batch.modalities = modalities;
   batch.thread = thread;
   batch.by_slot = step.all;
-  if (step.all) {
+  if (step.all && slots_.size() == capacity()) {
+    const uint32_t first = chunk * kChunk;
+    batch.slots = all_slots_.data() + first;
+    batch.n = std::min(kChunk, capacity() - first);
+    batch.contiguous = true;
+    batch.observations = step.observations.data();
+  } else if (step.all) {
     uint32_t* slots = chunk_slots_.data() + size_t{thread} * kChunk;
     const uint32_t first = chunk * kChunk / 64;
     const uint32_t last = std::min((chunk + 1) * kChunk / 64, (capacity() + 63) / 64);
     uint32_t n = 0;
     for (uint32_t word = first; word < last; ++word) {
-      uint64_t bits = slots_.taken_word(word);
-      if (bits == ~uint64_t{0}) {  // the usual case, in vectors
-        for (uint32_t i = 0; i < 64; ++i) slots[n + i] = word * 64 + i;
-        n += 64;
-        continue;
-      }
-      for (; bits != 0; bits &= bits - 1) slots[n++] = word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+      for (uint64_t bits = slots_.taken_word(word); bits != 0; bits &= bits - 1)
+        slots[n++] = word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
     }
     batch.slots = slots;
     batch.n = n;
@@ -370,7 +374,7 @@ Bytes PopulationBase::bytes() const {
   const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
   const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
                    of(age_) + of(generation_) + of(ring_) + of(started_) + of(side_) + of(pending_) +
-                   of(pending_slots_) + of(q_pi_) + of(neg_efe_);
+                   of(pending_slots_) + of(all_slots_) + of(q_pi_) + of(neg_efe_);
   return Bytes(static_cast<int64_t>(n));
 }
 

@@ -120,6 +120,7 @@ class PopulationBase : public Population {
   std::byte* writable_row(uint32_t slot);
   Status check_observation(const uint16_t* observation, uint32_t slot) const;
 
+  std::vector<uint32_t> all_slots_;    // 0, 1, …
   std::vector<uint32_t> chunk_slots_;  // [threads][kChunk]
   std::vector<uint8_t> named_;         // step_some: finds slots named twice
 };

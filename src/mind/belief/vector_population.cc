@@ -9,6 +9,14 @@
 #include "mind/belief/categorical.h"
 
 namespace skep::belief {
+namespace {
+
+// Transitions of a shared model that leave room in a first-level cache of 32 KiB for likelihoods and rows.
+constexpr size_t kCachedTransitions = size_t{20} << 10;
+// Agents whose own models are asked for ahead of use.
+constexpr size_t kOwnAhead = 2;
+
+}  // namespace
 
 template <typename T>
 OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts, const FactoredCounts<T>* factored) {
@@ -33,7 +41,7 @@ template <typename T>
 VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
     : group_start(p.tables_.actions + 2),
       group(kChunk),
-      order(kChunk),
+      sorted(kChunk),
       source(kChunk),
       likelihood(kChunk * static_cast<size_t>(p.joint_.model.modalities())),
       transition(kChunk),
@@ -71,6 +79,8 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
       layout_(OwnLayout::of(tables_, options_.learning, factored_ ? &*factored_ : nullptr)),
       kernels_(kernel::belief_kernels<T>()),
       own_side_(options_.own_models ? options_.capacity : 0) {
+  runs_ = sides_ == 1 && model_.modalities() == 1 && row_bytes_ <= kernels_.longest_run_row &&
+          tables_.transitions.bytes() <= kCachedTransitions;
   policies_ = tree_.policies;
   plain_policies_ = tree_.depth == 1 && model_.factors() == 1 && tree_.policies == tables_.actions;
   for (size_t p = 0; p < tree_.policies && plain_policies_; ++p)
@@ -140,7 +150,7 @@ void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const 
   const uint32_t* const slots = batch.slots;
   const uint16_t* const group = s.group.data();
   uint32_t* const start = s.group_start.data();
-  uint32_t* const order = s.order.data();
+  uint32_t* const order = s.sorted.data();
   T** const target = s.target.data();
   const T** const given = s.likelihood.data();
   const T* const likelihood = tables_.likelihood.data();
@@ -167,14 +177,16 @@ void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const 
   }
   for (uint32_t i = 0; i < n; ++i) {
     prefetch(current_row(slots[i]));
-    place(batch, i, start[group[i]]++, s);
+    const uint32_t at = start[group[i]]++;
+    order[at] = slots[i];
+    point(batch, i, at, s);
   }
 }
 
+// Source, target and likelihoods of agent i of the batch, at a place.
 template <typename T>
-void VectorPopulation<T>::place(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const {
+void VectorPopulation<T>::point(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const {
   const uint32_t slot = batch.slots[i];
-  s.order[at] = slot;
   s.target[at] = reinterpret_cast<T*>(row(slot, target_side(slot)));
   s.source[at] = typed_row(current_row(slot));
   const uint16_t* o = batch.observation(i);
@@ -186,31 +198,50 @@ void VectorPopulation<T>::place(const Batch& batch, uint32_t i, uint32_t at, Scr
 
 template <typename T>
 void VectorPopulation<T>::filter_shared(const Batch& batch, Scratch& s) const {
+  if (batch.n == 1) {  // a population of one, or one with news: nothing to order
+    point(batch, 0, 0, s);
+    s.order = batch.slots;
+    const uint32_t slot = batch.slots[0];
+    const T* const transition = fresh(slot) ? nullptr : tables_.transition(actions_[slot]);
+    kernels_.filter({tables_.states, transition, 1, s.source.data(), s.target.data(), batch.modalities,
+                     s.likelihood.data(), s.evidence.data(), s.rows.data()});
+  } else if (!filter_run(batch, s)) {
+    filter_by_action(batch, s);
+  }
+}
+
+static_assert(kNotObserved == kernel::kNoOutcome);
+
+// False where the agents at hand don't allow it.
+template <typename T>
+bool VectorPopulation<T>::filter_run(const Batch& batch, Scratch& s) const {
+  if (!runs_ || !batch.contiguous || !batch.by_slot) return false;
+  const uint32_t first = batch.slots[0], n = batch.n;
+  if (std::memchr(started_.data() + first, 0, n) != nullptr) return false;  // somebody's row is D, not a belief
+  s.order = batch.slots;
+  T* const rows = reinterpret_cast<T*>(state_.beliefs()) + first * tables_.stride;
+  kernels_.filter_run({tables_.states, n, tables_.transitions.data(), actions_.data() + first,
+                       tables_.likelihood.data(), batch.observations + first, rows, s.evidence.data(), s.rows.data()});
+  for (uint32_t i = 0; i < n && options_.plan; ++i) s.target[i] = rows + i * tables_.stride;
+  return true;
+}
+
+template <typename T>
+void VectorPopulation<T>::filter_by_action(const Batch& batch, Scratch& s) const {
+  order_by_action(batch, s);
+  s.order = s.sorted.data();
+  const bool one_side = sides_ == 1 && batch.modalities == 1;
   kernel::FilterArgs<T> args;
   args.states = tables_.states;
   args.modalities = batch.modalities;
   args.scratch = s.rows.data();
-  if (batch.n == 1) {  // a population of one, or one with news: nothing to order
-    place(batch, 0, 0, s);
-    const uint32_t slot = batch.slots[0];
-    args.transition = fresh(slot) ? nullptr : tables_.transition(actions_[slot]);
-    args.n = 1;
-    args.source = s.source.data();
-    args.target = s.target.data();
-    args.likelihood = s.likelihood.data();
-    args.evidence = s.evidence.data();
-    kernels_.filter(args);
-    return;
-  }
-  order_by_action(batch, s);
   uint32_t first = 0;
   for (size_t g = 0; g <= tables_.actions; ++g) {
     const uint32_t end = s.group_start[g];
     if (end > first) {
       args.transition = g < tables_.actions ? tables_.transition(g) : nullptr;
       args.n = end - first;
-      args.source =
-          (sides_ == 2 || batch.modalities != 1 ? s.source.data() : const_cast<const T**>(s.target.data())) + first;
+      args.source = (one_side ? const_cast<const T**>(s.target.data()) : s.source.data()) + first;
       args.target = s.target.data() + first;
       args.likelihood = s.likelihood.data() + first * batch.modalities;
       args.evidence = s.evidence.data() + first;
@@ -222,10 +253,10 @@ void VectorPopulation<T>::filter_shared(const Batch& batch, Scratch& s) const {
 
 template <typename T>
 void VectorPopulation<T>::filter_own(const Batch& batch, Scratch& s) const {
+  s.order = batch.slots;
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
     const T* block = own(slot);
-    s.order[i] = slot;
     s.source[i] = typed_row(current_row(slot));
     s.target[i] = reinterpret_cast<T*>(row(slot, target_side(slot)));
     s.transition[i] =
@@ -239,7 +270,7 @@ void VectorPopulation<T>::filter_own(const Batch& batch, Scratch& s) const {
   }
   if (options_.plan) return;  // filter_and_plan_own() goes on, one agent at a time
   kernels_.filter_own({tables_.states, batch.n, s.transition.data(), s.source.data(), s.target.data(), batch.modalities,
-                       s.likelihood.data(), s.evidence.data(), s.rows.data()});
+                       s.likelihood.data(), s.evidence.data(), s.rows.data(), kOwnAhead});
 }
 
 // Filtering and planning of one agent back to back: its transitions are read from memory once.
@@ -249,7 +280,7 @@ void VectorPopulation<T>::filter_and_plan_own(const Batch& batch, Scratch& s) {
   for (uint32_t i = 0; i < batch.n; ++i) {
     kernels_.filter_own({tables_.states, 1, s.transition.data() + i, s.source.data() + i, s.target.data() + i,
                          batch.modalities, s.likelihood.data() + i * batch.modalities, s.evidence.data() + i,
-                         s.rows.data()});
+                         s.rows.data(), 0});
     const void* next = i + 1 < batch.n ? own(s.order[i + 1]) : nullptr;
     plan_own_node(s, own(s.order[i]), s.target[i], 0, 0, i, T(0), next);
   }
@@ -323,6 +354,12 @@ void VectorPopulation<T>::plan_node(Scratch& s, uint32_t node, int depth, uint32
 }
 
 template <typename T>
+void VectorPopulation<T>::scatter_surprise(uint32_t n, Scratch& s) {
+  kernels_.surprise(s.evidence.data(), n, s.surprise.data());
+  for (uint32_t i = 0; i < n; ++i) free_energy_[s.order[i]] = static_cast<float>(s.surprise[i]);
+}
+
+template <typename T>
 void VectorPopulation<T>::update(const Batch& batch) {
   Scratch& s = scratch_[batch.thread];
   if (options_.own_models && options_.plan) {
@@ -336,8 +373,15 @@ void VectorPopulation<T>::update(const Batch& batch) {
       plan_node(s, 0, 0, batch.n);
     }
   }
-  kernels_.surprise(s.evidence.data(), batch.n, s.surprise.data());
-  for (uint32_t i = 0; i < batch.n; ++i) free_energy_[s.order[i]] = static_cast<float>(s.surprise[i]);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (batch.contiguous && s.order == batch.slots) {
+      kernels_.surprise(s.evidence.data(), batch.n, free_energy_.data() + batch.slots[0]);
+    } else {
+      scatter_surprise(batch.n, s);
+    }
+  } else {
+    scatter_surprise(batch.n, s);
+  }
   if (options_.plan) choose(s, batch.n);
 }
 

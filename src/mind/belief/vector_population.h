@@ -2,8 +2,10 @@
 // The population whose beliefs are over the joint of all factors, stepped by the vector kernels: shared models with
 // folded planning, or an own A and B for every agent. T is float or double. Internal to mind/belief.
 //
-// A chunk of agents is ordered by last action, so that those with the same transition go through the filter kernel
-// together; planning then runs over the whole chunk, one action at a time, while that action's matrix stays in cache.
+// A shared model of which all transitions fit the first-level cache is filtered with agents in the order of their
+// slots. With a larger one a chunk of agents is ordered by last action, so that those with the same transition go
+// through the filter kernel together. Planning then runs over the whole chunk, one action at a time, while that
+// action's matrix stays in cache.
 
 #include <optional>
 
@@ -52,7 +54,8 @@ class VectorPopulation final : public PopulationBase {
     Scratch(const VectorPopulation& population);
     std::vector<uint32_t> group_start;
     std::vector<uint16_t> group;
-    std::vector<uint32_t> order;  // slots by position
+    std::vector<uint32_t> sorted;     // slots by position, where they are ordered by action
+    const uint32_t* order = nullptr;  // slots by position: `sorted`, or those of the batch
     std::vector<const T*> source, likelihood, transition;
     std::vector<T*> target;
     AlignedArray<T> evidence, surprise, rows;
@@ -66,13 +69,16 @@ class VectorPopulation final : public PopulationBase {
 
   void count_by_action(const Batch& batch, Scratch& s) const;
   void order_by_action(const Batch& batch, Scratch& s) const;
-  void place(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const;
   void filter_shared(const Batch& batch, Scratch& s) const;
+  void filter_by_action(const Batch& batch, Scratch& s) const;
+  bool filter_run(const Batch& batch, Scratch& s) const;
+  void point(const Batch& batch, uint32_t i, uint32_t at, Scratch& s) const;
   void filter_own(const Batch& batch, Scratch& s) const;
   void filter_and_plan_own(const Batch& batch, Scratch& s);
   void plan_node(Scratch& s, uint32_t node, int depth, uint32_t n) const;
   void plan_own_node(Scratch& s, const T* own, const T* belief, uint32_t node, int depth, uint32_t column, T value,
                      const void* prefetch) const;
+  void scatter_surprise(uint32_t n, Scratch& s);
   void choose(Scratch& s, uint32_t n);
   uint16_t choose_one(Scratch& s, uint32_t i, uint32_t slot) const;
   [[nodiscard]] const T* own(uint32_t slot) const;
@@ -94,6 +100,7 @@ class VectorPopulation final : public PopulationBase {
   const kernel::BeliefKernels<T>& kernels_;
   std::vector<Scratch> scratch_;  // per thread
   std::vector<uint8_t> own_side_;
+  bool runs_ = false;            // shared transitions are few and small: agents need no ordering by action
   bool plain_policies_ = false;  // one step, policy p is joint action p, one factor: q_pi is the action posterior
 };
 
