@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
 #include <numeric>
 #include <utility>
@@ -14,18 +15,20 @@ namespace {
 constexpr size_t small_component = 24;   // agents; those are worth many kicks, as few as they are
 constexpr uint64_t kicks_per_agent = 4;  // in a small component
 
-// Ascending by key, then by agent: least significant byte first, skipping bytes in which all keys agree (of an H3 key
-// that is half of them).
+// Ascending by key, then by agent: least significant digit first, over the bits in which keys differ (of an H3 key that
+// is half of them).
 void radix_sort(std::vector<std::pair<CellKey, Agent>>& items, std::vector<std::pair<CellKey, Agent>>& scratch) {
+  constexpr int digit = 10;
+  constexpr CellKey mask = (1U << digit) - 1;
   CellKey differs = 0;
   for (const auto& item : items) differs |= item.first ^ items.front().first;
   scratch.resize(items.size());
-  for (int shift = 0; shift < 64; shift += 8) {
-    if (((differs >> shift) & 255) == 0) continue;
-    std::array<uint32_t, 256> at{};
-    for (const auto& item : items) ++at[(item.first >> shift) & 255];
+  for (int shift = std::countr_zero(differs); shift < 64 && (differs >> shift) != 0; shift += digit) {
+    if (((differs >> shift) & mask) == 0) continue;
+    std::array<uint32_t, mask + 1> at{};
+    for (const auto& item : items) ++at[(item.first >> shift) & mask];
     for (uint32_t sum = 0; uint32_t & count : at) sum += std::exchange(count, sum);
-    for (const auto& item : items) scratch[at[(item.first >> shift) & 255]++] = item;
+    for (const auto& item : items) scratch[at[(item.first >> shift) & mask]++] = item;
     items.swap(scratch);
   }
 }
@@ -93,7 +96,12 @@ void Formation::Impl::form() {
   });
   if (blocks > 1) search_seams(seams);
   search_small_components();
-  total = state.total();
+  std::vector<double> totals(blocks);
+  pool->run(static_cast<uint32_t>(blocks), [&](uint32_t block, uint32_t) {
+    totals[block] =
+        state.total(static_cast<Coalition>(block * size), static_cast<Coalition>(std::min(agents, (block + 1) * size)));
+  });
+  total = std::accumulate(totals.begin(), totals.end(), 0.0);
 }
 
 // Goes on where blocks meet: there agents have not yet seen all of their neighbours.
@@ -111,41 +119,48 @@ void Formation::Impl::search_seams(std::span<const std::vector<Rank>> seams) {
   search.settle(along);
 }
 
+// The component that `start` is the first of, if it has at most small_component agents; else nothing.
+void Formation::Impl::small_component_of(Rank start, std::vector<Rank>& component) const {
+  component.clear();
+  for (const Link& link : links.row(start))
+    if (link.to < start) return;  // most agents
+  component.push_back(start);
+  for (size_t i = 0; i < component.size(); ++i)
+    for (const Link& link : links.row(component[i])) {
+      if (std::find(component.begin(), component.end(), link.to) != component.end()) continue;
+      component.push_back(link.to);
+      if (link.to < start || component.size() > small_component) {
+        component.clear();
+        return;
+      }
+    }
+}
+
 // Components of a few agents are searched by kicks, which finds the best partition nearly always.
 void Formation::Impl::search_small_components() {
-  const auto agents = static_cast<Rank>(ids.size());
-  LocalSearch& search = searches[0];
-  search.begin(state, 0, agents, 4 * uint64_t{agents} + 50'000);
-  enum : uint8_t { unseen, seen, large };
-  std::vector<uint8_t> mark(agents, unseen);
-  std::vector<Rank> component;
-  for (Rank start = 0; start < agents && search.effort_left() > 0; ++start) {
-    if (mark[start] != unseen) continue;
-    component.assign(1, start);
-    mark[start] = seen;
-    bool small = true;
-    for (size_t i = 0; i < component.size() && small; ++i)
-      for (const Link& link : links.row(component[i])) {
-        if (mark[link.to] == large || component.size() > small_component) {
-          small = false;
-          break;
-        }
-        if (mark[link.to] == unseen) {
-          mark[link.to] = seen;
-          component.push_back(link.to);
-        }
-      }
-    if (!small || component.size() > small_component) {
-      for (const Rank member : component) mark[member] = large;
-      continue;
+  const size_t agents = ids.size(), size = block_size(agents), blocks = (agents + size - 1) / size;
+  std::vector<std::vector<Rank>> firsts(blocks);
+  pool->run(static_cast<uint32_t>(blocks), [&](uint32_t block, uint32_t) {
+    std::vector<Rank> component;
+    for (size_t rank = block * size; rank < std::min(agents, (block + 1) * size); ++rank) {
+      if (links.row(static_cast<Rank>(rank)).size() >= small_component) continue;
+      small_component_of(static_cast<Rank>(rank), component);
+      // Of two, local moves leave nothing to find.
+      if (component.size() >= 3) firsts[block].push_back(static_cast<Rank>(rank));
     }
-    if (component.size() < 3) continue;  // local moves leave nothing to find
-    const uint64_t kicks = kicks_per_agent * component.size();
-    for (uint64_t i = 0; i < kicks && search.effort_left() > 0; ++i)
-      search.kick(component[random.below(static_cast<uint32_t>(component.size()))], random);
-    search.settle(component);
-    search.clear_touched();
-  }
+  });
+  LocalSearch& search = searches[0];
+  search.begin(state, 0, static_cast<Rank>(agents), 4 * uint64_t{agents} + 50'000);
+  std::vector<Rank> component;
+  for (const std::vector<Rank>& some : firsts)
+    for (const Rank start : some) {
+      small_component_of(start, component);
+      const uint64_t kicks = kicks_per_agent * component.size();
+      for (uint64_t i = 0; i < kicks && search.effort_left() > 0; ++i)
+        search.kick(component[random.below(static_cast<uint32_t>(component.size()))], random);
+      search.settle(component);
+      search.clear_touched();
+    }
 }
 
 size_t Formation::agents() const { return impl_->ids.size(); }

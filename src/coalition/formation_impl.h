@@ -33,6 +33,7 @@ struct Formation::Impl {
   Status order(std::span<const Position> positions);
   void form();
   void search_seams(std::span<const std::vector<Rank>> seams);
+  void small_component_of(Rank start, std::vector<Rank>& component) const;
   void search_small_components();
   void search_around(std::span<const Rank> loose, std::span<const Move> moves, std::span<const CellKey> to);
   void search_from(std::span<const Rank> loose, LocalSearch& search) const;

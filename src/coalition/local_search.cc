@@ -37,9 +37,9 @@ double State::value(Coalition coalition) const {
   return links_inside / 2 - cost[partition.size(coalition)] + (set == nullptr ? 0 : set_value[coalition]);
 }
 
-double State::total() const {
+double State::total(Coalition begin, Coalition end) const {
   double sum = 0;
-  for (Coalition c = 0; c < partition.agents(); ++c)
+  for (Coalition c = begin; c < end; ++c)
     if (partition.size(c) > 0) sum += value(c);
   return sum;
 }
@@ -155,11 +155,11 @@ double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
     Partition::Notes& notes = state_->partition.notes(link.to);
     notes.inside += come - gone;
     there += come;
-    if (wakes == Wakes::none || theirs == to || (wakes == Wakes::left && theirs != from)) continue;
+    if (wakes == Wakes::none || (wakes == Wakes::left && theirs != from)) continue;
     const double drawn = std::max(0.0, weight - dearer);
     const double rise = theirs == from ? std::max(0.0, weight - held) + drawn : std::max(drawn, cheaper - weight);
-    notes.margin += static_cast<float>(rise);
-    if (notes.margin > least_gain || state_->set != nullptr) wake(link.to);
+    notes.margin += theirs == to ? 0.0F : static_cast<float>(rise);
+    if (notes.margin > least_gain || (state_->set != nullptr && theirs != to)) wake(link.to);
   }
   double gain = (there - marginal(partition.size(to))) -
                 (state_->partition.notes(agent).inside - marginal(partition.size(from) - 1));
@@ -209,34 +209,34 @@ bool LocalSearch::improve(Rank agent) {
   }
   const double loss = loss_of_leaving(agent);
 
-  // The best and the second best of what it can do; staying gains 0.
+  // The best and the second best of what it can do; staying gains 0. Records are as good as random: no branches on
+  // them.
   double best = 0, second = -unknown;
-  Coalition target = from;
-  const auto offer = [&](Coalition coalition, double gain) {
-    if (gain > best + least_gain) {
-      second = best;
-      best = gain;
-      target = coalition;
-    } else {
-      second = std::max(second, gain);
-    }
+  const auto offer = [&](double gain) {
+    second = std::max(second, std::min(best, gain));
+    best = std::max(best, gain);
   };
+  double alone = -unknown;
   if (partition.size(from) > 1) {
-    double gain = -loss - marginal(0);
-    if (state_->set != nullptr) gain += set_of({&agent, 1});
-    offer(Partition::none, gain);
+    alone = -loss - marginal(0);
+    if (state_->set != nullptr) alone += set_of({&agent, 1});
+    offer(alone);
   }
-  for (const Coalition to : by_coalition_.keys()) {
-    if (to == from) continue;
-    double gain = by_coalition_.of(to) - marginal(partition.size(to)) - loss;
-    if (state_->set != nullptr) gain += set_with(to, agent) - state_->set_value[to];
-    offer(to, gain);
+  const std::span<const Coalition> near = by_coalition_.keys();
+  if (gains_.size() < near.size()) gains_.resize(near.size());
+  for (size_t i = 0; i < near.size(); ++i) {
+    const Coalition to = near[i];
+    double gain = by_coalition_.of_known(to) - marginal(partition.size(to)) - loss;
+    if (state_->set != nullptr && to != from) gain += set_with(to, agent) - state_->set_value[to];
+    gains_[i] = to == from ? -unknown : gain;
+    offer(gains_[i]);
   }
   state_->partition.notes(agent).margin = static_cast<float>(second - best);
   if (confined_ && beyond) postponed_.push_back(agent);
-  if (target == from) return false;
-  if (target == Partition::none) return part(agent, Wakes::all);
-  apply(agent, target, Wakes::all);
+  if (best <= least_gain) return false;
+  if (alone == best) return part(agent, Wakes::all);
+  const auto found = std::find(gains_.begin(), gains_.begin() + static_cast<std::ptrdiff_t>(near.size()), best);
+  apply(agent, near[static_cast<size_t>(found - gains_.begin())], Wakes::all);
   return true;
 }
 

@@ -12,6 +12,7 @@
 // a confined search leaves those as they are and says which agents it could not do justice to: for a search of the
 // whole, afterwards.
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -38,7 +39,8 @@ struct State {
   void reset(const Links& rows, const ValueFunction& function, std::span<const Agent> names);
   // v of a coalition, from the sums of links inside.
   [[nodiscard]] double value(Coalition coalition) const;
-  [[nodiscard]] double total() const;
+  [[nodiscard]] double total() const { return total(0, static_cast<Coalition>(partition.agents())); }
+  [[nodiscard]] double total(Coalition begin, Coalition end) const;  // of the coalitions with these numbers
   // Finds the coalitions that confined searches of blocks of `block` ranks must not touch.
   void mark_crossing(size_t block);
 };
@@ -63,11 +65,14 @@ class SparseSums {
   void add(uint32_t key, double value) {
     Slot& slot = slots_[key - first_];
     const bool old = slot.epoch == epoch_;
-    slot = {(old ? slot.sum : 0) + value, epoch_};
+    // A mask where a choice would say the same, for compilers like to make a branch of that.
+    const auto kept = std::bit_cast<double>(std::bit_cast<uint64_t>(slot.sum) & (uint64_t{0} - uint64_t{old}));
+    slot = {kept + value, epoch_};
     keys_[count_] = key;  // one place more than keys, for this
     count_ += old ? 0 : 1;
   }
   [[nodiscard]] bool has(uint32_t key) const { return slots_[key - first_].epoch == epoch_; }
+  [[nodiscard]] double of_known(uint32_t key) const { return slots_[key - first_].sum; }  // of a key that has one
   [[nodiscard]] double of(uint32_t key) const { return has(key) ? slots_[key - first_].sum : 0; }
   [[nodiscard]] std::span<const uint32_t> keys() const { return {keys_.data(), count_}; }  // in the order of first adds
 
@@ -165,8 +170,9 @@ class LocalSearch {
   size_t queue_length_ = 0;
   SparseSums by_coalition_;
   SparseSums by_agent_;
-  SparseSums link_of_;  // weight of one agent's links, by agent
-  SparseSums visited_;  // coalitions that a sweep has been at
+  SparseSums link_of_;         // weight of one agent's links, by agent
+  SparseSums visited_;         // coalitions that a sweep has been at
+  std::vector<double> gains_;  // by place in by_coalition_.keys()
   std::vector<Rank> members_;
   std::vector<Rank> others_;
   std::vector<Agent> names_;

@@ -49,6 +49,18 @@ HWY_INLINE void Weigh(D d, const T* HWY_RESTRICT likelihood, hn::Vec<D> (&p)[NV]
   for (size_t v = 0; v < NV; ++v) p[v] = hn::Mul(p[v], hn::Load(d, likelihood + v * hn::Lanes(d)));
 }
 
+// The sum of all lanes, by halves: the scalar comes out earlier than a vector that repeats it.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE T Sum(D d, hn::Vec<D> v) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(D()) * sizeof(T) > 16) {
+    const hn::Half<D> half;
+    return Sum(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+#endif
+  return hn::GetLane(hn::SumOfLanes(d, v));
+}
+
 // Normalises and stores p, which came of `transition` and `source`.
 template <size_t NV, class D, typename T>
 HWY_INLINE void Normalise(D d, const hn::Vec<D> (&p)[NV], const T* transition, size_t states, const T* source,
@@ -57,13 +69,12 @@ HWY_INLINE void Normalise(D d, const hn::Vec<D> (&p)[NV], const T* transition, s
   auto total = p[0];
 #pragma GCC unroll 16
   for (size_t v = 1; v < NV; ++v) total = hn::Add(total, p[v]);
-  total = hn::SumOfLanes(d, total);
-  const T z = hn::GetLane(total);
+  const T z = Sum(d, total);
   if (HWY_UNLIKELY(!(z >= T(kImpossible)))) {
     KeepPrediction(transition, states, NV * lanes, source, scratch, target, evidence);
     return;
   }
-  const auto scale = hn::Div(hn::Set(d, T(1)), total);
+  const auto scale = hn::Set(d, T(1) / z);
 #pragma GCC unroll 16
   for (size_t v = 0; v < NV; ++v) hn::Store(hn::Mul(p[v], scale), d, target + v * lanes);
   *evidence = z;
