@@ -1,6 +1,7 @@
 #include "drafts_bench.h"
 
 #include <map>
+#include <optional>
 
 #include "base/clock.h"
 #include "engine/generator.h"
@@ -34,17 +35,22 @@ struct Play {
   double tokens_per_second = 0;
   double accepted = 0;  // of the drafted tokens
   std::map<engine::RequestId, std::string> answers;
-  int broken = 0;
+  std::optional<Error> failed;  // the first
 };
 
 Play play(engine::ReadyModel& model, const std::string& grammar, bool drafts) {
   SystemClock clock;
   Play result;
+  // What whoever was there before left in the cache.
+  for (engine::SequenceId id = 0; id < model.forward->limits().sequences; ++id) {
+    model.forward->drop(id, 0, engine::Forward::kEnd);
+  }
   engine::Generator generator(*model.forward, *model.vocabulary, clock, {.slots = kSlots, .drafts = drafts},
                               [&](engine::RequestId id, const engine::Message& message) {
                                 if (const auto* piece = std::get_if<engine::Piece>(&message))
                                   result.answers[id] += piece->text;
-                                result.broken += std::holds_alternative<engine::Failed>(message) ? 1 : 0;
+                                const auto* failed = std::get_if<engine::Failed>(&message);
+                                if (failed != nullptr && !result.failed) result.failed = failed->error;
                               });
   for (int agent = 0; agent < kAgents; ++agent) {
     engine::Generate request;
@@ -69,9 +75,6 @@ Play play(engine::ReadyModel& model, const std::string& grammar, bool drafts) {
   const engine::Heartbeat end = generator.heartbeat();
   result.accepted =
       end.draft_tokens > 0 ? static_cast<double>(end.draft_accepted) / static_cast<double>(end.draft_tokens) : 0;
-  for (engine::SequenceId id = 0; id < model.forward->limits().sequences; ++id) {
-    model.forward->drop(id, 0, engine::Forward::kEnd);
-  }
   return result;
 }
 
@@ -85,7 +88,9 @@ Result<Row> measure_drafts(engine::ReadyModel& model, int rounds) {
   for (int i = 0; i < rounds; ++i) {
     const Play plain = play(model, grammar, false);
     const Play guessing = play(model, grammar, true);
-    if (plain.broken + guessing.broken > 0) return fail(ErrorCode::internal, "a structured answer failed");
+    for (const Play* each : {&plain, &guessing}) {
+      if (each->failed) return fail(ErrorCode::internal, "a structured answer failed: " + each->failed->text());
+    }
     without.push_back(plain.tokens_per_second);
     with.push_back(guessing.tokens_per_second);
     accepted = guessing.accepted;

@@ -88,8 +88,8 @@ Status measure_speed(Forward& forward, const fs::path& folder, int rounds, Repor
     if (ticket != 0) in_memory.erase(ticket);
     ticket = in_memory.put("", tokens, 0, cells);
     began = now();
-    SKEP_TRY(const std::string parked, in_memory.get(ticket));
-    SKEP_CHECK(forward.load(kSequence, 0, kTokens, parked));
+    SKEP_TRY(const auto parked, in_memory.get(ticket));
+    SKEP_CHECK(forward.load(kSequence, 0, kTokens, *parked));
     if (i > 0) memory.push_back(now() - began);
     forward.drop(kSequence, 0, Forward::kEnd);
 
@@ -104,8 +104,8 @@ Status measure_speed(Forward& forward, const fs::path& folder, int rounds, Repor
     if (left.size() != 1) return fail(ErrorCode::internal, "what was parked on disk is not found");
     forget_pages(folder);
     began = now();
-    SKEP_TRY(const std::string read, finds.get(left[0].ticket));
-    SKEP_CHECK(forward.load(kSequence, 0, kTokens, read));
+    SKEP_TRY(const auto read, finds.get(left[0].ticket));
+    SKEP_CHECK(forward.load(kSequence, 0, kTokens, *read));
     if (i > 0) disk.push_back(now() - began);
   }
   forward.drop(kSequence, 0, Forward::kEnd);

@@ -25,9 +25,9 @@ std::vector<int> plan_batch(std::span<const BatchCandidate> candidates, int batc
 class StepTimes {
  public:
   // Steps with running streams take at most so many times as long as without prompt tokens.
-  static constexpr double kStall = 3.0;
+  static constexpr double kStall = 2.5;
   // … but never fewer prompt tokens than these, or prompts starve; a short rest of a prompt goes in whole.
-  static constexpr int kLeast = 16;
+  static constexpr int kLeast = 8;
 
   void record(int stream_tokens, int prompt_tokens, Duration took);
 

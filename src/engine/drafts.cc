@@ -26,14 +26,33 @@ bool DraftLuck::pays(double cost) {
   return true;
 }
 
-uint64_t Drafts::key_of(const std::string& scope, std::span<const Token> last) {
-  return XXH3_64bits_withSeed(last.data(), last.size_bytes(), XXH3_64bits(scope.data(), scope.size()));
+uint64_t Drafts::key_of(uint64_t scope, std::span<const Token> last) {
+  return XXH3_64bits_withSeed(last.data(), last.size_bytes(), scope);
+}
+
+std::vector<Token> Drafts::from_others(uint64_t scope, std::span<const Token> last, int most, int& agreed) const {
+  std::vector<Token> text(last.begin(), last.end());
+  while (static_cast<int>(text.size()) < kKey + most) {
+    const uint64_t key = key_of(scope, std::span(text).last(kKey));
+    auto found = following_.find(key);
+    if (found == following_.end()) {
+      found = earlier_.find(key);
+      if (found == earlier_.end()) break;
+    }
+    if (found->second.agreed < 0 || found->second.token == kEndOfAnswer) break;
+    if (text.size() == kKey) agreed = found->second.agreed;
+    text.push_back(found->second.token);
+  }
+  return {text.begin() + kKey, text.end()};
 }
 
 std::vector<Token> Drafts::guess(const std::string& scope, std::span<const Token> tokens, int most) {
   most = std::min(most, kLongest);
   if (most < 1 || tokens.size() <= kKey) return {};
   const auto last = tokens.last(kKey);
+  int agreed = 0;
+  auto others = from_others(XXH3_64bits(scope.data(), scope.size()), last, most, agreed);
+  if (agreed > 0) return others;
   // The latest place in the own text where the same tokens stood.
   const size_t from = tokens.size() > kLookBack ? tokens.size() - kLookBack : 0;
   for (size_t at = tokens.size() - kKey; at-- > from;) {
@@ -42,27 +61,28 @@ std::vector<Token> Drafts::guess(const std::string& scope, std::span<const Token
     const auto n = std::min(followed.size(), static_cast<size_t>(most));
     return {followed.begin(), followed.begin() + static_cast<std::ptrdiff_t>(n)};
   }
-  const auto found = following_.find(key_of(scope, last));
-  if (found == following_.end()) return {};
-  std::vector<Token> draft;
-  for (size_t at = found->second; at < written_ && draft.size() < static_cast<size_t>(most); ++at) {
-    if (written_ - at > kTokens) break;  // overwritten
-    const Token token = text_[at % kTokens];
-    if (token == kEndOfAnswer) break;
-    draft.push_back(token);
-  }
-  return draft;
+  return others;
 }
 
 void Drafts::learn(const std::string& scope, std::span<const Token> answer) {
-  if (text_.empty()) text_.resize(kTokens);
-  answer = answer.first(std::min(answer.size(), kTokens / 4));
-  if (following_.size() > 2 * kTokens) following_.clear();  // most point to what is overwritten
-  for (size_t i = 0; i < answer.size(); ++i) {
-    if (i >= kKey) following_[key_of(scope, answer.subspan(i - kKey, kKey))] = written_;
-    text_[written_++ % kTokens] = answer[i];
+  const uint64_t hash = XXH3_64bits(scope.data(), scope.size());
+  for (size_t i = kKey; i <= answer.size(); ++i) {
+    const uint64_t key = key_of(hash, answer.subspan(i - kKey, kKey));
+    const Token next = i < answer.size() ? answer[i] : kEndOfAnswer;
+    if (following_.size() >= kKnown) {
+      earlier_ = std::move(following_);
+      following_.clear();
+    }
+    auto [at, fresh] = following_.try_emplace(key, Following{next, 0});
+    if (fresh) {
+      const auto old = earlier_.find(key);
+      if (old == earlier_.end()) continue;
+      at->second = old->second;
+    }
+    Following& known = at->second;
+    known.agreed = known.token == next ? std::min(known.agreed + 1, kAgreed) : kParted;
+    known.token = next;
   }
-  text_[written_++ % kTokens] = kEndOfAnswer;
 }
 
 }  // namespace skep::engine

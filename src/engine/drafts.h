@@ -35,9 +35,10 @@ class DraftLuck {
 
 class Drafts {
  public:
-  static constexpr int kKey = 3;                // tokens that must match
-  static constexpr int kLongest = 8;            // tokens of a draft
-  static constexpr size_t kTokens = 1U << 14U;  // of others' answers that are remembered, all scopes together
+  static constexpr int kKey = 3;      // tokens that must match
+  static constexpr int kLongest = 8;  // tokens of a draft
+  static constexpr size_t kKnown =
+      1U << 13U;  // tokens of others' answers that are remembered, twice, all scopes together
 
   // What may follow `tokens`, at most `most`; empty: no idea.
   std::vector<Token> guess(const std::string& scope, std::span<const Token> tokens, int most);
@@ -49,15 +50,25 @@ class Drafts {
     drafted_ += drafted;
     accepted_ += accepted;
   }
+  [[nodiscard]] size_t known() const { return following_.size() + earlier_.size(); }
   [[nodiscard]] int64_t drafted() const { return drafted_; }
   [[nodiscard]] int64_t accepted() const { return accepted_; }
 
  private:
-  static uint64_t key_of(const std::string& scope, std::span<const Token> last);
+  static uint64_t key_of(uint64_t scope, std::span<const Token> last);
+  // What followed a key the last time, and how sure that is: 0 after the first time, one more for each time that the
+  // same followed again, negative after something else did. Where answers part, a draft ends.
+  struct Following {
+    Token token = 0;
+    int agreed = 0;
+  };
+  static constexpr int kAgreed = 4, kParted = -2;
 
-  std::vector<Token> text_;                         // a ring of answers, each ended by a token that is none
-  size_t written_ = 0;                              // tokens ever; text_[written_ % kTokens] is the next
-  std::unordered_map<uint64_t, size_t> following_;  // key → where what followed it was written, latest wins
+  // What others' answers say, up to where they part; `agreed` of its first token.
+  std::vector<Token> from_others(uint64_t scope, std::span<const Token> last, int most, int& agreed) const;
+
+  std::unordered_map<uint64_t, Following> following_;  // of this generation
+  std::unordered_map<uint64_t, Following> earlier_;    // and the one before: what is in neither is forgotten
   int64_t drafted_ = 0;
   int64_t accepted_ = 0;
 };

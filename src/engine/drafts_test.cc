@@ -30,15 +30,42 @@ TEST(Drafts, OthersAnswersHelpWithinTheirScope) {
   EXPECT_THAT(drafts.guess("other", text, 8), IsEmpty());
 }
 
-TEST(Drafts, WhatWasOverwrittenIsNotGuessed) {
+TEST(Drafts, WhereAnswersPartADraftEnds) {
   Drafts drafts;
-  std::vector<Token> first(100);
-  std::iota(first.begin(), first.end(), 1000);
-  drafts.learn("", first);
-  std::vector<Token> noise(Drafts::kTokens / 8, 5);
-  for (int i = 0; i < 12; ++i) drafts.learn("", noise);
-  const std::vector<Token> text = {0, 1000, 1001, 1002};
-  EXPECT_THAT(drafts.guess("", text, 8), IsEmpty());
+  for (const Token choice : {50, 51, 52}) {
+    const std::vector<Token> answer = {1, 2, 3, 4, 5, choice, 6, 7, 8, 9};
+    drafts.learn("", answer);
+  }
+  const std::vector<Token> before = {0, 1, 2, 3};
+  EXPECT_THAT(drafts.guess("", before, 8), ElementsAre(4, 5));
+  const std::vector<Token> at = {0, 3, 4, 5};
+  EXPECT_THAT(drafts.guess("", at, 8), IsEmpty());
+  const std::vector<Token> behind = {0, 5, 51, 6};
+  EXPECT_THAT(drafts.guess("", behind, 8), ElementsAre(7, 8, 9));
+}
+
+TEST(Drafts, WhatOthersAgreeOnComesBeforeTheOwnText) {
+  Drafts drafts;
+  const std::vector<Token> answer = {1, 2, 3, 4};
+  const std::vector<Token> text = {1, 2, 3, 9, 1, 2, 3};
+  drafts.learn("", answer);
+  EXPECT_EQ(drafts.guess("", text, 8).front(), 9) << "once says little";
+  drafts.learn("", answer);
+  EXPECT_EQ(drafts.guess("", text, 8).front(), 4);
+}
+
+TEST(Drafts, MemoryIsBoundedAndTheLatestStays) {
+  Drafts drafts;
+  std::vector<Token> answer(100);
+  for (Token first = 0; first < 1000; ++first) {
+    std::iota(answer.begin(), answer.end(), 1000 * first);
+    drafts.learn("", answer);
+  }
+  EXPECT_LE(drafts.known(), 2 * Drafts::kKnown);
+  const std::vector<Token> old = {0, 1000, 1001, 1002};
+  EXPECT_THAT(drafts.guess("", old, 8), IsEmpty());
+  const std::vector<Token> fresh = {0, 999000, 999001, 999002};
+  EXPECT_THAT(drafts.guess("", fresh, 2), ElementsAre(999003, 999004));
 }
 
 TEST(DraftLuck, ItStopsWhenItDoesNotPayAndTriesAgain) {

@@ -320,7 +320,7 @@ bool KvCache::restore(PrefixNode& node) {
   const auto id = free_id();
   if (!id) return false;
   const auto bytes = parking_->get(node.parked);
-  const Status loaded = bytes ? forward_.load(*id, node.parked_begin, node.end(), *bytes) : fail(bytes.error());
+  const Status loaded = bytes ? forward_.load(*id, node.parked_begin, node.end(), **bytes) : fail(bytes.error());
   if (!loaded) {
     free_ids_.push_back(*id);
     parking_->erase(std::exchange(node.parked, 0));

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "base/random.h"
 #include "engine/llama_vocabulary.h"
@@ -209,6 +210,28 @@ TEST(LlamaVocabulary, AGrammarAllowsWhatFitsAndABrokenOneIsAnError) {
   ASSERT_TRUE(grammar->accept(5 + 'b'));
   grammar->filter(candidates, allowed);
   EXPECT_EQ(allowed, (std::vector<bool>{false, false, true}));
+}
+
+TEST(LlamaVocabulary, AGrammarSaysTheSameOfAllTokensAtOnceAsOfEachAlone) {
+  auto model = load();
+  const auto vocabulary = LlamaVocabulary::make(*model).value();
+  auto grammar = vocabulary
+                     ->grammar(R"(root ::= ws "{" ws "\"status\":" ws ("\"on\"" | "\"öffnen\"" | [0-9]+) "}"
+ws ::= " "?)")
+                     .value();
+  std::vector<Token> all(static_cast<size_t>(vocabulary->size()));
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<bool> together, alone;
+  const auto answer = vocabulary->tokenize(R"({ "status": "öffnen"})", false, false).value();
+  for (const Token next : answer) {
+    grammar->filter(all, together);
+    for (const Token token : all) {
+      grammar->filter({&token, 1}, alone);
+      ASSERT_EQ(together[static_cast<size_t>(token)], alone[0]) << token << ": " << vocabulary->piece(token);
+    }
+    ASSERT_TRUE(together[static_cast<size_t>(next)]) << vocabulary->piece(next);
+    ASSERT_TRUE(grammar->accept(next));
+  }
 }
 
 TEST(LlamaForward, EmbeddingsAreUnitVectorsThatDependOnTheTextAlone) {

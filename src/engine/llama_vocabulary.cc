@@ -3,6 +3,7 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "engine/llama_library.h"
@@ -24,24 +25,37 @@ std::string piece_of(const llama_vocab* vocabulary, Token token) {
 }
 
 // One generation's place in a grammar. libllama masks whole candidate lists; a list of one answers "may this come".
+// Asked about a whole vocabulary, it looks at every token. What begins with a character that may not come may not come
+// either, so of many the single characters are asked about first, and then the tokens that begin with one of those
+// that may.
 class LlamaGrammar final : public Grammar {
  public:
-  explicit LlamaGrammar(llama_sampler* sampler) : sampler_(sampler) {}
+  // `beginnings` outlives it.
+  LlamaGrammar(llama_sampler* sampler, const Beginnings& beginnings) : sampler_(sampler), beginnings_(beginnings) {}
   LlamaGrammar(const LlamaGrammar&) = delete;
   LlamaGrammar& operator=(const LlamaGrammar&) = delete;
   ~LlamaGrammar() override { llama_sampler_free(sampler_); }
 
   void filter(std::span<const Token> tokens, std::vector<bool>& allowed) override {
-    candidates_.clear();
-    for (const Token token : tokens) candidates_.push_back({token, 1.0F, 0.0F});
-    llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
-    allowed.assign(tokens.size(), false);
-    try {
-      llama_sampler_apply(sampler_, &array);
-    } catch (const std::exception&) {
-      return;
+    constexpr size_t kFew = 64;
+    if (tokens.size() <= kFew) return ask(tokens, allowed);
+    std::array<bool, Beginnings::kAscii> may_begin{};
+    std::vector<Token> asked;
+    for (const Token character : beginnings_.single) asked.push_back(std::max(character, 0));
+    ask(asked, allowed);
+    for (size_t c = 0; c < may_begin.size(); ++c) may_begin.at(c) = allowed[c];
+    asked.clear();
+    std::vector<size_t> at;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const uint8_t first = beginnings_.first[static_cast<size_t>(tokens[i])];
+      if (first != 0 && !may_begin.at(first)) continue;
+      asked.push_back(tokens[i]);
+      at.push_back(i);
     }
-    for (size_t i = 0; i < tokens.size(); ++i) allowed[i] = !std::isinf(candidates_[i].logit);
+    std::vector<bool> answers;
+    ask(asked, answers);
+    allowed.assign(tokens.size(), false);
+    for (size_t i = 0; i < at.size(); ++i) allowed[at[i]] = answers[i];
   }
 
   Status accept(Token token) override {
@@ -54,7 +68,21 @@ class LlamaGrammar final : public Grammar {
   }
 
  private:
+  void ask(std::span<const Token> tokens, std::vector<bool>& allowed) {
+    candidates_.clear();
+    for (const Token token : tokens) candidates_.push_back({token, 1.0F, 0.0F});
+    llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
+    allowed.assign(tokens.size(), false);
+    try {
+      llama_sampler_apply(sampler_, &array);
+    } catch (const std::exception&) {
+      return;
+    }
+    for (size_t i = 0; i < tokens.size(); ++i) allowed[i] = !std::isinf(candidates_[i].logit);
+  }
+
   llama_sampler* sampler_;
+  const Beginnings& beginnings_;
   std::vector<llama_token_data> candidates_;
 };
 
@@ -94,6 +122,17 @@ LlamaVocabulary::LlamaVocabulary(const llama_vocab* vocabulary) : vocabulary_(vo
   for (Token t = 0; t < size; ++t) {
     pieces_.push_back(piece_of(vocabulary, t));
     if (llama_vocab_is_eog(vocabulary, t)) end_tokens_.push_back(t);
+  }
+  const auto first = [](const std::string& piece) { return piece.empty() ? '\0' : piece.front(); };
+  const auto is_ascii = [](char c) { return c > 0; };
+  for (Token t = 0; t < size; ++t) {
+    const std::string& piece = pieces_[static_cast<size_t>(t)];
+    if (piece.size() == 1 && is_ascii(piece[0])) beginnings_.single.at(static_cast<size_t>(piece[0])) = t;
+  }
+  for (const std::string& piece : pieces_) {
+    const char c = first(piece);
+    const bool known = is_ascii(c) && beginnings_.single.at(static_cast<size_t>(c)) >= 0;
+    beginnings_.first.push_back(known ? static_cast<uint8_t>(c) : 0);
   }
 }
 
@@ -177,7 +216,7 @@ Result<std::unique_ptr<Grammar>> LlamaVocabulary::grammar(std::string_view gbnf)
     const std::string logged = take_llama_errors();
     return fail(ErrorCode::invalid_argument, "the grammar does not parse: " + (why.empty() ? logged : why));
   }
-  return std::make_unique<LlamaGrammar>(sampler);
+  return std::make_unique<LlamaGrammar>(sampler, beginnings_);
 }
 
 }  // namespace skep::engine

@@ -1,6 +1,8 @@
 #pragma once
 // Vocabulary, chat template and grammars by libllama.
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +13,17 @@
 struct llama_vocab;
 
 namespace skep::engine {
+
+// What tokens begin with: where a grammar forbids a character, it forbids every token that begins with it.
+struct Beginnings {
+  static constexpr size_t kAscii = 128;  // of other characters a token may be a part
+  std::vector<uint8_t> first;            // of each token; 0: it has none, or none that is a token by itself
+  std::array<Token, kAscii> single = [] {
+    std::array<Token, kAscii> none{};
+    none.fill(-1);
+    return none;
+  }();  // the token that is this character alone; -1: there is none
+};
 
 class LlamaVocabulary final : public Vocabulary {
  public:
@@ -36,6 +49,7 @@ class LlamaVocabulary final : public Vocabulary {
 
   const llama_vocab* vocabulary_;
   std::vector<std::string> pieces_;
+  Beginnings beginnings_;
   std::vector<Token> end_tokens_;
   std::string template_;  // a name that libllama knows, or template text
   std::string template_name_;

@@ -3,6 +3,7 @@
 // memory, disk: ParkingLot), which may forget anything at any time.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -21,7 +22,7 @@ class Parking {
   virtual Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) = 0;
   [[nodiscard]] virtual bool holds(Ticket ticket) const = 0;
   // The bytes, checked. They stay parked as well, so that evicting the cells again costs nothing.
-  virtual Result<std::string> get(Ticket ticket) = 0;
+  virtual Result<std::shared_ptr<const std::string>> get(Ticket ticket) = 0;
   virtual void erase(Ticket ticket) = 0;
   // Is reading it back cheaper than evaluating its tokens again?
   [[nodiscard]] virtual bool pays(Ticket ticket) const = 0;

@@ -15,7 +15,8 @@ constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'K', 'V', '0', '1'};
 constexpr size_t kQueuedWrites = 64;
 constexpr size_t kBehind = 2;
 constexpr size_t kHeaderLimit = 16U << 20U;
-constexpr double kWeight = 0.3;  // of the newest measurement
+constexpr double kWeight = 0.3;      // of the newest measurement
+constexpr double kMemoryRate = 2e9;  // bytes per second, from host memory into the cache
 
 template <typename T>
 void put_number(std::string& out, T value) {
@@ -225,26 +226,21 @@ void ParkingLot::withdraw(const std::string& file) {
 
 void ParkingLot::touch(Entry& entry) { ages_.splice(ages_.end(), ages_, entry.age); }
 
-Result<std::string> ParkingLot::get(Ticket ticket) {
+Result<std::shared_ptr<const std::string>> ParkingLot::get(Ticket ticket) {
   const auto at = entries_.find(ticket);
   if (at == entries_.end()) return fail(ErrorCode::not_found, "parked cells are gone");
   Entry& entry = at->second;
   touch(entry);
+  if (entry.bytes) return entry.bytes;
   const TimePoint before = clock_.now();
-  if (entry.bytes) {
-    std::string bytes = *entry.bytes;
-    const double took = seconds(clock_.now() - before);
-    if (took > 0) learn(memory_rate_, static_cast<double>(entry.size) / took);
-    return bytes;
-  }
   auto bytes = read_back(entry);
   if (!bytes) {
     erase(ticket);
-    return bytes;
+    return fail(bytes.error());
   }
   const double took = seconds(clock_.now() - before);
   if (took > 0) learn(disk_rate_, static_cast<double>(entry.size) / took);
-  return bytes;
+  return std::make_shared<const std::string>(std::move(*bytes));
 }
 
 Result<std::string> ParkingLot::read_back(const Entry& entry) const {
@@ -264,7 +260,7 @@ bool ParkingLot::pays(Ticket ticket) const {
   const auto at = entries_.find(ticket);
   if (at == entries_.end()) return false;
   if (recompute_ <= 0) return true;
-  const double rate = at->second.bytes ? memory_rate_ : disk_rate_;
+  const double rate = at->second.bytes ? kMemoryRate : disk_rate_;
   return static_cast<double>(at->second.size) / rate < recompute_ * at->second.tokens;
 }
 

@@ -40,7 +40,7 @@ class ParkingLot final : public Parking {
 
   Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) override;
   [[nodiscard]] bool holds(Ticket ticket) const override { return entries_.contains(ticket); }
-  Result<std::string> get(Ticket ticket) override;
+  Result<std::shared_ptr<const std::string>> get(Ticket ticket) override;
   void erase(Ticket ticket) override;
   [[nodiscard]] bool pays(Ticket ticket) const override;
 
@@ -98,8 +98,7 @@ class ParkingLot final : public Parking {
   Bytes memory_used_;
   int64_t disk_used_ = 0;
   double recompute_ = 0;      // seconds per token; 0: not known
-  double memory_rate_ = 2e9;  // bytes per second, moving averages
-  double disk_rate_ = 200e6;
+  double disk_rate_ = 200e6;  // bytes per second, moving average
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

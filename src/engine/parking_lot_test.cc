@@ -32,7 +32,7 @@ TEST_F(ParkingLotTest, WhatIsPutComesBack) {
   ParkingLot lot({1_MiB, {}, {}, "m"}, clock_);
   const auto ticket = lot.put("scope", prefix_, 2, "the cells");
   ASSERT_NE(ticket, 0U);
-  EXPECT_EQ(lot.get(ticket).value(), "the cells");
+  EXPECT_EQ(*lot.get(ticket).value(), "the cells");
   EXPECT_EQ(lot.memory_used(), Bytes(9));
   lot.erase(ticket);
   EXPECT_FALSE(lot.holds(ticket));
@@ -59,8 +59,8 @@ TEST_F(ParkingLotTest, WhatLeavesMemoryIsReadFromDisk) {
   const auto b = lot.put("", prefix_, 1, std::string(60, 'b'));
   lot.sync();
   EXPECT_EQ(lot.memory_used(), Bytes(60));
-  EXPECT_EQ(lot.get(a).value(), std::string(60, 'a'));
-  EXPECT_EQ(lot.get(b).value(), std::string(60, 'b'));
+  EXPECT_EQ(*lot.get(a).value(), std::string(60, 'a'));
+  EXPECT_EQ(*lot.get(b).value(), std::string(60, 'b'));
 }
 
 TEST_F(ParkingLotTest, DiskIsBoundedToo) {
@@ -86,8 +86,8 @@ TEST_F(ParkingLotTest, TheNextWorkerFindsWhatTheLastOneLeft) {
   EXPECT_EQ(left[0].begin, 0);
   EXPECT_EQ(left[0].scope, "scope");
   EXPECT_EQ(left[0].prefix, (std::vector<Token>{1, 2, 3}));
-  EXPECT_EQ(lot.get(left[0].ticket).value(), "first part");
-  EXPECT_EQ(lot.get(left[1].ticket).value(), "second part");
+  EXPECT_EQ(*lot.get(left[0].ticket).value(), "first part");
+  EXPECT_EQ(*lot.get(left[1].ticket).value(), "second part");
   ParkingLot other(on_disk(1_MiB, 1_MiB, "model b"), clock_);
   EXPECT_TRUE(other.survivors().empty()) << "another model's cells are nothing to us";
 }
@@ -124,7 +124,7 @@ TEST_F(ParkingLotTest, TheSameCellsParkedAgainReplaceTheFile) {
   const auto fresh = lot.put("", prefix_, 0, "two");
   lot.sync();
   EXPECT_FALSE(lot.holds(old));
-  EXPECT_EQ(lot.get(fresh).value(), "two");
+  EXPECT_EQ(*lot.get(fresh).value(), "two");
   EXPECT_EQ(files(), 1);
   EXPECT_EQ(lot.disk_used(), Bytes(3));
 }
