@@ -19,6 +19,7 @@
 #include "scenario/history.h"
 #include "scenario/plot.h"
 #include "scenario/recording.h"
+#include "scenario/resumption.h"
 #include "scenario/simulation.h"
 #include "scenario/sweep.h"
 #include "scenario/table.h"
@@ -31,7 +32,7 @@ using namespace scenario;
 
 struct SimOptions {
   std::string file;
-  std::string replay;
+  std::string replay, resume;
   std::optional<uint64_t> seed;
   std::optional<int64_t> steps;
   std::vector<std::string> set;
@@ -236,6 +237,13 @@ Status replay(const SimOptions& options) {
   return {};
 }
 
+Status resume(const SimOptions& options) {
+  SKEP_TRY(Resumption run, Resumption::open(options.resume, options.steps, options.threads));
+  SKEP_CHECK(play(
+      options, run.stage(), [&run] { return run.next(); }, std::nullopt));
+  return run.finish();
+}
+
 std::string with_margin(const Estimate& estimate) {
   return estimate.margin > 0 ? fmt::format("{:.4f} ± {:.4f}", estimate.mean, estimate.margin)
                              : fmt::format("{:.4f}", estimate.mean);
@@ -343,8 +351,9 @@ Status sweep(const SimOptions& options, const std::string& text, const std::vect
 
 Status run(const SimOptions& options) {
   if (!options.replay.empty()) return replay(options);
+  if (!options.resume.empty()) return resume(options);
   if (options.file.empty())
-    return fail(ErrorCode::invalid_argument, "which scenario?", "skep sim SCENARIO.yaml, or --replay");
+    return fail(ErrorCode::invalid_argument, "which scenario?", "skep sim SCENARIO.yaml, --replay or --resume");
   SKEP_TRY(const std::string text, read_scenario_file(options.file));
   SKEP_TRY(const std::vector<Override> overrides, overrides_of(options));
   return options.sweep || options.seeds > 0 ? sweep(options, text, overrides) : simulate(options, text, overrides);
@@ -368,6 +377,7 @@ void add_sim(CLI::App& app, int& exit_code) {
   command->add_option("--plot", options->plot, "Curves to an .svg");
   command->add_option("--record", options->record, "Every frame to a .jsonl");
   command->add_option("--replay", options->replay, "Play such a recording");
+  command->add_option("--resume", options->resume, "Go on with such a recording where it ended; --steps for more");
   command->add_flag("--verify", options->verify, "With --replay: simulate again and compare every frame");
   command->add_option("--threads", options->threads, "0: one per CPU")
       ->check(CLI::Range(0, 256))

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 #include <cmath>
+#include <filesystem>
 #include <iterator>
 #include <limits>
 
@@ -163,6 +164,14 @@ Result<RecordingWriter> RecordingWriter::create(const std::string& path, const R
   return RecordingWriter(path, file);
 }
 
+Result<RecordingWriter> RecordingWriter::append(const std::string& path, uint64_t bytes) {
+  std::error_code error;
+  std::filesystem::resize_file(path, bytes, error);
+  std::FILE* file = error ? nullptr : std::fopen(path.c_str(), "a");
+  if (file == nullptr) return fail(ErrorCode::io, fmt::format("{}: cannot be written", path));
+  return RecordingWriter(path, file);
+}
+
 Status RecordingWriter::write(const Frame& frame) {
   fmt::print(file_.get(), "{}\n", write_frame(frame));
   if (std::ferror(file_.get()) != 0) return fail(ErrorCode::io, fmt::format("{}: cannot be written", path_));
@@ -182,6 +191,7 @@ Result<RecordingReader> RecordingReader::open(const std::string& path) {
   std::string line;
   std::getline(reader.file_, line);
   if (line.size() > most_line) return fail(ErrorCode::too_large, fmt::format("{}: the header is too long", path));
+  reader.read_ = line.size() + 1;
   SKEP_TRY(const json::value value, parse_json(line, reader.place(), line_limits));
   const json::object* object = value.if_object();
   const auto is = [&](const char* key, json::kind kind) {
@@ -218,6 +228,7 @@ Result<std::string> RecordingReader::next_line() {
   if (line.size() > most_line) return fail(ErrorCode::too_large, fmt::format("{}: the line is too long", place()));
   // A line without its end was cut off while it was written: the recording ends before it.
   if (file_.eof()) return std::string();
+  read_ += line.size() + 1;
   return line;
 }
 

@@ -29,6 +29,8 @@ Result<Frame> read_frame(std::string_view line, const Stage& stage, std::string_
 class RecordingWriter {
  public:
   static Result<RecordingWriter> create(const std::string& path, const RecordingHeader& header);
+  // Goes on after the first `bytes` of a recording, which end with a whole line; what follows them is cut off.
+  static Result<RecordingWriter> append(const std::string& path, uint64_t bytes);
   Status write(const Frame& frame);
   Status finish();
 
@@ -49,7 +51,8 @@ class RecordingReader {
   [[nodiscard]] const Stage& stage() const { return stage_; }
   // The next frame's line, empty at the end.
   Result<std::string> next_line();
-  [[nodiscard]] std::string place() const;  // of that line: "run.jsonl:17"
+  [[nodiscard]] uint64_t read() const { return read_; }  // bytes of the whole lines so far
+  [[nodiscard]] std::string place() const;               // of that line: "run.jsonl:17"
 
  private:
   std::string path_;
@@ -57,6 +60,7 @@ class RecordingReader {
   RecordingHeader header_;
   Stage stage_;
   int64_t line_ = 1;
+  uint64_t read_ = 0;
 };
 
 }  // namespace skep::scenario

@@ -10,6 +10,7 @@
 #include "scenario/history.h"
 #include "scenario/plot.h"
 #include "scenario/recording.h"
+#include "scenario/resumption.h"
 #include "scenario/sweep.h"
 #include "scenario/table.h"
 #include "scenario/view.h"
@@ -155,6 +156,49 @@ TEST(Tables, HaveOneRowPerStepAndPopulation) {
   EXPECT_THAT(rows, testing::HasSubstr("1,3,planners,12,"));
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 6);
   EXPECT_FALSE(TableWriter::create(folder.file("t.xls")));
+}
+
+TEST(Resumption, ContinuesARunThatWasCutOffAsIfNothingHadHappened) {
+  const Folder folder;
+  const RecordingHeader header{small, {{"steps", "9"}}, 5};
+  const Scenario scenario = parse_scenario(small, "s.yaml", header.overrides).value();
+  Simulation simulation = Simulation::create(scenario, 5, 1).value();
+  RecordingWriter writer = RecordingWriter::create(folder.file("whole.jsonl"), header).value();
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(simulation.step());
+    ASSERT_TRUE(writer.write(simulation.frame()));
+  }
+  ASSERT_TRUE(writer.finish());
+  const std::string whole = text_of(folder.file("whole.jsonl"));
+  for (const size_t cut : {whole.find('\n') + 1, whole.size() / 2, whole.size() - 1}) {
+    std::ofstream(folder.file("cut.jsonl"), std::ios::binary) << whole.substr(0, cut);
+    Resumption run = Resumption::open(folder.file("cut.jsonl"), std::nullopt, 2).value();
+    int64_t frames = 0;
+    for (const Frame* frame = run.next().value(); frame != nullptr; frame = run.next().value())
+      EXPECT_EQ(frame->step, ++frames);
+    ASSERT_TRUE(run.finish());
+    EXPECT_EQ(frames, 9);
+    EXPECT_LT(run.recorded(), 9);
+    EXPECT_EQ(text_of(folder.file("cut.jsonl")), whole) << cut;
+  }
+  Resumption more = Resumption::open(folder.file("cut.jsonl"), 11, 1).value();
+  int frames = 0;
+  while (more.next().value() != nullptr) ++frames;
+  EXPECT_EQ(frames, 11);
+  EXPECT_EQ(more.recorded(), 9);
+}
+
+TEST(Resumption, AppendsNothingToARunThatItCannotReproduce) {
+  const Folder folder;
+  Simulation other = Simulation::create(parse_scenario(small, "s.yaml").value(), 6, 1).value();
+  RecordingWriter writer = RecordingWriter::create(folder.file("r.jsonl"), {small, {}, 5}).value();
+  ASSERT_TRUE(other.step());
+  ASSERT_TRUE(writer.write(other.frame()));
+  ASSERT_TRUE(writer.finish());
+  const std::string before = text_of(folder.file("r.jsonl"));
+  Resumption run = Resumption::open(folder.file("r.jsonl"), 20, 1).value();
+  EXPECT_EQ(run.next().error().code, ErrorCode::corrupt);
+  EXPECT_EQ(text_of(folder.file("r.jsonl")), before);
 }
 
 TEST(Sweep, RunsEveryCombinationAndDoesNotDependOnTheThreads) {
