@@ -6,6 +6,7 @@
 
 #include "mind/belief/agent.h"
 #include "mind/belief/compact_beliefs.h"
+#include "mind/belief/compact_population.h"
 #include "mind/belief/edge_population.h"
 #include "mind/belief/half.h"
 #include "mind/belief/population.h"
@@ -239,6 +240,81 @@ TEST(CompactBeliefs, TakesTheSmallestFormatThatKeepsTheTolerance) {
       EXPECT_GT(formats[3], 250);
     }
   }
+}
+
+TEST(CompactPopulation, KeepsRowsAsSmallAsUncertaintyAllowsWithinItsErrorBound) {
+  const int places = 32, agents = 200;
+  const auto model = ring(places, 0.1);
+  for (double tolerance : {0.0, 0.01, 0.03}) {
+    auto two = kernel::ThreadPool::create(2, kernel::Pinning::never);
+    auto one = kernel::ThreadPool::create(1, kernel::Pinning::never);
+    auto compact = CompactPopulation::create(model, {.capacity = agents, .tolerance = tolerance}, *two).value();
+    auto alone = CompactPopulation::create(model, {.capacity = agents, .tolerance = tolerance}, *one).value();
+    std::vector<Agent> exact;
+    std::vector<int> place(agents, 0);
+    for (int i = 0; i < agents; ++i) {
+      ASSERT_TRUE(compact->add().has_value());
+      ASSERT_TRUE(alone->add().has_value());
+      exact.push_back(Agent::create(model).value());
+    }
+    Random random(9);
+    std::vector<uint16_t> actions(agents), observations(agents);
+    int formats[4] = {};
+    double sum = 0;
+    for (int t = 0; t < 20; ++t) {
+      for (size_t i = 0; i < agents; ++i) {
+        place[i] = (place[i] + actions[i] - 1 + places) % places;
+        observations[i] =
+            t % 7 == 6 ? kNotObserved
+                       : static_cast<uint16_t>((place[i] + static_cast<int>(random.below(3)) - 1 + places) % places);
+      }
+      ASSERT_TRUE(compact->step(actions, observations).has_value());
+      ASSERT_TRUE(alone->step(actions, observations).has_value());
+      for (uint32_t i = 0; i < agents; ++i) {
+        const int o = observations[i] == kNotObserved ? -1 : observations[i];
+        ASSERT_TRUE(exact[i].infer_states(std::span(&o, 1)).has_value());
+        std::vector<float> q(places), q_alone(places);
+        compact->belief(i, q);
+        alone->belief(i, q_alone);
+        ASSERT_EQ(q, q_alone) << "the number of threads changed something";
+        double error = 0;
+        for (size_t s = 0; s < q.size(); ++s) error += std::abs(static_cast<double>(q[s]) - exact[i].belief(0)[s]);
+        ASSERT_LE(error, compact->error_bound(i) + 2e-5) << "tolerance " << tolerance << ", step " << t;
+        sum += error;
+        ++formats[static_cast<int>(compact->format(i))];
+        actions[i] = static_cast<uint16_t>(random.below(3));
+        exact[i].set_action({actions[i]});
+      }
+    }
+    if (tolerance == 0) {
+      EXPECT_GT(formats[static_cast<int>(BeliefFormat::f32)], 0);
+      EXPECT_LT(sum / (20 * agents), 1e-5);
+    } else {
+      EXPECT_EQ(formats[static_cast<int>(BeliefFormat::f32)], 0) << "bfloat16 is within 2^-8";
+      EXPECT_GT(formats[static_cast<int>(BeliefFormat::byte)], 0);
+      EXPECT_LT(compact->bytes().count, agents * places * 3) << "f32 alone takes four bytes";
+      EXPECT_LT(sum / (20 * agents), 2 * tolerance);
+    }
+  }
+}
+
+TEST(CompactPopulation, SlotsAndWrongInput) {
+  const auto model = random_model({.states = {5}, .observations = {3}, .controls = {2}}, 42);
+  auto pool = kernel::ThreadPool::create(1);
+  auto compact = CompactPopulation::create(model, {.capacity = 2}, *pool).value();
+  EXPECT_EQ(compact->add().value(), 0u);
+  EXPECT_EQ(compact->add().value(), 1u);
+  EXPECT_FALSE(compact->add().has_value());
+  compact->remove(0);
+  EXPECT_EQ(compact->size(), 1u);
+  using Numbers = std::vector<uint16_t>;
+  EXPECT_TRUE(compact->step(Numbers{9, 9}, Numbers{99, 2}).has_value()) << "a first step takes no action";
+  EXPECT_FALSE(compact->step(Numbers{0, 2}, Numbers{0, 1}).has_value()) << "no such action";
+  EXPECT_FALSE(compact->step(Numbers{0, 1}, Numbers{0, 3}).has_value()) << "no such outcome";
+  EXPECT_FALSE(compact->step(Numbers{0}, Numbers{0}).has_value());
+  EXPECT_EQ(compact->add().value(), 0u);
+  EXPECT_FALSE(CompactPopulation::create(model, {.capacity = 0}, *pool).has_value());
+  EXPECT_FALSE(CompactPopulation::create(model, {.capacity = 1, .tolerance = -1}, *pool).has_value());
 }
 
 }  // namespace

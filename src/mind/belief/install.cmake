@@ -4,7 +4,8 @@ include(CMakePackageConfigHelpers)
 set(skep_belief_headers
   base/random.h base/result.h base/units.h
   kernel/belief_kernels.h kernel/thread_pool.h
-  mind/belief/agent.h mind/belief/collective_state.h mind/belief/compact_beliefs.h mind/belief/edge_population.h
+  mind/belief/agent.h mind/belief/collective_state.h mind/belief/compact_beliefs.h
+  mind/belief/compact_population.h mind/belief/edge_population.h
   mind/belief/golden.h mind/belief/model.h mind/belief/population.h mind/belief/sparse_population.h
   mind/belief/tensor.h)
 foreach(header ${skep_belief_headers})
