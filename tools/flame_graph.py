@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A flame graph from what perf recorded: width is time, below is the caller.
 
-    perf record -F 499 -g -o build/perf.data build/release/skep bench forward --only decode_8 --peer none
-    perf script -i build/perf.data | tools/flame_graph.py --title "decode, 8 sequences" > doc/pictures/forward.svg
+    perf record --call-graph dwarf,8192 -F 999 -o build/perf.data build/release/skep bench forward --only "143M Q4_0" --no-peer
+    perf script --no-inline -i build/perf.data | tools/flame_graph.py --title "bench forward" > doc/pictures/forward.svg
 """
 import argparse
 import html
@@ -42,9 +42,9 @@ def stacks(lines):
     stack = []
     for line in lines:
         frame = FRAME.match(line)
-        if frame:
+        if frame and frame[1] != "[unknown]":
             stack.append(short(frame[1]))
-        elif not line.strip() and stack:
+        elif not frame and not line.strip() and stack:
             yield stack[::-1]
             stack = []
     if stack:
