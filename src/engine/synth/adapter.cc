@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/random.h"
-#include "engine/synth/temporary_file.h"
+#include "base/temporary_file.h"
 #include "engine/synth/tensors.h"
 #include "gguf.h"
 
@@ -77,23 +77,19 @@ Status write_adapter(const AdapterFile& file) {
   gguf_get_meta_data(gguf.get(), metadata.data());
 
   SKEP_TRY(const std::unique_ptr<TemporaryFile> out, TemporaryFile::create(file.path));
-  const auto written = [&](int error) -> Status {
-    if (error != 0) return fail(io_error("can't write", file.path, error));
-    return {};
-  };
-  SKEP_CHECK(written(out->write_at(metadata.data(), metadata.size(), 0)));
+  SKEP_CHECK(out->write(metadata.data(), metadata.size(), 0));
   const auto alignment = static_cast<int64_t>(gguf_get_alignment(gguf.get()));
   auto end = static_cast<int64_t>(metadata.size());
   for (size_t i = 0; i < values.size(); ++i) {
     const auto offset =
         static_cast<int64_t>(metadata.size() + gguf_get_tensor_offset(gguf.get(), static_cast<int64_t>(i)));
     const size_t size = values[i]->size() * sizeof(float);
-    SKEP_CHECK(written(out->write_at(values[i]->data(), size, offset)));
+    SKEP_CHECK(out->write(values[i]->data(), size, offset));
     end = offset + static_cast<int64_t>(size);
   }
   // libggml expects the last one padded, too.
   if (const int64_t padding = (alignment - end % alignment) % alignment; padding > 0) {
-    SKEP_CHECK(written(out->write_at("", 1, end + padding - 1)));
+    SKEP_CHECK(out->write("", 1, end + padding - 1));
   }
   return out->publish(file.overwrite);
 }

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/synth/temporary_file.h"
+#include "base/temporary_file.h"
 #include "engine/synth/tensors.h"
 #include "engine/synth/vocabulary.h"
 #include "gguf.h"
@@ -162,7 +162,7 @@ class Drawing {
       for (int i = 1; i < threads; ++i) others.emplace_back([this] { work([] { return true; }); });
       work([&] { return !progress || progress({Bytes(written_.load()), total}); });
     }
-    if (error_ != 0 && error_ != ECANCELED) return fail(io_error("can't write", path, error_));
+    if (error_ != 0 && error_ != ECANCELED) return fail(file_.write_error(error_));
     // The last word is the caller's, who may have had no slab of its own.
     if (error_ == ECANCELED || (progress && !progress({Bytes(written_.load()), total}))) {
       return fail(ErrorCode::cancelled, path + ": stopped, nothing was written");
@@ -247,12 +247,8 @@ Status synthesize(const SynthOptions& options, const ProgressFn& progress) {
   SKEP_TRY(const std::unique_ptr<TemporaryFile> file, TemporaryFile::create(options.path));
   const int64_t file_size = static_cast<int64_t>(metadata.size()) + data_size;
   SKEP_CHECK(file->reserve(file_size));
-  if (const int error = file->write_at(metadata.data(), metadata.size(), 0); error != 0) {
-    return fail(io_error("can't write", options.path, error));
-  }
-  if (const int error = file->write_at("", 1, file_size - 1); error != 0) {
-    return fail(io_error("can't write", options.path, error));
-  }
+  SKEP_CHECK(file->write(metadata.data(), metadata.size(), 0));
+  SKEP_CHECK(file->write("", 1, file_size - 1));
   Drawing drawing(tensors, slabs, *file, options.seed);
   SKEP_CHECK(
       drawing.run(threads_for(options.threads), size_of(options.shape, options.type).tensors, progress, options.path));
