@@ -6,6 +6,7 @@
 #include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/forward_choice.h"
+#include "cli/model_commands.h"
 #include "cli/terminal.h"
 #include "daemon/config.h"
 #include "engine/synth/synth.h"
@@ -305,17 +306,27 @@ void add_synth(CLI::App& model, int& exit_code) {
 }  // namespace
 
 void add_model(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("model", "GGUF files: list them, look into them, make some");
+  auto* command = app.add_subcommand("model", "GGUF files: list them, look into them, make and change some");
   command->require_subcommand(1);
   add_list(*command, exit_code);
   add_inspect(*command, exit_code);
   add_synth(*command, exit_code);
+  add_model_quantize(*command, exit_code);
+  add_model_eval(*command, exit_code);
+  add_model_prune(*command, exit_code);
+  add_model_train(*command, exit_code);
+  add_model_distill(*command, exit_code);
+  add_model_adapter(*command, exit_code);
+  add_model_diff(*command, exit_code);
+  add_model_patch(*command, exit_code);
   command->footer(
       "Examples:\n"
       "  skep model list --folder ~/models\n"
       "  skep model inspect tinyllama --tensors\n"
       "  skep model synth --shapes --type Q4_K_M\n"
-      "  skep model synth --shape smollm-135m --type Q4_0 -o models/small.gguf");
+      "  skep model synth --shape smollm-135m --type Q4_0 -o models/small.gguf\n"
+      "  skep model quantize model.F16.gguf model.Q4_K_M.gguf --type Q4_K_M --imatrix-text sample.txt\n"
+      "  skep model eval model.Q4_K_M.gguf sample.txt");
 }
 
 }  // namespace skep::cli

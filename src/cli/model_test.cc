@@ -114,5 +114,82 @@ TEST_F(ModelCommand, ReplacesAFileOnlyWhenForced) {
   EXPECT_EQ(run({"model", "synth", "-o", path("a.gguf"), "--force"}).code, kOk);
 }
 
+class ModelTools : public ModelCommand {
+ protected:
+  void SetUp() override {
+    ModelCommand::SetUp();
+    ASSERT_EQ(run({"model", "synth", "--shape", "tiny", "--layers", "3", "--type", "F32", "-o", path("a.gguf")}).code,
+              kOk);
+    std::ofstream text(path("text"));
+    for (int i = 0; i < 400; ++i) text << "pump " << i % 7 << " reads " << i * 31 % 101 << " over limit\n";
+  }
+  json::object result(std::vector<std::string> arguments) {
+    arguments.emplace_back("--json");
+    const Output output = run(std::move(arguments));
+    EXPECT_EQ(output.code, kOk) << output.err;
+    boost::system::error_code broken;
+    const json::value parsed = json::parse(output.out, broken);
+    EXPECT_FALSE(broken) << output.out;
+    return parsed.is_object() ? parsed.get_object() : json::object{};
+  }
+};
+
+TEST_F(ModelTools, QuantizeSaysBeforeWhatItDoes) {
+  const auto plan = result({"model", "quantize", path("a.gguf"), "--dry-run", "--type", "q8_0"});
+  EXPECT_TRUE(plan.at("output").is_null());
+  const auto done = result({"model", "quantize", path("a.gguf"), path("b.gguf"), "--type", "q8_0"});
+  EXPECT_EQ(done.at("bytes_after").to_number<int64_t>(), plan.at("bytes_after").to_number<int64_t>());
+  EXPECT_EQ(done.at("bytes_after").to_number<uint64_t>(), fs::file_size(path("b.gguf")));
+  const Output table = run({"model", "quantize", path("a.gguf"), path("c.gguf"), "--imatrix-text", path("text")});
+  EXPECT_EQ(table.code, kOk) << table.err;
+  EXPECT_NE(table.out.find("by importance"), std::string::npos) << table.out;
+  EXPECT_NE(run({"model", "quantize", path("a.gguf"), path("b.gguf")}).err.find("--force"), std::string::npos);
+}
+
+TEST_F(ModelTools, EvalMeasuresATextAndPruneCompares) {
+  const auto before = result({"model", "eval", path("a.gguf"), path("text"), "--context", "64"});
+  EXPECT_GT(before.at("perplexity").to_number<double>(), 1);
+  const auto pruned = result(
+      {"model", "prune", path("a.gguf"), path("b.gguf"), "--count", "1", "--text", path("text"), "--context", "64"});
+  EXPECT_EQ(pruned.at("layers_after").to_number<int>(), 2);
+  EXPECT_NEAR(pruned.at("perplexity_before").to_number<double>(), before.at("perplexity").to_number<double>(), 1e-6);
+  const auto after = result({"model", "eval", path("b.gguf"), path("text"), "--context", "64"});
+  EXPECT_NEAR(pruned.at("perplexity_after").to_number<double>(), after.at("perplexity").to_number<double>(), 1e-6);
+  EXPECT_EQ(run({"model", "prune", path("a.gguf"), path("c.gguf")}).code, kUsage);
+}
+
+TEST_F(ModelTools, WhatWasTrainedBecomesAnAdapterAndADelta) {
+  const auto trained = result({"model", "train", path("text"), "--model", path("a.gguf"), "-o", path("b.gguf"),
+                               "--steps", "4", "--only", "ffn_up", "--learning-rate", "0.001"});
+  EXPECT_EQ(trained.at("steps").to_number<int>(), 4);
+  const auto adapter = result({"model", "adapter", "extract", path("a.gguf"), path("b.gguf"), path("l.gguf")});
+  EXPECT_EQ(adapter.at("matrices").as_array().size(), 3U);
+  const auto merged = result({"model", "adapter", "merge", path("a.gguf"), path("l.gguf"), path("m.gguf")});
+  EXPECT_EQ(merged.at("matrices").to_number<int>(), 3);
+  const auto delta = result({"model", "diff", path("a.gguf"), path("b.gguf"), "-o", path("d")});
+  EXPECT_LT(delta.at("delta_bytes").to_number<int64_t>(), delta.at("new_bytes").to_number<int64_t>());
+  result({"model", "patch", path("a.gguf"), path("d"), "-o", path("c.gguf")});
+  std::ifstream b(path("b.gguf")), c(path("c.gguf"));
+  EXPECT_TRUE(std::equal(std::istreambuf_iterator<char>(b), {}, std::istreambuf_iterator<char>(c), {}));
+}
+
+TEST_F(ModelTools, ProgressAndResultGoToTheDescriptorOfAJob) {
+  const std::string log = path("progress");
+  std::FILE* file = std::fopen(log.c_str(), "w");
+  const std::string fd = std::to_string(::fileno(file));
+  result({"model", "quantize", path("a.gguf"), path("b.gguf"), "--progress-fd", fd});
+  run({"model", "quantize", path("a.gguf"), path("b.gguf"), "--progress-fd", fd});
+  std::fclose(file);
+  std::ifstream lines(log);
+  bool staged = false, ended = false, refused = false;
+  for (std::string line; std::getline(lines, line);) {
+    const json::value said = json::parse(line);
+    staged |= said.as_object().contains("stage");
+    ended |= said.as_object().contains("result");
+    refused |= said.as_object().contains("error") && said.at("error").at("code").as_string() == "conflict";
+  }
+  EXPECT_TRUE(staged && ended && refused);
+}
+
 }  // namespace
 }  // namespace skep::cli

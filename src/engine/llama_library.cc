@@ -3,6 +3,7 @@
 #include <llama.h>
 
 #include <algorithm>
+#include <cassert>
 #include <deque>
 #include <mutex>
 
@@ -15,6 +16,7 @@ constexpr size_t kLineBytes = 300;
 struct Log {
   std::mutex mutex;  // libggml's threads may log
   std::deque<std::string> lines;
+  std::function<void(std::string_view)> listener;
   bool continues = false;  // the last line was an error: what GGML_LOG_LEVEL_CONT adds belongs to it
 };
 
@@ -26,6 +28,7 @@ Log& log() {
 void keep(ggml_log_level level, const char* text, void*) {
   Log& l = log();
   const std::lock_guard lock(l.mutex);
+  if (l.listener) l.listener(text);
   if (level == GGML_LOG_LEVEL_CONT) {
     if (l.continues && !l.lines.empty())
       l.lines.back().append(text).resize(std::min(l.lines.back().size(), kLineBytes));
@@ -67,6 +70,19 @@ std::string take_llama_errors() {
   }
   l.lines.clear();
   return text;
+}
+
+LlamaListener::LlamaListener(std::function<void(std::string_view)> heard) {
+  Log& l = log();
+  const std::lock_guard lock(l.mutex);
+  assert(!l.listener);
+  l.listener = std::move(heard);
+}
+
+LlamaListener::~LlamaListener() {
+  Log& l = log();
+  const std::lock_guard lock(l.mutex);
+  l.listener = nullptr;
 }
 
 }  // namespace skep::engine
