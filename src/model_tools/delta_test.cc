@@ -173,7 +173,7 @@ TEST_F(DeltaTest, DamageIsNoticedWhereverItIs) {
   make_delta(before, after);
   const std::string delta = read(at("delta"));
   Random random(11);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 40; ++round) {
     std::string damaged = delta;
     damaged[random.below(static_cast<uint32_t>(damaged.size()))] ^= static_cast<char>(1 << random.below(8));
     write(at("delta"), damaged);

@@ -121,6 +121,20 @@ class Call {
   std::vector<llama_model_tensor_override> overrides_;
 };
 
+// Of a file with this metadata and these tensors, whose types don't matter for it. Declares them in `metadata`.
+int64_t header_size(gguf_context* metadata, const model::GgufFile& file) {
+  const std::unique_ptr<ggml_context, void (*)(ggml_context*)> context(
+      ggml_init(
+          {.mem_size = ggml_tensor_overhead() * (file.tensors.size() + 1), .mem_buffer = nullptr, .no_alloc = true}),
+      ggml_free);
+  for (const model::GgufTensor& t : file.tensors) {
+    ggml_tensor* declared = ggml_new_tensor(context.get(), GGML_TYPE_F32, t.dimensions, t.extent.data());
+    ggml_set_name(declared, t.name.c_str());
+    gguf_add_tensor(metadata, declared);
+  }
+  return static_cast<int64_t>(gguf_get_meta_size(metadata));
+}
+
 // A dry run.
 Result<QuantizePlan> simulate(const GgufInput& input, Call& call, const QuantizationType& type) {
   std::map<std::string, ggml_type> changes;
@@ -139,7 +153,6 @@ Result<QuantizePlan> simulate(const GgufInput& input, Call& call, const Quantiza
   gguf_set_val_u32(metadata.get(), "general.file_type", static_cast<uint32_t>(type.file_type));
   int64_t data = 0, bits = 0, weights = 0;
   const int64_t alignment = input.file().alignment;
-  int64_t declared = 0;  // bytes of the list of tensors in the header
   for (const model::GgufTensor& t : input.file().tensors) {
     const auto change = changes.find(t.name);
     const uint32_t to = change == changes.end() ? t.type : static_cast<uint32_t>(change->second);
@@ -149,11 +162,9 @@ Result<QuantizePlan> simulate(const GgufInput& input, Call& call, const Quantiza
     data += (after.count + alignment - 1) / alignment * alignment;
     bits += after.count * 8;
     weights += t.elements();
-    declared += 8 + static_cast<int64_t>(t.name.size()) + 4 + 8 * t.dimensions + 4 + 8;
   }
-  const int64_t header = static_cast<int64_t>(gguf_get_meta_size(metadata.get())) + declared;
   plan.before = Bytes(input.file().file_size);
-  plan.after = Bytes((header + alignment - 1) / alignment * alignment + data);
+  plan.after = Bytes(header_size(metadata.get(), input.file()) + data);
   plan.bits_per_weight = static_cast<double>(bits) / static_cast<double>(std::max<int64_t>(1, weights));
   return plan;
 }
