@@ -211,7 +211,7 @@ std::string YamlNode::path() const {
     const bool in_list = tree_->values[value.parent].kind == Kind::list;
     const std::string step = in_list ? fmt::format("[{}]", value.ordinal) : value.key;
     const bool dot = !path.empty() && path.front() != '[';
-    path = step + (dot ? "." : "") + path;
+    path = fmt::format("{}{}{}", step, dot ? "." : "", path);
   }
   return path;
 }

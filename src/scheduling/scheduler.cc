@@ -199,12 +199,13 @@ tl::expected<void, Rejection> Scheduler::admit(const TaskFacts& facts, TimePoint
   const int reserved = facts.priority == Priority::critical ? 0 : static_cast<int>(places * s.config.critical_reserve);
   if (s.waiting >= places - reserved) {
     // A sixteenth of the queue has moved on by then; if nothing has ended yet, by what this model's tasks should take.
+    const int sixteenth = places / 16 + 1;
     const double pace = s.mean_interval > 0 ? s.mean_interval : seconds(s.service(task));
     return tl::unexpected(
         Rejection{Error{ErrorCode::overloaded,
                         fmt::format("the queue is full: {} tasks wait, the limit is {}", s.waiting, places),
                         "try again later, or raise the queue's length in the config"},
-                  retry_after(from_seconds(pace * (places / 16 + 1)))});
+                  retry_after(from_seconds(pace * sixteenth))});
   }
 
   task.charged = facts.prompt_tokens + s.answer_tokens(task);
