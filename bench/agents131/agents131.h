@@ -19,7 +19,7 @@ struct Agents131Options {
   int rounds = 3;
   int agents = 131;
   int tokens_out = 32;
-  bool busy_neighbour = false;
+  bool busy_neighbour = false;  // one process spins beside both; only the cold round is played
 };
 
 Result<Report> run_agents131(const Agents131Options& options);
