@@ -11,8 +11,6 @@
 namespace skep::model_tools {
 namespace {
 
-constexpr int kLogitsEvery = 8;  // the output matrix sees every 8th token: enough for it, and it is the widest
-
 struct Collector {
   struct Sums {
     std::vector<double> squares;
@@ -63,20 +61,7 @@ Result<Importance> measure_importance(const std::string& model, std::string_view
     return true;
   };
   SKEP_TRY(const auto session, LlamaSession::open(model, session_options));
-  const std::vector<Token> tokens = session->tokenize(text, true);
-  const auto length = static_cast<size_t>(session->context_tokens());
-  size_t windows = tokens.size() / length;
-  if (windows < 1) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("the text has {} tokens, fewer than a window of {}", tokens.size(), length),
-                "take a longer text");
-  }
-  if (options.most_windows > 0) windows = std::min(windows, static_cast<size_t>(options.most_windows));
-  for (size_t w = 0; w < windows; ++w) {
-    SKEP_CHECK(session->evaluate({tokens.data() + w * length, length}, [](int i) { return i % kLogitsEvery == 0; }));
-    const double fraction = static_cast<double>(w + 1) / static_cast<double>(windows);
-    if (!proceed(progress, {"measuring importance", fraction, {}})) return fail(ErrorCode::cancelled, "stopped");
-  }
+  SKEP_CHECK(observe_text(*session, text, options.most_windows, "measuring importance", progress));
   Importance importance;
   for (const auto& [name, s] : collector.sums) {
     std::vector<float>& mean = importance[name];

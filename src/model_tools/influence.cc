@@ -13,8 +13,6 @@
 namespace skep::model_tools {
 namespace {
 
-constexpr int kLogitsEvery = 8;  // only these positions reach the end of the last layer
-
 struct Hidden {
   std::vector<float> values;
   int64_t width = 0, rows = 0;
@@ -105,20 +103,7 @@ Result<std::vector<double>> measure_influence(const std::string& model, std::str
   session_options.observe = [&](ggml_tensor* t, bool ask) { return observer != nullptr && observer->observe(t, ask); };
   SKEP_TRY(const auto session, LlamaSession::open(model, session_options));
   observer = std::make_unique<Observer>(static_cast<size_t>(session->layers()));
-  const std::vector<Token> tokens = session->tokenize(text, true);
-  const auto length = static_cast<size_t>(session->context_tokens());
-  size_t windows = tokens.size() / length;
-  if (windows < 1) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("the text has {} tokens, fewer than a window of {}", tokens.size(), length),
-                "take a longer text");
-  }
-  if (options.most_windows > 0) windows = std::min(windows, static_cast<size_t>(options.most_windows));
-  for (size_t w = 0; w < windows; ++w) {
-    SKEP_CHECK(session->evaluate({tokens.data() + w * length, length}, [](int i) { return i % kLogitsEvery == 0; }));
-    const double fraction = static_cast<double>(w + 1) / static_cast<double>(windows);
-    if (!proceed(progress, {"measuring layers", fraction, {}})) return fail(ErrorCode::cancelled, "stopped");
-  }
+  SKEP_CHECK(observe_text(*session, text, options.most_windows, "measuring layers", progress));
   return observer->influence();
 }
 

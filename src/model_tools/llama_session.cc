@@ -142,6 +142,25 @@ std::span<const float> LlamaSession::logits(int i) const {
   return {llama_get_logits_ith(context(), i), static_cast<size_t>(vocabulary())};
 }
 
+Status observe_text(LlamaSession& session, std::string_view text, int most_windows, const std::string& what,
+                    const ProgressFn& progress) {
+  const std::vector<Token> tokens = session.tokenize(text, true);
+  const auto length = static_cast<size_t>(session.context_tokens());
+  size_t windows = tokens.size() / length;
+  if (windows < 1) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the text has {} tokens, fewer than a window of {}", tokens.size(), length),
+                "take a longer text");
+  }
+  if (most_windows > 0) windows = std::min(windows, static_cast<size_t>(most_windows));
+  for (size_t w = 0; w < windows; ++w) {
+    SKEP_CHECK(session.evaluate({tokens.data() + w * length, length}, [](int i) { return i % kLogitsEvery == 0; }));
+    const double fraction = static_cast<double>(w + 1) / static_cast<double>(windows);
+    if (!proceed(progress, {what, fraction, {}})) return fail(ErrorCode::cancelled, "stopped");
+  }
+  return {};
+}
+
 double log_probability(std::span<const float> logits, Token token) {
   const float most = *std::max_element(logits.begin(), logits.end());
   double sum = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model_tools/progress.h"
 
 struct llama_model;
 struct llama_context;
@@ -61,6 +62,13 @@ class LlamaSession {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// For what observes: evaluates the text in whole windows, at most `most_windows` of them (0: all). Of each only every
+// kLogitsEvery-th position gets logits: those alone reach the end of the last layer and the output matrix, which is the
+// widest. invalid_argument: the text is shorter than a window; cancelled: by `progress`, told `what`.
+constexpr int kLogitsEvery = 8;
+Status observe_text(LlamaSession& session, std::string_view text, int most_windows, const std::string& what,
+                    const ProgressFn& progress);
 
 // The natural logarithm of the probability of `token` under `logits`.
 double log_probability(std::span<const float> logits, Token token);
