@@ -129,14 +129,19 @@ double Residency::Impl::load_seconds(const Model& model) const {
   return *middle;
 }
 
-// What eviction weighs. Times of single loads scatter, and a scatter between models that cost the same would decide who
-// goes in place of their use. So it is what models of this size take here; a model's own median counts when it is more
-// than twice that or less than half, and by more than anybody would notice.
+// What eviction weighs. Times of single loads scatter: the first reads the file from the disk, and a machine with other
+// work takes ten times as long for the next. A scatter between models that cost the same would decide who goes in place
+// of their use, and for good: what stays because it seems dear is never loaded again and keeps its name. So it is what
+// models of this size take here. A model's own time counts when it was loaded again and again, each time for more than
+// twice the usual or each time for less than half, and by more than anybody would notice.
 double Residency::Impl::reload_cost(const Model& model) const {
   const double usual = guessed_load_seconds(model) * load_scale;
+  constexpr size_t kEnough = 3;
+  if (model.load_seconds.size() < kEnough) return usual;
+  const auto [least, most] = std::ranges::minmax(model.load_seconds);
   const double own = load_seconds(model);
   constexpr double kNoticed = 0.25;
-  return (own > 2 * usual || own < usual / 2) && std::abs(own - usual) > kNoticed ? own : usual;
+  return (least > 2 * usual || most < usual / 2) && std::abs(own - usual) > kNoticed ? own : usual;
 }
 
 double Residency::Impl::guessed_load_seconds(const Model& model) {

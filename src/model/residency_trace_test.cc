@@ -100,6 +100,18 @@ TEST(ResidencyTraceTest, TakingTurnsWhileLoadTimesScatter) {
   }
 }
 
+// The first of the files is read from a slow disk, and whatever is loaded later comes from memory. Its first load must
+// not make it seem dear for ever.
+TEST(ResidencyTraceTest, TakingTurnsAfterOneSlowFirstLoad) {
+  Trace trace;
+  for (int at = 0; at < 200; ++at) trace.push_back(at % 3);
+  for (int slow_loads = 1; slow_loads <= 3; ++slow_loads) {
+    int requests = 0;
+    auto slow_first = [&]() -> Duration { return std::chrono::milliseconds(requests++ < 3 * slow_loads ? 4000 : 100); };
+    EXPECT_LE(loads_by_residency(trace, 0, slow_first), 1.2 * belady(trace)) << slow_loads;
+  }
+}
+
 TEST(ResidencyTraceTest, APatternThatRepeats) {
   Trace trace;
   for (int at = 0; at < 200; ++at) trace.push_back(std::vector<int>{0, 1, 0, 2, 1, 2}[static_cast<size_t>(at) % 6]);
