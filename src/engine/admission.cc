@@ -38,7 +38,11 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
   const auto slot = free_slot();
   const std::string& scope = sequence.scope;
   // The last token of a prompt is always evaluated: its logits are what comes next.
-  const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  if (sequence.scores) {  // from its first token on, also after it was suspended
+    wanted = {};
+    sequence.scores->clear();
+  }
   sequence.evaluated = cache_.take(*slot, scope, wanted);
   sequence.cells = sequence.evaluated;
   sequence.slot = slot;
@@ -53,7 +57,7 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
 // Makes the beginning that `sequence` has in common with a running one known to the cache, or finds that it will be
 // known soon (false). Each sequence that another waits for has a slot and goes on in every step, so waiting ends.
 bool Generator::share_from_running(const Sequence& sequence) {
-  if (!forward_.limits().can_share) return true;
+  if (!forward_.limits().can_share || sequence.scores) return true;
   const std::string& scope = sequence.scope;
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const int known = cache_.known(scope, wanted);

@@ -60,6 +60,19 @@ void Generator::start(RequestId id, Generate request) {
   enqueue(std::move(*sequence));
 }
 
+// Goes its way as a request for one token does, but its cells are its own: a token that was taken over has no logits.
+void Generator::score(RequestId id, const Score& request) {
+  Generate as;
+  as.prompt = request.text;
+  as.add_special = request.add_special;
+  as.max_tokens = 1;
+  as.priority = request.priority;
+  auto sequence = prepare(id, std::move(as));
+  if (!sequence) return emit_(id, Failed{sequence.error()});
+  (*sequence)->scores.emplace();
+  enqueue(std::move(*sequence));
+}
+
 Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate request) {
   SKEP_CHECK(check(request));
   if (waiting_.size() >= static_cast<size_t>(options_.waiting_limit)) {
@@ -217,18 +230,20 @@ Generator::Batch Generator::build_batch() {
   for (size_t i = 0; i < order.size(); ++i) {
     Sequence& s = *order[i];
     const bool later = critical_prompt && candidates[i].prompt && s.request.priority != 0;
-    const int outputs = plan[i] == s.pending() ? 1 + s.draft : 0;
-    if (plan[i] == 0 || later || rows + outputs > forward_.limits().output_rows) {
+    int tokens = plan[i];
+    int outputs = tokens == s.pending() ? 1 + s.draft : 0;
+    if (s.scores) outputs = tokens = std::min(tokens, forward_.limits().output_rows - rows);
+    if (tokens == 0 || later || rows + outputs > forward_.limits().output_rows) {
       drop_draft(s);
       continue;
     }
     rows += outputs;
     batch.slices.push_back({*s.slot, s.evaluated,
-                            std::span(s.tokens).subspan(static_cast<size_t>(s.evaluated), static_cast<size_t>(plan[i])),
+                            std::span(s.tokens).subspan(static_cast<size_t>(s.evaluated), static_cast<size_t>(tokens)),
                             outputs});
     batch.sequences.push_back(&s);
     batch.draft_tokens += s.draft;
-    (candidates[i].prompt ? batch.prompt_tokens : batch.stream_tokens) += plan[i];
+    (candidates[i].prompt ? batch.prompt_tokens : batch.stream_tokens) += tokens;
   }
   return batch;
 }
@@ -278,9 +293,34 @@ void Generator::settle(const Batch& batch) {
     cache_.advance(*sequence.slot, count);
     sequence.cells += count;
     sequence.evaluated += count - static_cast<int>(draft.size());
-    if (outputs > 0) sample(sequence, row, draft);
+    if (sequence.scores) {
+      record_scores(sequence, row, count);
+    } else if (outputs > 0) {
+      sample(sequence, row, draft);
+    }
     row += outputs;
   }
+}
+
+// The last `count` evaluated tokens each say how likely the one after them was.
+void Generator::record_scores(Sequence& sequence, int first_row, int count) {
+  const auto at = [&](int i) { return sequence.tokens[static_cast<size_t>(i)]; };
+  const auto judge = [&](Token token, float logprob) {
+    // BOS and the like are no part of the text.
+    if (!vocabulary_.is_control(token)) sequence.scores->push_back({vocabulary_.piece(token), logprob, {}});
+  };
+  const int before = sequence.evaluated - count;
+  if (before == 0) judge(at(0), 0);
+  for (int i = 0; i < count && before + i + 1 < sequence.prompt_tokens; ++i) {
+    const Token next = at(before + i + 1);
+    judge(next, logprobs_of(forward_.logits(first_row + i), next, 0).logprob);
+  }
+  if (sequence.evaluated < sequence.prompt_tokens) return;
+  Scores scores{std::move(*sequence.scores)};
+  leave_slot(sequence);
+  const RequestId id = sequence.id;
+  remove(sequence);
+  emit_(id, std::move(scores));
 }
 
 // Chooses the next token, and goes on through the draft for as long as it is what is chosen.

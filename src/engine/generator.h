@@ -24,6 +24,7 @@
 #include "engine/drafts.h"
 #include "engine/forward.h"
 #include "engine/kv_cache.h"
+#include "engine/score.h"
 #include "engine/sequence.h"
 #include "engine/wire.h"
 
@@ -48,6 +49,8 @@ class Generator {
   void start(RequestId id, Generate request);
   void cancel(RequestId id);
   void cancel_all();  // what they evaluated stays in the cache
+  // Answered by Scores or Failed.
+  void score(RequestId id, const Score& request);
 
   // One batch step. False: there is nothing to do.
   bool step();
@@ -99,6 +102,7 @@ class Generator {
   void add_draft(Sequence& sequence, int most, double cost);
   static void drop_draft(Sequence& sequence);
   void settle(const Batch& batch);
+  void record_scores(Sequence& sequence, int first_row, int count);
   void sample(Sequence& sequence, int first_row, std::span<const Token> draft);
   bool add_token(Sequence& sequence, Token token, std::span<const float> logits);
   void take_back(Sequence& sequence);

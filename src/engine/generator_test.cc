@@ -66,6 +66,24 @@ struct Engine {
   RequestId next = 1000;
 };
 
+// What a score request is answered with.
+struct Judge {
+  explicit Judge(ToyOptions toy = {}, GeneratorOptions options = {})
+      : forward(std::move(toy)), generator(forward, vocabulary, clock, options, [this](RequestId id, const Message& m) {
+          if (const auto* s = std::get_if<Scores>(&m)) scores[id] = *s;
+          if (std::holds_alternative<Failed>(m)) ++failures;
+        }) {}
+  void run() {
+    while (generator.step()) clock.advance(milliseconds(1));
+  }
+  ManualClock clock;
+  ToyVocabulary vocabulary;
+  ToyForward forward;
+  std::map<RequestId, Scores> scores;
+  int failures = 0;
+  Generator generator;
+};
+
 Generate prompt(std::string text, int max_tokens = 8) {
   Generate request;
   request.prompt = std::move(text);
@@ -634,6 +652,78 @@ TEST(Generator, RandomInterleavingsGiveTheAnswersOfAPlainSequentialEngine) {
       }
     }
   }
+}
+
+// The toy's script makes one token certain after each history; everything else is a surprise.
+ToyOptions expecting(const std::string& text) {
+  ToyOptions toy;
+  toy.script = [text](std::span<const Token> history) -> std::optional<Token> {
+    size_t said = 0;
+    for (const Token t : history) said += t < 256 ? 1 : 0;
+    if (said >= text.size()) return ToyVocabulary::kEnd;
+    return static_cast<uint8_t>(text[said]);
+  };
+  return toy;
+}
+
+TEST(GeneratorScores, EachTokenGetsItsProbabilityAfterThoseBefore) {
+  Judge judge(expecting("the cat sat"));
+  judge.generator.score(1, {.text = "the hat sat"});
+  judge.run();
+  const auto& tokens = judge.scores.at(1).tokens;
+  ASSERT_EQ(tokens.size(), 11U);
+  std::string text;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    text += tokens[i].text;
+    if (i == 4) {
+      EXPECT_LT(tokens[i].logprob, -3) << "h for c";
+    } else {
+      EXPECT_GT(tokens[i].logprob, -0.5) << i;
+    }
+  }
+  EXPECT_EQ(text, "the hat sat");
+}
+
+TEST(GeneratorScores, AreTheSameInSmallStepsBesideStreamsAndAfterAnother) {
+  const std::string text = "a rather long text to be judged, longer than one step may be";
+  Judge alone(expecting(text));
+  alone.generator.score(1, {.text = text});
+  alone.run();
+  ToyOptions small = expecting(text);
+  small.batch_tokens = 7;
+  Judge beside(small, {.slots = 3});
+  beside.generator.start(50, prompt("stream", 40));
+  beside.generator.score(1, {.text = text});
+  beside.generator.score(2, {.text = text});  // takes nothing over from the first
+  beside.run();
+  EXPECT_EQ(beside.scores.at(1), alone.scores.at(1));
+  EXPECT_EQ(beside.scores.at(2), alone.scores.at(1));
+}
+
+TEST(GeneratorScores, BeginAnewAfterTheyWereSuspended) {
+  const std::string text = "a rather long text to be judged";
+  Judge alone(expecting(text));
+  alone.generator.score(1, {.text = text});
+  alone.run();
+  ToyOptions small = expecting(text);
+  small.batch_tokens = 5;
+  Judge judge(small, {.slots = 1});
+  judge.generator.score(1, {.text = text});
+  judge.generator.step();
+  judge.generator.step();
+  Generate urgent = prompt("now", 2);
+  urgent.priority = 0;
+  judge.generator.start(2, urgent);
+  judge.run();
+  EXPECT_EQ(judge.scores.at(1), alone.scores.at(1));
+}
+
+TEST(GeneratorScores, WhatIsLongerThanTheContextIsRefused) {
+  Judge judge;
+  judge.generator.score(1, {.text = std::string(300, 'x')});
+  judge.run();
+  EXPECT_EQ(judge.failures, 1);
+  EXPECT_TRUE(judge.scores.empty());
 }
 
 }  // namespace

@@ -53,6 +53,9 @@ struct Sequence {
   int cached = 0;  // of the prompt, taken over at the first start
   int generated = 0;
 
+  // Set: its prompt is judged and nothing is generated (Score). What is known so far, from the first token on.
+  std::optional<std::vector<TokenLogprob>> scores;
+
   TimePoint arrived{}, started{}, first_token{};  // started: it got its first slot
 
   [[nodiscard]] bool in_prompt() const { return evaluated + 1 < static_cast<int>(tokens.size()) || generated == 0; }

@@ -97,6 +97,14 @@ void fields(A& a, Tokens& m) {
   a(m.tokens);
 }
 template <typename A>
+void fields(A& a, Score& m) {
+  a(m.text, m.add_special, m.priority);
+}
+template <typename A>
+void fields(A& a, Scores& m) {
+  a(m.tokens);
+}
+template <typename A>
 void fields(A& a, PolicyChange& m) {
   a(m.setting, m.to, m.why, m.when);
 }

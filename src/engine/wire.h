@@ -13,16 +13,17 @@
 
 #include "base/result.h"
 #include "engine/messages.h"
+#include "engine/score.h"
 
 namespace skep::engine {
 
-constexpr uint32_t kWireVersion = 2;
+constexpr uint32_t kWireVersion = 3;
 constexpr size_t kFrameHeader = 13;          // u32 length | u8 kind | u64 request
 constexpr size_t kMaxPayload = 64U << 20;    // 2,048 embeddings of 4,096 floats are 32 MiB
 constexpr size_t kMaxListItems = 1U << 20U;  // in any one list of a message
 
 // The order is the kind's number on the wire: append only. Daemon → worker: Hello to Shutdown; both send Hello;
-// worker → daemon: Progress and after.
+// worker → daemon: Progress to Heartbeat; what came later says its direction.
 using Message = std::variant<Hello,             // 0
                              LoadOptions,       // 1  → Progress*, then Loaded or Failed
                              Generate,          // 2  → Piece*, then Finished or Failed
@@ -38,7 +39,9 @@ using Message = std::variant<Hello,             // 0
                              Failed,            // 12
                              Embeddings,        // 13
                              Tokens,            // 14
-                             Heartbeat>;        // 15
+                             Heartbeat,         // 15
+                             Score,             // 16 → Scores or Failed (daemon → worker)
+                             Scores>;           // 17
 
 struct Frame {
   uint8_t kind = 0;

@@ -70,7 +70,9 @@ std::vector<Message> one_of_each() {
           Failed{{ErrorCode::unavailable, "gone", "try again"}},
           embeddings,
           Tokens{{0, -1, 2147483647}},
-          heartbeat};
+          heartbeat,
+          Score{"how likely?", false, 2},
+          Scores{{{"how", 0, {}}, {" likely", -2.5F, {}}}}};
 }
 
 Frame only_frame(std::string_view bytes) {

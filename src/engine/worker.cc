@@ -192,6 +192,9 @@ class Worker {
     if (auto* generate = std::get_if<Generate>(&message)) {
       if (model.loaded.can_generate) return generator.start(id, std::move(*generate));
       refuse(id, {ErrorCode::unsupported, "this engine makes embeddings, it does not generate", {}});
+    } else if (const auto* score = std::get_if<Score>(&message)) {
+      if (model.loaded.can_generate) return generator.score(id, *score);
+      refuse(id, {ErrorCode::unsupported, "this engine makes embeddings, it judges no text", {}});
     } else if (std::holds_alternative<Cancel>(message)) {
       generator.cancel(id);
       embedder.cancel(id);

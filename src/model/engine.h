@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "engine/messages.h"
+#include "engine/score.h"
 
 namespace skep::model {
 
@@ -39,6 +40,8 @@ class Engine {
   virtual void cancel(engine::RequestId request) = 0;
 
   virtual engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) = 0;
+  // unsupported: not with this engine (one behind HTTP).
+  virtual void score(engine::Score request, std::function<void(Result<engine::Scores>)> done) = 0;
   virtual void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) = 0;
 
   // Called once, on the loop, when the engine died on its own (after its listeners were failed, and after its process

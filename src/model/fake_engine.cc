@@ -38,6 +38,15 @@ engine::RequestId FakeEngine::embed(engine::Embed request, std::function<void(Re
   return next_++;
 }
 
+// One token per byte; letters are more likely than the rest.
+void FakeEngine::score(engine::Score request, std::function<void(Result<engine::Scores>)> done) {
+  engine::Scores scores;
+  for (const char byte : request.text) {
+    scores.tokens.push_back({std::string(1, byte), byte >= 'a' && byte <= 'z' ? -1.0F : -4.0F, {}});
+  }
+  factory_.loop_.post([scores = std::move(scores), done = std::move(done)] { done(scores); });
+}
+
 void FakeEngine::tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) {
   engine::Tokens tokens;
   for (unsigned char byte : request.text) tokens.tokens.push_back(byte);

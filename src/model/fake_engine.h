@@ -33,6 +33,7 @@ class FakeEngine final : public Engine {
   engine::RequestId generate(engine::Generate request, GenerationListener& listener) override;
   void cancel(engine::RequestId request) override { running.erase(request); }
   engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override;
+  void score(engine::Score request, std::function<void(Result<engine::Scores>)> done) override;
   void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) override;
   void on_death(std::function<void(const Error&)> heard) override { on_death_ = std::move(heard); }
   void stop(std::function<void()> gone) override;

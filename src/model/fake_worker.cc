@@ -107,6 +107,10 @@ class FakeWorker {
       Embeddings answer;
       for (const std::string& input : embed->inputs) answer.vectors.push_back({static_cast<float>(input.size())});
       send(id, answer);
+    } else if (const auto* score = std::get_if<Score>(&message)) {
+      Scores answer;
+      for (const char byte : score->text) answer.tokens.push_back({std::string(1, byte), -1, {}});
+      send(id, answer);
     } else if (const auto* tokenize = std::get_if<Tokenize>(&message)) {
       Tokens answer;
       for (unsigned char byte : tokenize->text) answer.tokens.push_back(byte);

@@ -31,6 +31,11 @@ class HttpEngine final : public Engine {
   engine::RequestId embed(engine::Embed request, std::function<void(Result<engine::Embeddings>)> done) override {
     return session_->embed(request, std::move(done));
   }
+  void score(engine::Score /*request*/, std::function<void(Result<engine::Scores>)> done) override {
+    session_->loop().post([done = std::move(done)] {
+      done(fail(ErrorCode::unsupported, "a server behind HTTP does not judge texts", "use a local model"));
+    });
+  }
   void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) override {
     session_->tokenize(request, std::move(done));
   }

@@ -42,6 +42,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   engine::RequestId generate(engine::Generate request, GenerationListener& listener);
   void cancel(engine::RequestId id);
   engine::RequestId embed(const engine::Embed& request, std::function<void(Result<engine::Embeddings>)> done);
+  [[nodiscard]] AsioEventLoop& loop() { return loop_; }
   void tokenize(const engine::Tokenize& request, std::function<void(Result<engine::Tokens>)> done);
   void on_death(std::function<void(const Error&)> heard);
   void stop(std::function<void()> gone);

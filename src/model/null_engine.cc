@@ -127,6 +127,13 @@ class NullEngine final : public Engine {
     return id;
   }
 
+  // One token per byte, each as likely as any other.
+  void score(engine::Score request, std::function<void(Result<engine::Scores>)> done) override {
+    engine::Scores answer;
+    for (const char byte : request.text) answer.tokens.push_back({std::string(1, byte), -std::log(256.0F), {}});
+    null_->loop.post([answer = std::move(answer), done = std::move(done)] { done(answer); });
+  }
+
   // One token per byte.
   void tokenize(engine::Tokenize request, std::function<void(Result<engine::Tokens>)> done) override {
     std::string text = request.text;

@@ -17,7 +17,8 @@ namespace {
 
 using EmbedDone = std::function<void(Result<engine::Embeddings>)>;
 using TokenizeDone = std::function<void(Result<engine::Tokens>)>;
-using Request = std::variant<GenerationListener*, EmbedDone, TokenizeDone>;
+using ScoreDone = std::function<void(Result<engine::Scores>)>;
+using Request = std::variant<GenerationListener*, EmbedDone, TokenizeDone, ScoreDone>;
 
 Bytes on_host(const engine::Loaded& loaded) {
   Bytes sum;
@@ -32,6 +33,8 @@ void fail_request(Request request, const Error& error) {
     (*listener)->failed(error);
   else if (auto* embedded = std::get_if<EmbedDone>(&request))
     (*embedded)(fail(error));
+  else if (auto* scored = std::get_if<ScoreDone>(&request))
+    (*scored)(fail(error));
   else
     std::get<TokenizeDone>(request)(fail(error));
 }
@@ -80,6 +83,8 @@ struct Worker : std::enable_shared_from_this<Worker> {
       if (auto* listener = std::get_if<GenerationListener*>(&answered)) return (*listener)->finished(*finished);
     } else if (auto* embeddings = std::get_if<engine::Embeddings>(&message)) {
       if (auto* done = std::get_if<EmbedDone>(&answered)) return (*done)(std::move(*embeddings));
+    } else if (auto* scores = std::get_if<engine::Scores>(&message)) {
+      if (auto* done = std::get_if<ScoreDone>(&answered)) return (*done)(std::move(*scores));
     } else if (auto* tokens = std::get_if<engine::Tokens>(&message)) {
       if (auto* done = std::get_if<TokenizeDone>(&answered)) return (*done)(std::move(*tokens));
     }
@@ -188,6 +193,7 @@ class WorkerEngine final : public Engine {
   engine::RequestId embed(engine::Embed request, EmbedDone done) override {
     return worker_->ask(std::move(done), std::move(request));
   }
+  void score(engine::Score request, ScoreDone done) override { worker_->ask(std::move(done), std::move(request)); }
   void tokenize(engine::Tokenize request, TokenizeDone done) override {
     worker_->ask(std::move(done), std::move(request));
   }

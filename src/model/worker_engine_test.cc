@@ -115,10 +115,13 @@ TEST_F(WorkerEngineTest, StreamsAnswersOfManyGenerations) {
 TEST_F(WorkerEngineTest, EmbedsAndTokenizes) {
   auto engine = start("");
   std::optional<engine::Embeddings> embeddings;
+  std::optional<engine::Scores> scores;
+  (*engine)->score({.text = "abc"}, [&](auto result) { scores = result.value(); });
   std::optional<engine::Tokens> tokens;
   (*engine)->embed({.inputs = {"four", "sixsix"}}, [&](auto result) { embeddings = result.value(); });
   (*engine)->tokenize({.text = "AB"}, [&](auto result) { tokens = result.value(); });
-  ASSERT_TRUE(run_until([&] { return embeddings && tokens; }));
+  ASSERT_TRUE(run_until([&] { return embeddings && tokens && scores; }));
+  EXPECT_EQ(scores->tokens.size(), 3U);
   EXPECT_EQ(embeddings->vectors[1][0], 6);
   EXPECT_EQ(tokens->tokens, (std::vector<engine::Token>{65, 66}));
 }
