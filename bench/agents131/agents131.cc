@@ -105,7 +105,8 @@ Result<Pair> measure_skep(const std::string& model, const Agents131Options& opti
   std::filesystem::remove_all(options.folder + "/state/parked", ignored);
   uint16_t port = free_port();
   std::ofstream(config) << fmt::format(
-      "listen: 127.0.0.1:{}\nstate_folder: {}/state\nmodel_folders: []\nmodels:\n  bench:\n    path: {}\n    preload: "
+      "listen: 127.0.0.1:{}\nstate_folder: {}/state\ncache: {{enabled: false}}\nmodel_folders: []\nmodels:\n  bench:\n "
+      "   path: {}\n    preload: "
       "true\n"
       "engines:\n  context: 2048\n",
       port, options.folder, model);

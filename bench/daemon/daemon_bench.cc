@@ -28,8 +28,9 @@ struct Config {
 Config write_config(const DaemonBenchOptions& options, const std::string& name, const std::string& more) {
   Config config;
   config.file = options.folder + "/" + name + ".yaml";
-  std::ofstream(config.file) << fmt::format("listen: 127.0.0.1:{}\nstate_folder: {}/state\nroster: {}\n{}", config.port,
-                                            options.folder, options.roster, more);
+  std::ofstream(config.file) << fmt::format(
+      "listen: 127.0.0.1:{}\nstate_folder: {}/state\ncache: {{enabled: false}}\nroster: {}\n{}", config.port,
+      options.folder, options.roster, more);
   return config;
 }
 

@@ -135,7 +135,8 @@ Result<ServerProcess> start_skep(const std::string& model, const PreemptBenchOpt
   std::error_code ignored;
   std::filesystem::remove_all(options.folder + "/preempt-state", ignored);
   std::ofstream(config) << fmt::format(
-      "listen: 127.0.0.1:{}\nstate_folder: {}/preempt-state\nmodel_folders: []\nmodels:\n  bench:\n    path: {}\n    "
+      "listen: 127.0.0.1:{}\nstate_folder: {}/preempt-state\ncache: {{enabled: false}}\nmodel_folders: []\nmodels:\n  "
+      "bench:\n    path: {}\n    "
       "preload: true\nengines:\n  context: 4608\n  slots: 4\n  forward: {}\n",
       port, options.folder, model, options.forward);
   return ServerProcess::start({options.skep, "serve", "--config", config}, port, "/readyz",

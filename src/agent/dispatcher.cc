@@ -16,6 +16,10 @@ constexpr auto kRoomPoll = std::chrono::milliseconds(50);
 using scheduling::End;
 using scheduling::EngineState;
 
+namespace {
+Error shutting_down() { return {ErrorCode::overloaded, "skep is shutting down", "try again in a moment"}; }
+}  // namespace
+
 // One task between submission and end. As the engine's listener it must stay where it is while it generates.
 struct Dispatcher::Task final : model::GenerationListener {
   Task(Dispatcher& d, TaskRequest r, Plan p, std::shared_ptr<TaskListener> l)
@@ -103,45 +107,53 @@ void Dispatcher::on_failed(std::function<void(const TaskFailure&, const RouteDec
 }
 
 TaskId Dispatcher::submit(TaskRequest request, std::shared_ptr<TaskListener> listener) {
-  TaskId id = next_++;
-  if (draining()) {
-    refuse(listener,
-           {id, {ErrorCode::overloaded, "skep is shutting down", "try again in a moment"}, std::chrono::seconds(5)},
-           {});
-    return id;
-  }
+  TaskId id = reserve();
+  submit(id, std::move(request), std::move(listener));
+  return id;
+}
+
+void Dispatcher::submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) {
+  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {});
   auto plan = planner_.plan(request);
   if (!plan) {
     refuse(listener, {id, std::move(plan).error(), {}}, {});
-    return id;
+    return;
   }
-  if (!plan->agent.empty()) request.agent = plan->agent;
+  submit(id, std::move(request), std::move(*plan), std::move(listener));
+}
+
+void Dispatcher::submit(TaskId id, TaskRequest request, Plan plan, std::shared_ptr<TaskListener> listener) {
+  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {});
+  if (!plan.agent.empty()) request.agent = plan.agent;
   TimePoint now = loop_.now();
   scheduling::TaskFacts facts;
   facts.id = id;
   facts.agent = request.agent;
   facts.caller = request.caller;
-  facts.model = plan->route.model;
-  facts.priority = request.priority.value_or(plan->priority);
+  facts.model = plan.route.model;
+  facts.priority = request.priority.value_or(plan.priority);
   facts.submitted = now;
   if (request.deadline) facts.deadline = now + *request.deadline;
-  facts.prompt_tokens = plan->prompt_tokens;
-  facts.max_tokens = plan->generate.max_tokens;
-  facts.weight = plan->weight;
-  plan->generate.priority = static_cast<int>(facts.priority);
+  facts.prompt_tokens = plan.prompt_tokens;
+  facts.max_tokens = plan.generate.max_tokens;
+  facts.weight = plan.weight;
+  plan.generate.priority = static_cast<int>(facts.priority);
 
   if (auto admitted = scheduler_.admit(facts, now); !admitted) {
-    refuse(listener, {id, admitted.error().error, admitted.error().retry_after}, plan->route);
-    return id;
+    return refuse(listener, {id, admitted.error().error, admitted.error().retry_after}, plan.route);
   }
-  if (request.keep_alive) residency_.set_keep_alive(plan->route.model, request.keep_alive);
-  auto task = std::make_unique<Task>(*this, std::move(request), std::move(*plan), std::move(listener));
+  if (request.keep_alive) residency_.set_keep_alive(plan.route.model, request.keep_alive);
+  auto task = std::make_unique<Task>(*this, std::move(request), std::move(plan), std::move(listener));
   task->id = id;
   task->submitted = now;
   ++agent_tasks_waiting_[task->request.agent];
   tasks_.emplace(id, std::move(task));
   wake();
-  return id;
+}
+
+void Dispatcher::count(const TaskResult& result, Duration first_token) {
+  statistics_.finished(result, first_token, loop_.now());
+  if (heard_finished_) heard_finished_(result, first_token);
 }
 
 Status Dispatcher::admit_embedding(const std::string& caller, int tokens) {

@@ -54,6 +54,12 @@ class Dispatcher {
 
   // Always ends in exactly one of the listener's finished() and failed(), unless cancelled.
   TaskId submit(TaskRequest request, std::shared_ptr<TaskListener> listener);
+  // The same under an id from reserve(), and for a task that is planned already.
+  void submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener);
+  void submit(TaskId id, TaskRequest request, Plan plan, std::shared_ptr<TaskListener> listener);
+  [[nodiscard]] TaskId reserve() { return next_++; }
+  // A task that was answered elsewhere counts like one of ours.
+  void count(const TaskResult& result, Duration first_token);
   void cancel(TaskId task);  // idempotent
 
   // Embeddings go past the queue, but count against their caller's limits: what was admitted has to end. `correction`:

@@ -7,6 +7,7 @@
 
 #include "base/nearest.h"
 #include "base/random.h"
+#include "mind/language/compression.h"
 #include "mind/language/prompt.h"
 #include "mind/language/tool_calls.h"
 
@@ -107,6 +108,19 @@ Result<language::Route> LanguagePlanner::route(const TaskRequest& request) const
   return decide(request, addressed);
 }
 
+language::Request LanguagePlanner::compressed(const language::Request& input, language::Tier tier) {
+  language::Request shorter = input;
+  for (language::Message& message : shorter.messages) {
+    if (message.role != "user") continue;
+    if (language::estimate_tokens(message.content) <= options_.compression.above.at(static_cast<size_t>(tier)))
+      continue;
+    const language::Compressed c = language::compress_by_rules(message.content, tier);
+    message.content = c.text();
+    saved_ += c.tokens_before - c.tokens_after;
+  }
+  return shorter;
+}
+
 Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   SKEP_TRY(Addressed addressed, address(request));
   SKEP_TRY(language::Route route, decide(request, addressed));
@@ -117,6 +131,7 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   if (agent != nullptr) {
     context.preamble = roster_.preamble();
     context.system_prompt = agent->system_prompt;
+    if (const std::string core = core_ ? core_(agent->name) : ""; !core.empty()) context.system_prompt += "\n\n" + core;
   }
   if (auto info = models_.find(route.model)) {
     context.chat_template = info->chat_template;
@@ -124,7 +139,9 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
         std::find(info->capabilities.begin(), info->capabilities.end(), "thinking") != info->capabilities.end();
   }
   context.id_seed = ++plans_;
-  SKEP_TRY(language::Prompt prompt, language::make_prompt(request.input, context));
+  const bool compresses = options_.compression.on && route.tier && !request.input.raw;
+  SKEP_TRY(language::Prompt prompt,
+           language::make_prompt(compresses ? compressed(request.input, *route.tier) : request.input, context));
 
   Plan plan;
   plan.generate = std::move(prompt.generate);

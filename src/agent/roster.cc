@@ -56,12 +56,15 @@ Result<AgentSpec> read_agent(const YamlNode& node) {
   if (speaks) fields.required();
   fields.text("system_prompt", spec.system_prompt, kPromptBytes);
   fields.number("weight", spec.weight, 0.01, 100);
+  std::string cache = "decided";
+  fields.choice("cache", cache, {"decided", "always", "similar"});
   fields.section("limits", [&](YamlFields& limits) {
     limits.integer("tokens_per_minute", spec.tokens_per_minute, 0, 1'000'000'000);
     limits.integer("concurrent", spec.concurrent, 0, 10'000);
   });
   SKEP_CHECK(fields.finish());
   spec.priority = *scheduling::priority_from(priority);
+  spec.cache = cache == "always" ? CacheUse::always : cache == "similar" ? CacheUse::similar : CacheUse::decided;
   if (spec.title.empty()) spec.title = spec.name;
   return spec;
 }

@@ -8,6 +8,13 @@
 
 namespace skep::agent {
 
+// Which of an agent's answers may come from the response cache (cached_tasks.h).
+enum class CacheUse {
+  decided,  // those that what is asked decides: temperature 0, or a seed
+  always,   // sampled ones, too
+  similar,  // decided ones, and answers to questions that mean the same
+};
+
 struct AgentSpec {
   std::string name;   // kebab-case, unique
   std::string title;  // for people
@@ -21,6 +28,7 @@ struct AgentSpec {
   double weight = 1;               // its share among agents of one priority
   int tokens_per_minute = 0;       // 0: the config's limit
   int concurrent = 0;              // 0: the config's limit
+  CacheUse cache = CacheUse::decided;
 };
 
 }  // namespace skep::agent

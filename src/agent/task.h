@@ -17,6 +17,21 @@ namespace skep::agent {
 
 using TaskId = uint64_t;
 
+// What the response cache may do with a task (cached_tasks.h).
+struct CachePolicy {
+  bool look_up = true;  // Cache-Control: no-cache turns it off
+  bool store = true;    // no-store turns both off
+  std::vector<std::string> tags;
+  std::optional<Duration> ttl;  // unset: the cache's
+};
+
+// What the response cache did with a task.
+struct CacheNote {
+  enum class State { bypassed, miss, hit } state = State::bypassed;
+  std::string level;  // of a hit: memory, disk, similar, flight
+  Duration age{};     // of the answer
+};
+
 struct TaskRequest {
   std::string agent;    // a name of the roster; empty: nobody's (the caller's own task)
   std::string model;    // a model, a tier, an agent, or "auto"; empty: the agent's tier, else auto
@@ -26,6 +41,8 @@ struct TaskRequest {
   std::optional<Duration> deadline;              // from now
   std::optional<Duration> keep_alive;            // how long the model stays after this task; 0: unload
   std::string caller;                            // the API key's name; quotas and share scope go by it
+  CachePolicy cache;
+  std::string conversation;  // of the agent, which remembers it (correspondence.h); empty: nothing is remembered
 };
 
 // Why this model: readable, and complete enough to check.
@@ -39,6 +56,7 @@ struct RouteDecision {
 struct TaskStarted {
   TaskId id = 0;
   RouteDecision route;
+  CacheNote cache;
 };
 
 struct TaskResult {
@@ -55,6 +73,7 @@ struct TaskResult {
   Duration decode{};
   Duration total{};
   int attempts = 1;
+  CacheNote cache;
 };
 
 struct TaskFailure {

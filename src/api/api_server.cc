@@ -6,6 +6,7 @@
 #include "api/api_context.h"
 #include "api/router.h"
 #include "api/routes.h"
+#include "api/routes_memory.h"
 
 namespace skep::api {
 
@@ -42,6 +43,9 @@ struct ApiServer::Impl final : HttpHandler {
     add_ollama_routes(router, context);
     add_anthropic_routes(router, context);
     add_control_routes(router, context);
+    add_state_routes(router, context);
+    add_memory_routes(router, options.memory);
+    add_compress_routes(router, context);
     assert(options.ping > Duration::zero());
   }
 
@@ -60,7 +64,7 @@ struct ApiServer::Impl final : HttpHandler {
       head.answer_headers.emplace_back("Access-Control-Allow-Origin", origin);
       head.answer_headers.emplace_back("Vary", "Origin");
       head.answer_headers.emplace_back("Access-Control-Expose-Headers",
-                                       "X-Skep-Model, X-Skep-Tier, X-Skep-Task, Retry-After");
+                                       "X-Skep-Model, X-Skep-Tier, X-Skep-Task, X-Skep-Cache, Retry-After");
       if (head.method == "OPTIONS") return preflight(match);
     }
     auto refuse = [&](const Error& error, std::optional<Duration> retry_after = std::nullopt) {

@@ -19,6 +19,10 @@
 #include "base/asio_event_loop.h"
 #include "telemetry/metrics.h"
 
+namespace skep::memory {
+class MemoryService;
+}
+
 namespace skep::api {
 
 // One answered request, for an access log: no query, no headers, no bodies.
@@ -36,6 +40,7 @@ struct ServerOptions {
   HttpLimits limits;
   Duration ping = std::chrono::seconds(15);             // a sign of life in a stream that has nothing to say
   std::string version = "0.1.0";                        // /api/version
+  memory::MemoryService* memory = nullptr;              // what agents remember; outlives the server; may be none
   telemetry::Metrics* metrics = nullptr;                // where the server counts its requests; may be none
   std::function<void(const AccessRecord&)> access_log;  // may be empty
 };

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "agent/task.h"
+#include "api/state_backend.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "engine/messages.h"
+#include "engine/score.h"
 #include "model/model_info.h"
 
 namespace skep::api {
@@ -33,6 +35,7 @@ struct RunningModel {
 
 struct AgentView {
   std::string name, title, tier, model, state;  // state: idle, waiting, working
+  std::string phase;                            // of its memory: asleep, waking, active, idle, quarantined
   std::string priority;
   std::vector<std::string> task_types;
   std::string system_prompt;
@@ -133,10 +136,16 @@ class Backend : public TaskService {
   virtual void load(const std::string& model, std::optional<Duration> keep_alive, std::function<void(Status)> done) = 0;
   virtual void unload(const std::string& model, std::function<void(Status)> done) = 0;
 
+  // How likely the model finds a text, for compressing prompts.
+  virtual void score(std::string /*model*/, engine::Score /*input*/, std::function<void(Result<engine::Scores>)> done) {
+    done(fail(ErrorCode::unsupported, "no model judges texts here"));
+  }
+
   [[nodiscard]] virtual std::vector<AgentView> agents() const = 0;
   [[nodiscard]] virtual std::vector<TaskView> tasks() const = 0;
-  [[nodiscard]] virtual std::string metrics() const = 0;  // Prometheus text format
-  [[nodiscard]] virtual bool ready() const = 0;           // accepts tasks (not draining)
+  [[nodiscard]] virtual std::string metrics() const = 0;           // Prometheus text format
+  [[nodiscard]] virtual bool ready() const = 0;                    // accepts tasks (not draining)
+  [[nodiscard]] virtual StateBackend* state() { return nullptr; }  // null: nothing is remembered here
 };
 
 }  // namespace skep::api

@@ -49,7 +49,10 @@ void TaskAnswer::submit(wire::Ask ask) {
 
 void TaskAnswer::started(size_t choice, const agent::TaskStarted& started) {
   if (closed_) return;
-  if (!route_) route_ = started.route;
+  if (!route_) {
+    route_ = started.route;
+    cache_ = started.cache;
+  }
   // Most formats say nothing yet, since prefill may still fail. Those that do commit the stream here.
   std::string bytes = format_->started(static_cast<int>(choice), started);
   if (stream_ && !bytes.empty()) {
@@ -74,7 +77,10 @@ void TaskAnswer::delta(size_t choice, const language::Delta& delta) {
 void TaskAnswer::finished(size_t choice, const agent::TaskResult& result) {
   if (closed_) return;
   assert(unfinished_ > 0);
-  if (!route_) route_ = result.route;
+  if (!route_) {
+    route_ = result.route;
+    cache_ = result.cache;
+  }
   --unfinished_;
   context_.open_tasks.remove(result.id);
   if (stream_) {
@@ -163,6 +169,12 @@ Headers TaskAnswer::headers() const {
   if (route_) {
     result.emplace_back("X-Skep-Model", route_->model);
     if (!route_->tier.empty()) result.emplace_back("X-Skep-Tier", route_->tier);
+  }
+  if (cache_.state == agent::CacheNote::State::hit) {
+    auto age = std::chrono::duration_cast<std::chrono::seconds>(cache_.age).count();
+    result.emplace_back("X-Skep-Cache", fmt::format("hit; level={}; age={}", cache_.level, age));
+  } else if (cache_.state == agent::CacheNote::State::miss) {
+    result.emplace_back("X-Skep-Cache", "miss");
   }
   return result;
 }

@@ -50,6 +50,7 @@ class TaskAnswer : public std::enable_shared_from_this<TaskAnswer> {
   std::vector<agent::TaskId> tasks_;  // by choice
   std::vector<wire::Answer> answers_;
   std::optional<agent::RouteDecision> route_;  // of the first choice that started
+  agent::CacheNote cache_;                     // of the same
   size_t unfinished_ = 0;
   bool quiet_ = true;  // nothing was sent since the ping timer was set
   bool closed_ = false;

@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 #include <memory>
 
+#include "cli/agent_state_command.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/terminal.h"
@@ -85,7 +86,10 @@ void add_agent(CLI::App& app, int& exit_code) {
   showing->add_option("name", options->name, "The agent's name")->required();
   add_remote_options(*showing, options->remote);
   showing->callback([options, &exit_code] { exit_code = show(options->remote, options->name); });
-  command->footer("Examples:\n  skep agent list --tier deep\n  skep agent show log-triage");
+  add_agent_state(*command, exit_code);
+  command->footer(
+      "Examples:\n  skep agent list --tier deep\n  skep agent show log-triage\n  skep agent post log-triage \"Look at "
+      "pump 4.\"\n  skep agent export log-triage log-triage.skep");
 }
 
 }  // namespace skep::cli

@@ -12,6 +12,8 @@
 #include "forward_bench.h"
 #include "park_bench.h"
 #include "preempt_bench.h"
+#include "state_bench.h"
+#include "vectors_bench.h"
 
 namespace skep::cli {
 namespace {
@@ -110,6 +112,35 @@ void add_belief(CLI::App& bench, int& exit_code) {
   });
 }
 
+void add_vectors(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::VectorsBenchOptions bench;
+    std::string folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("vectors", "Semantic lookup and long-term memory, beside pgvector and Redis");
+  command->add_option("--facts", options->bench.facts, "How many")
+      ->check(CLI::Range(100, 10'000'000))
+      ->capture_default_str();
+  command->add_option("--dimensions", options->bench.dimensions, "Of the vectors")
+      ->check(CLI::Range(8, 8192))
+      ->capture_default_str();
+  command->add_option("--queries", options->bench.queries, "Searches that are timed")
+      ->check(CLI::Range(10, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--only", options->bench.only, "semantic, facts or peers")
+      ->check(CLI::IsMember({"semantic", "facts", "peers"}));
+  command->add_flag("--peers", options->bench.peers, "Also with PostgreSQL + pgvector and Redis, the same facts");
+  command->add_option("--folder", options->folder, "For the files");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.folder = bench_folder(options->folder) + "/vectors";
+    options->bench.deps = shipped_file(".deps");
+    exit_code = finish(bench::run_vectors_bench(options->bench), options->json);
+  });
+}
+
 void add_coalition(CLI::App& bench, int& exit_code) {
   struct Options {
     bench::CoalitionBenchOptions bench;
@@ -204,6 +235,72 @@ void add_preempt(CLI::App& bench, int& exit_code) {
   });
 }
 
+void add_store(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::StoreBenchOptions bench;
+    std::string folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("store", "The state store: commits, and processes killed at work");
+  command->add_option("--kills", options->bench.kills, "Processes that are killed; 0: none")
+      ->check(CLI::Range(0, 100'000))
+      ->capture_default_str();
+  command->add_option("--writes", options->bench.writes, "Of each workload")
+      ->check(CLI::Range(100, 10'000'000))
+      ->capture_default_str();
+  command->add_option("--folder", options->folder, "For the stores");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.folder = bench_folder(options->folder) + "/store";
+    exit_code = finish(bench::run_store_bench(options->bench), options->json);
+  });
+}
+
+void add_wake(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::WakeBenchOptions bench;
+    std::string folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("wake", "Sleeping agents: their bytes, and how fast they wake");
+  command->add_option("--agents", options->bench.agents, "How many")
+      ->check(CLI::Range(100, 10'000))
+      ->capture_default_str();
+  command->add_option("--folder", options->folder, "For the state");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.skep = executable();
+    options->bench.folder = bench_folder(options->folder) + "/wake";
+    exit_code = finish(bench::run_wake_bench(options->bench), options->json);
+  });
+}
+
+void add_cache_bench(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::CacheBenchOptions bench;
+    std::string folder;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("cache", "The response cache: hits over HTTP, and ten rounds with and without");
+  command->add_option("--hits", options->bench.hits, "Requests")
+      ->check(CLI::Range(1000, 10'000'000))
+      ->capture_default_str();
+  command->add_option("--rounds", options->bench.rounds, "Of the roster's agents; 0: none")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  command->add_option("--folder", options->folder, "For models, configurations and logs");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.skep = executable();
+    options->bench.roster = shipped_file("rosters/edge-131.yaml");
+    options->bench.folder = bench_folder(options->folder) + "/cache";
+    exit_code = finish(bench::run_cache_bench(options->bench), options->json);
+  });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -216,6 +313,10 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_forward(*command, exit_code);
   add_park(*command, exit_code);
   add_preempt(*command, exit_code);
+  add_store(*command, exit_code);
+  add_wake(*command, exit_code);
+  add_cache_bench(*command, exit_code);
+  add_vectors(*command, exit_code);
   command->footer("Example:\n  skep bench agents131 --peer llama-server --rounds 3");
 }
 

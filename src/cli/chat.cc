@@ -18,6 +18,7 @@ namespace json = boost::json;
 struct Options {
   RemoteOptions remote;
   std::string agent;
+  std::string conversation;  // that the agent remembers; empty: nothing is remembered
   std::string text;
   int max_tokens = 0;
   double temperature = -1;
@@ -35,6 +36,7 @@ Result<Answer> turn(HttpClient& client, const Options& options, const json::arra
                        {"messages", messages},
                        {"stream", true},
                        {"stream_options", {{"include_usage", true}}}};
+  if (!options.conversation.empty()) body["conversation"] = options.conversation;
   if (options.max_tokens > 0) body["max_tokens"] = options.max_tokens;
   if (options.temperature >= 0) body["temperature"] = options.temperature;
   Answer said;
@@ -109,6 +111,7 @@ int chat(const Options& options) {
       }
       if (!std::getline(std::cin, line) || line.empty()) return kOk;
     }
+    if (!options.conversation.empty()) messages.clear();  // the agent has what was said before
     messages.push_back({{"role", "user"}, {"content", line}});
     auto answer = turn(*client, options, messages);
     if (!answer) return report(answer.error());
@@ -125,12 +128,16 @@ void add_chat(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   command->add_option("agent", options->agent, "An agent, a tier (fast, balanced, deep), a model, or auto")->required();
   command->add_option("text", options->text, "One question; without it, a conversation from the terminal or a pipe");
+  command->add_option("--conversation", options->conversation,
+                      "A name: the agent remembers what is said, and goes on from there the next time");
   command->add_option("--max-tokens", options->max_tokens, "Length of an answer at most")
       ->check(CLI::Range(1, 1000000));
   command->add_option("--temperature", options->temperature, "0: always the likeliest token")
       ->check(CLI::Range(0.0, 2.0));
   add_remote_options(*command, options->remote);
-  command->footer("Examples:\n  skep chat log-triage\n  skep chat fast \"Is 81 degrees too hot for a pump?\"");
+  command->footer(
+      "Examples:\n  skep chat log-triage\n  skep chat log-triage --conversation pumps\n  skep chat fast \"Is 81 "
+      "degrees too hot for a pump?\"");
   command->callback([options, &exit_code] { exit_code = chat(*options); });
 }
 

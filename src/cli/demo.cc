@@ -79,7 +79,8 @@ int demo(const Options& options) {
   if (!budget) return report(budget.error());
   config->memory.budget = *budget;
   if (!options.listen.empty()) config->listen = options.listen;
-  config->log_level = "error";  // the live view tells what goes on
+  config->log_level = "error";    // the live view tells what goes on
+  config->cache.enabled = false;  // it shows models at work
   if (config->roster.empty())
     config->roster = options.roster.empty() ? shipped_file("rosters/edge-131.yaml") : options.roster;
   auto models = prepare_demo_models(*config, folder);

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "cli/memory_commands.h"
 #include "cli/terminal.h"
 
 int main(int argc, char** argv) {
@@ -26,8 +27,14 @@ int main(int argc, char** argv) {
   add_chat(app, exit_code);
   add_agent(app, exit_code);
   add_model(app, exit_code);
+  add_compress(app, exit_code);
+  add_memory(app, exit_code);
   add_route(app, exit_code);
   add_ps(app, exit_code);
+  add_log(app, exit_code);
+  add_cache(app, exit_code);
+  add_backup(app, exit_code);
+  add_state(app, exit_code);
   add_config(app, exit_code);
   add_sim(app, exit_code);
   add_golden(app, exit_code);

@@ -29,6 +29,7 @@ Result<json::value> decide(const Options& options) {
   if (answer || answer.error().code != ErrorCode::unavailable || !options.remote.url.empty()) return answer;
 
   SKEP_TRY(auto config, daemon::load_config(options.config));
+  config.state.enabled = false;  // a look at a decision remembers nothing
   Session session({std::move(config), "", false, false});
   SKEP_CHECK(session.start());
   agent::TaskRequest request;

@@ -245,7 +245,8 @@ Result<Config> config_from(YamlDocument document, const std::string& name,
   Reader reader(fields);
   visit(reader, config);
   SKEP_CHECK(fields.finish());
-  if (config.state_folder.empty()) config.state_folder = default_state_folder(environment);
+  config.names_state_folder = !config.state_folder.empty();
+  if (!config.names_state_folder) config.state_folder = default_state_folder(environment);
   SKEP_CHECK(check(config));
   return config;
 }

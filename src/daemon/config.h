@@ -56,7 +56,8 @@ struct Config {
   std::string file;  // it was read from; empty: defaults
 
   std::string listen = "127.0.0.1:8051";
-  std::string state_folder;  // default: $XDG_STATE_HOME/skep or ~/.local/state/skep
+  std::string state_folder;         // default: $XDG_STATE_HOME/skep or ~/.local/state/skep
+  bool names_state_folder = false;  // it is not the default
   std::string log_level = "info";
 
   struct Memory {
@@ -106,6 +107,35 @@ struct Config {
     int agent_concurrent = 0;
   } scheduling;
 
+  struct State {  // what agents remember, on disk (doc/state.md)
+    bool enabled = true;
+    std::string durable = "batched";  // batched: power loss takes at most 100 ms; always: nothing
+    Bytes limit = Bytes(int64_t{64} << 30);
+  } state;
+
+  struct Sleep {                               // of agents
+    Bytes memory = 32_MiB;                     // for the states of those that are awake
+    Duration after = std::chrono::minutes(5);  // of idleness
+    int wakes = 50;                            // at once
+    Duration wake_timeout = std::chrono::seconds(30);
+  } sleep;
+
+  struct Cache {  // of answers
+    bool enabled = true;
+    Bytes memory = 32_MiB;
+    Bytes disk = 256_MiB;
+    Duration ttl = std::chrono::hours(1);
+    std::string write = "through";  // through: both levels at once; aside: the disk when an answer leaves memory
+  } cache;
+
+  struct Events {
+    std::string store = "sqlite";  // sqlite, postgresql, off
+    std::string url_env;           // the variable that holds PostgreSQL's address
+    std::string replica_url_env;   // for queries
+    int queue = 20'000;            // events that wait; beyond it they are shed, and counted
+    Duration retention = std::chrono::hours(24 * 30);
+  } events;
+
   struct Routing {
     double deep_above = 0.8, balanced_above = 0.4;
     Bytes deep_needs_free = 2_GiB;
@@ -120,6 +150,34 @@ struct Config {
         {"code", {0.3, 0.95}}, {"analysis", {0.5, 0.9}}, {"creative", {0.9, 0.95}}, {"general", {0.7, 0.9}}};
     double fast_scale = 0.8, deep_scale = 1.1;  // of the temperature
   } generation;
+
+  struct Compression {  // of what users write, by rules (mind/language/compression.h)
+    bool on = false;
+    int fast = 500, balanced = 1000, deep = 2000;  // tokens of a message, by tier: longer ones are shortened
+  } compression;
+
+  struct Context {              // conversations that are longer than their model's context
+    bool window = true;         // summarised and recalled; false: refused by the engine
+    double summarise_at = 0.8;  // of the room for the prompt
+    int keep_last = 3;          // messages that always stay
+    int recalled = 5;           // of those summarised, brought back for the question
+  } context;
+
+  struct LongTerm {                   // what agents remember for good
+    std::string store = "local";      // local, postgresql, off
+    std::string url_env;              // the variable that holds the address of a PostgreSQL with pgvector
+    std::string durable = "batched";  // batched: a power cut takes 100 ms at most; always: nothing
+    std::string embedder;      // the model that makes vectors; empty: an embedding model, else the fast tier's; none
+    double text_weight = 0.3;  // of words against vectors in a search
+    Duration half_life = std::chrono::hours(24 * 30);  // of a fact's weight above its floor
+  } long_term;
+
+  struct ShortTerm {             // values with expiry, counters, lists, core blocks
+    std::string store = "lmdb";  // lmdb, redis
+    std::string redis = "redis://127.0.0.1:6379";
+    std::string prefix = "skep";  // of keys on the server
+    int connections = 4;          // to the server
+  } short_term;
 
   struct Api {
     Bytes max_body = 8_MiB;

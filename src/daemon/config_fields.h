@@ -109,6 +109,39 @@ void visit(V& v, Config::Scheduling& s) {
 }
 
 template <typename V>
+void visit(V& v, Config::State& s) {
+  v.field("enabled", s.enabled);
+  v.field("durable", s.durable, Choice{{"batched", "always"}});
+  v.field("limit", s.limit, BytesRange{16_MiB});
+}
+
+template <typename V>
+void visit(V& v, Config::Sleep& s) {
+  v.field("memory", s.memory, BytesRange{1_MiB});
+  v.field("after", s.after, DurationRange{std::chrono::seconds(1)});
+  v.field("wakes", s.wakes, IntRange{1, 10'000});
+  v.field("wake_timeout", s.wake_timeout, DurationRange{std::chrono::milliseconds(100), std::chrono::hours(1)});
+}
+
+template <typename V>
+void visit(V& v, Config::Cache& c) {
+  v.field("enabled", c.enabled);
+  v.field("memory", c.memory, BytesRange{64_KiB});
+  v.field("disk", c.disk, BytesRange{Bytes(0)});
+  v.field("ttl", c.ttl, DurationRange{std::chrono::seconds(1)});
+  v.field("write", c.write, Choice{{"through", "aside"}});
+}
+
+template <typename V>
+void visit(V& v, Config::Events& e) {
+  v.field("store", e.store, Choice{{"sqlite", "postgresql", "off"}});
+  v.field("url_env", e.url_env);
+  v.field("replica_url_env", e.replica_url_env);
+  v.field("queue", e.queue, IntRange{1, 10'000'000});
+  v.field("retention", e.retention, DurationRange{std::chrono::hours(1)});
+}
+
+template <typename V>
 void visit(V& v, Config::Routing& r) {
   v.field("deep_above", r.deep_above, NumberRange{0, 1});
   v.field("balanced_above", r.balanced_above, NumberRange{0, 1});
@@ -130,6 +163,40 @@ void visit(V& v, Config::Generation& g) {
   v.table("task_types", g.task_types);
   v.field("fast_scale", g.fast_scale, NumberRange{0, 10});
   v.field("deep_scale", g.deep_scale, NumberRange{0, 10});
+}
+
+template <typename V>
+void visit(V& v, Config::Compression& c) {
+  v.field("on", c.on);
+  v.field("fast", c.fast, kUpToMany);
+  v.field("balanced", c.balanced, kUpToMany);
+  v.field("deep", c.deep, kUpToMany);
+}
+
+template <typename V>
+void visit(V& v, Config::Context& c) {
+  v.field("window", c.window);
+  v.field("summarise_at", c.summarise_at, NumberRange{0.2, 1});
+  v.field("keep_last", c.keep_last, IntRange{1, 100});
+  v.field("recalled", c.recalled, IntRange{0, 50});
+}
+
+template <typename V>
+void visit(V& v, Config::LongTerm& l) {
+  v.field("store", l.store, Choice{{"local", "postgresql", "off"}});
+  v.field("url_env", l.url_env);
+  v.field("durable", l.durable, Choice{{"batched", "always"}});
+  v.field("embedder", l.embedder);
+  v.field("text_weight", l.text_weight, NumberRange{0, 1});
+  v.field("half_life", l.half_life, DurationRange{std::chrono::minutes(1)});
+}
+
+template <typename V>
+void visit(V& v, Config::ShortTerm& s) {
+  v.field("store", s.store, Choice{{"lmdb", "redis"}});
+  v.field("redis", s.redis);
+  v.field("prefix", s.prefix);
+  v.field("connections", s.connections, IntRange{1, 256});
 }
 
 template <typename V>
@@ -155,8 +222,16 @@ void visit(V& v, Config& c) {
   v.table("tiers", c.tiers);
   v.section("engines", c.engines);
   v.section("scheduling", c.scheduling);
+  v.section("state", c.state);
+  v.section("sleep", c.sleep);
+  v.section("cache", c.cache);
+  v.section("events", c.events);
   v.section("routing", c.routing);
   v.section("generation", c.generation);
+  v.section("compression", c.compression);
+  v.section("context", c.context);
+  v.section("long_term", c.long_term);
+  v.section("short_term", c.short_term);
   v.section("api", c.api);
 }
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -10,11 +11,15 @@
 #include "agent/language_planner.h"
 #include "agent/roster.h"
 #include "api/api_server.h"
+#include "daemon/agent_memory.h"
 #include "daemon/daemon_backend.h"
+#include "daemon/daemon_state.h"
 #include "daemon/model_directory.h"
+#include "daemon/model_embedder.h"
 #include "daemon/options_from_config.h"
 #include "daemon/parked_folder.h"
 #include "daemon/process_usage.h"
+#include "memory/similar_questions.h"
 #include "model/catalog.h"
 #include "model/http_engine.h"
 #include "model/null_engine.h"
@@ -86,14 +91,26 @@ struct Daemon::Impl {
         planner(roster, directory, residency, planner_options(config)),
         dispatcher(loop, residency, planner, dispatcher_options(config)),
         usage(loop),
-        backend({loop, config, roster, directory, residency, dispatcher, planner, usage, metrics}) {}
+        backend({loop, config, roster, directory, residency, dispatcher, planner, usage, metrics, state}),
+        embedder(config, directory, backend) {}
+
+  Status open_state();
+  ~Impl() {
+    residency.on_event([](const model::ResidencyEvent&) {});  // nobody is left to hear
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void wire();
+  void record(const model::ResidencyEvent& event);
+  void record(const agent::TaskResult& result);
   Result<uint16_t> listen();
+  Status open_memory();
 
   AsioEventLoop& loop;
   DaemonOptions options;
   const Config& config;
+  Config config_without_state;  // in use where the state is another process's
   telemetry::Metrics metrics;
   agent::Roster roster;
   model::Catalog catalog;
@@ -103,11 +120,81 @@ struct Daemon::Impl {
   ModelDirectory directory;
   agent::LanguagePlanner planner;
   agent::Dispatcher dispatcher;
+  std::unique_ptr<DaemonState> state;
   ProcessUsage usage;
   DaemonBackend backend;
+  ModelEmbedder embedder;
+  std::unique_ptr<AgentMemory> memory;
+  std::unique_ptr<memory::SimilarQuestions> similar;
   std::unique_ptr<api::ApiServer> server;
   uint16_t port = 0;
 };
+
+// An answer is this model's as long as its file, the adapter's, and what changes its words stay the same.
+std::string content_of(const Config& config, const ModelDirectory& directory, const model::Catalog& catalog,
+                       const std::string& model, const std::string& adapter) {
+  for (const RemoteEngine& remote : config.remotes) {
+    if (remote.name == model) return fmt::format("remote|{}|{}|{}", remote.kind, remote.url, remote.model);
+  }
+  auto info = directory.find(model);
+  if (!info || info->hash.empty()) return "";
+  std::string named;
+  if (!adapter.empty()) {
+    const auto& files = catalog.models();
+    const auto file = std::ranges::find(files, adapter, &model::ModelInfo::path);
+    if (file == files.end() || file->hash.empty()) return "";
+    named = file->hash + "|";
+  }
+  if (auto found = config.models.find(model); found != config.models.end()) {
+    named += found->second.chat_template + "|" + found->second.kv_type;
+  }
+  return fmt::format("{}|{}|{}|{}", info->hash, config.engines.forward, config.engines.kv_type, named);
+}
+
+Status Daemon::Impl::open_state() {
+  const auto content = [this](const std::string& model, const std::string& adapter) {
+    return content_of(config, directory, catalog, model, adapter);
+  };
+  DaemonState::Parts parts{loop, config, roster, dispatcher, planner, directory, residency, backend, content, metrics};
+  auto opened = DaemonState::open(parts);
+  // A task file, or a second daemon, runs beside the one whose state it is. And where nobody asked for a state, none is
+  // needed: a home that can't be written to.
+  const bool without = !opened && (opened.error().code == ErrorCode::conflict ||
+                                   (opened.error().code == ErrorCode::io && !config.names_state_folder));
+  if (without) {
+    spdlog::warn("{}: this process remembers nothing", opened.error().message);
+    config_without_state = config;
+    config_without_state.state.enabled = false;
+    opened = DaemonState::open(
+        {loop, config_without_state, roster, dispatcher, planner, directory, residency, backend, content, metrics});
+  }
+  if (!opened) return fail(opened.error());
+  state = std::move(*opened);
+  return {};
+}
+
+void Daemon::Impl::record(const model::ResidencyEvent& heard) {
+  store::Event event;
+  event.kind = fmt::format("model.{}", to_string(heard.kind));
+  event.model = heard.model;
+  event.seconds = seconds(heard.took);
+  event.detail = heard.reason;
+  state->record(std::move(event));
+}
+
+void Daemon::Impl::record(const agent::TaskResult& result) {
+  store::Event event;
+  event.kind = "task.finished";
+  event.agent = result.agent;
+  event.model = result.route.model;
+  event.tier = result.route.tier;
+  event.task = static_cast<int64_t>(result.id);
+  event.seconds = seconds(result.total);
+  event.prompt_tokens = result.usage.prompt_tokens;
+  event.completion_tokens = result.usage.completion_tokens;
+  event.detail = result.route.reason;
+  state->record(std::move(event));
+}
 
 // Who hears of what.
 void Daemon::Impl::wire() {
@@ -136,9 +223,11 @@ void Daemon::Impl::wire() {
         .counter("skep_residency_events_total", "Loads, evictions, ends and deaths of engines",
                  {{"kind", to_string(event.kind)}})
         .add();
+    record(event);
     dispatcher.wake();
   });
   dispatcher.on_finished([this](const agent::TaskResult& result, Duration first_token) {
+    if (result.cache.state != agent::CacheNote::State::hit) record(result);  // a hit is an event of its own
     telemetry::Labels tier = {{"tier", result.route.tier.empty() ? "none" : result.route.tier}};
     metrics.counter("skep_tasks_finished_total", "Tasks that were answered", tier).add();
     metrics.counter("skep_prompt_tokens_total", "Tokens of prompts", tier).add(result.usage.prompt_tokens);
@@ -152,7 +241,14 @@ void Daemon::Impl::wire() {
     metrics.histogram("skep_task_first_token_seconds", "From submission to the first token", tier)
         .observe(seconds(first_token));
   });
-  dispatcher.on_failed([this](const agent::TaskFailure& failure, const agent::RouteDecision&) {
+  dispatcher.on_failed([this](const agent::TaskFailure& failure, const agent::RouteDecision& route) {
+    store::Event event;
+    event.kind = "task.failed";
+    event.model = route.model;
+    event.tier = route.tier;
+    event.task = static_cast<int64_t>(failure.id);
+    event.detail = failure.error.text();
+    state->record(std::move(event));
     metrics
         .counter("skep_tasks_failed_total", "Tasks that ended in an error", {{"reason", to_string(failure.error.code)}})
         .add();
@@ -174,9 +270,22 @@ void Daemon::Impl::wire() {
   }
 }
 
+// Memory builds on the state: without that there is none.
+Status Daemon::Impl::open_memory() {
+  if (!state->remembers()) return {};
+  SKEP_TRY(memory, AgentMemory::open(loop, config, *state->key_value(), embedder));
+  if (!memory) return {};
+  state->use(&memory->service());
+  similar = std::make_unique<memory::SimilarQuestions>(loop, memory->embedder());
+  state->tasks().use(similar.get());
+  planner.on_core([this](const std::string& agent) { return memory->service().core_text(agent); });
+  return {};
+}
+
 Result<uint16_t> Daemon::Impl::listen() {
   SKEP_TRY(api::ServerOptions server_options, server_options_from(config));
   server_options.metrics = &metrics;
+  server_options.memory = memory ? &memory->service() : nullptr;
   if (options.log_requests) {
     server_options.access_log = [](const api::AccessRecord& record) { spdlog::info("{}", access_line(record)); };
   }
@@ -195,12 +304,14 @@ Result<std::unique_ptr<Daemon>> Daemon::make(AsioEventLoop& loop, DaemonOptions 
   bool serve = options.serve;
   auto impl =
       std::make_unique<Impl>(loop, std::move(options), std::move(roster), std::move(residency), std::move(remotes));
+  SKEP_CHECK(impl->open_state());
   impl->wire();
   impl->catalog.load();
   impl->directory.refresh();
   sweep_old_contexts(loop, impl->config, impl->catalog);
   for (const std::string& problem : impl->catalog.problems()) spdlog::warn("{}", problem);
   if (serve) {
+    SKEP_CHECK(impl->open_memory());
     SKEP_TRY(impl->port, impl->listen());
   }
   impl->catalog.watch();

@@ -67,10 +67,10 @@ void record_engine(telemetry::Metrics& m, const std::string& model, const engine
 DaemonBackend::DaemonBackend(Parts parts) : parts_(parts), began_(parts.loop.now()) {}
 
 agent::TaskId DaemonBackend::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
-  return parts_.dispatcher.submit(std::move(request), std::move(listener));
+  return parts_.state->submit(std::move(request), std::move(listener));
 }
 
-void DaemonBackend::cancel(agent::TaskId task) { parts_.dispatcher.cancel(task); }
+void DaemonBackend::cancel(agent::TaskId task) { parts_.state->cancel(task); }
 
 // Embeddings and token counts don't queue with the tasks: they are short, and the residency bounds how many wait.
 api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed input, std::string caller,
@@ -135,6 +135,24 @@ void DaemonBackend::tokenize(std::string model, engine::Tokenize input,
           return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
         held->engine()->tokenize(std::move(input), [held, done = std::move(done)](Result<engine::Tokens> tokens) {
           done(std::move(tokens));
+        });
+      });
+}
+
+void DaemonBackend::score(std::string model, engine::Score input, std::function<void(Result<engine::Scores>)> done) {
+  auto info = find_model(model);
+  if (!info) {
+    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
+    return;
+  }
+  parts_.residency.acquire(
+      info->name, [input = std::move(input), done = std::move(done)](Result<model::Lease> lease) mutable {
+        if (!lease) return done(fail(lease.error()));
+        auto held = std::make_shared<model::Lease>(std::move(*lease));
+        if (held->engine() == nullptr)
+          return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
+        held->engine()->score(std::move(input), [held, done = std::move(done)](Result<engine::Scores> scores) {
+          done(std::move(scores));
         });
       });
 }
@@ -234,6 +252,7 @@ std::vector<api::AgentView> DaemonBackend::agents() const {
     view.state = parts_.dispatcher.works(spec.name)   ? "working"
                  : parts_.dispatcher.waits(spec.name) ? "waiting"
                                                       : "idle";
+    view.phase = to_string(parts_.state->phase(spec.name));
     view.priority = scheduling::to_string(spec.priority);
     view.task_types = spec.task_types;
     view.system_prompt = spec.system_prompt;
@@ -337,6 +356,8 @@ void DaemonBackend::record_gauges() const {
   }
   m.gauge("skep_cpu_ratio", "CPU use of the process tree, of all cores").set(usage.cpu_percent / 100);
   m.gauge("skep_tasks_waiting", "Tasks in the queue").set(usage.queue_length);
+  m.gauge("skep_prompt_tokens_saved", "Tokens that prompts were shortened by, estimated")
+      .set(static_cast<double>(parts_.planner.tokens_saved()));
   m.gauge("skep_tasks_running", "Tasks on engines").set(parts_.dispatcher.scheduler().running());
   m.gauge("skep_engines_resident", "Engines in memory").set(usage.engines_resident);
   m.gauge("skep_engines_generating", "Local engines that generate").set(usage.engines_generating);
@@ -353,6 +374,7 @@ void DaemonBackend::record_gauges() const {
   for (const model::ResidentView& view : parts_.residency.views()) {
     if (view.process_id != 0) record_engine(m, view.model, view.heartbeat);
   }
+  parts_.state->record_gauges();
   m.gauge("skep_engine_deaths", "Workers that died since the start").set(static_cast<double>(counters.deaths));
 }
 

@@ -9,6 +9,7 @@
 #include "agent/language_planner.h"
 #include "agent/roster.h"
 #include "api/backend.h"
+#include "daemon/daemon_state.h"
 #include "daemon/model_directory.h"
 #include "daemon/process_usage.h"
 #include "model/residency.h"
@@ -28,6 +29,7 @@ class DaemonBackend final : public api::Backend {
     agent::LanguagePlanner& planner;
     const ProcessUsage& usage;
     telemetry::Metrics& metrics;
+    const std::unique_ptr<DaemonState>& state;  // there before the first call
   };
   explicit DaemonBackend(Parts parts);
 
@@ -44,12 +46,14 @@ class DaemonBackend final : public api::Backend {
   [[nodiscard]] std::vector<api::RunningModel> running() const override;
   void load(const std::string& model, std::optional<Duration> keep_alive, std::function<void(Status)> done) override;
   void unload(const std::string& model, std::function<void(Status)> done) override;
+  void score(std::string model, engine::Score input, std::function<void(Result<engine::Scores>)> done) override;
   [[nodiscard]] std::vector<api::AgentView> agents() const override;
   [[nodiscard]] std::vector<api::TaskView> tasks() const override;
   [[nodiscard]] api::ResourceUsage resources() const override;
   [[nodiscard]] api::PerformanceReport performance() const override;
   [[nodiscard]] std::string metrics() const override;
   [[nodiscard]] bool ready() const override;
+  [[nodiscard]] api::StateBackend* state() override { return parts_.state->remembers() ? parts_.state.get() : nullptr; }
 
  private:
   // One embed() under way: it waits for its engine, then for the engine's answer.

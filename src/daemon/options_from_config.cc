@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "model/gpu_memory.h"
@@ -43,6 +44,14 @@ model::CatalogOptions catalog_options(const Config& config) {
   for (const auto& [name, named] : config.models) {
     if (!named.path.empty()) options.scan.named.emplace(name, named.path);
   }
+  return options;
+}
+
+agent::ContextKeeperOptions context_options(const Config& config) {
+  agent::ContextKeeperOptions options;
+  options.window.summarise_at = config.context.summarise_at;
+  options.window.keep_last = static_cast<size_t>(config.context.keep_last);
+  options.window.recalled = static_cast<size_t>(config.context.recalled);
   return options;
 }
 
@@ -97,6 +106,8 @@ agent::PlannerOptions planner_options(const Config& config) {
   options.routing.deep_above = routing.deep_above;
   options.routing.balanced_above = routing.balanced_above;
   options.routing.deep_needs_free = routing.deep_needs_free;
+  const Config::Compression& compression = config.compression;
+  options.compression = {compression.on, {compression.fast, compression.balanced, compression.deep}};
   for (int i = 0; i < language::kTaskTypes; ++i) {
     auto row = config.generation.task_types.find(to_string(static_cast<language::TaskType>(i)));
     if (row == config.generation.task_types.end()) continue;
@@ -158,6 +169,14 @@ Result<api::ServerOptions> server_options_from(const Config& config) {
     options.auth.keys.push_back(std::move(one));
   }
   return options;
+}
+
+Result<std::string> address_from_environment(const std::string& key, const std::string& variable) {
+  const char* hint = "name an environment variable there, and put the server's address into it";
+  if (variable.empty()) return fail(ErrorCode::invalid_argument, key + " is empty", hint);
+  const char* value = std::getenv(variable.c_str());
+  if (value != nullptr && *value != '\0') return std::string(value);
+  return fail(ErrorCode::invalid_argument, fmt::format("{}: {} is not set", key, variable), hint);
 }
 
 std::string access_line(const api::AccessRecord& record) {

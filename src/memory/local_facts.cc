@@ -108,7 +108,13 @@ Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
 void LocalFacts::insert(Fact fact, const QuantizedVector& vector, bool to_text) {
   const FactId id = fact.id;
   next_ = std::max(next_, id + 1);
-  by_agent_[fact.agent].insert(id);
+  auto& of_agent = by_agent_[fact.agent];  // ids come in their order, but for a damaged log
+  if (of_agent.empty() || of_agent.back() < id) {
+    of_agent.push_back(id);
+  } else if (const auto at = std::lower_bound(of_agent.begin(), of_agent.end(), id);
+             at == of_agent.end() || *at != id) {
+    of_agent.insert(at, id);
+  }
   by_hash_[hash_of(fact.agent, fact.text)] = id;
   frequencies_.add(fact.text, 1);
   if (index_ && vector.bytes.size() == kernel::padded_length(index_->dimensions())) {
@@ -149,7 +155,8 @@ void LocalFacts::erase(FactId id, bool to_text) {
     by_hash_.erase(known);
   }
   const auto agent = by_agent_.find(fact.agent);
-  agent->second.erase(id);
+  // The last first is cheap: forget() goes backwards.
+  agent->second.erase(std::lower_bound(agent->second.begin(), agent->second.end(), id));
   if (agent->second.empty()) by_agent_.erase(agent);
   if (index_) index_->erase(id);
   without_vector_.erase(id);
@@ -242,9 +249,9 @@ Result<size_t> LocalFacts::forget(const std::vector<FactId>& ids) {
   for (const FactId id : ids) {
     if (facts_.contains(id)) known.insert(id);
   }
-  for (auto at = known.begin(); at != known.end();) {
+  for (auto at = known.rbegin(); at != known.rend();) {
     ForgetRecord record;
-    for (; at != known.end() && record.ids.size() < kForgetBatch; ++at) record.ids.push_back(*at);
+    for (; at != known.rend() && record.ids.size() < kForgetBatch; ++at) record.ids.push_back(*at);
     count += record.ids.size();
     records.emplace_back(std::move(record));
   }

@@ -91,9 +91,9 @@ class LocalFacts final : public LongTerm {
   LocalFactsOptions options_;
   FolderLock lock_;
   std::map<FactId, Fact> facts_;
-  std::unordered_map<std::string, std::set<FactId>> by_agent_;
-  std::unordered_map<uint64_t, FactId> by_hash_;  // of agent and normalized text
-  std::optional<VectorIndex> index_;              // none before the first embedder
+  std::unordered_map<std::string, std::vector<FactId>> by_agent_;  // ascending
+  std::unordered_map<uint64_t, FactId> by_hash_;                   // of agent and normalized text
+  std::optional<VectorIndex> index_;                               // none before the first embedder
   std::set<FactId> without_vector_;
   WordFrequencies frequencies_;
   std::optional<TextIndex> text_;

@@ -3,7 +3,7 @@
 // text, only words and where they stand, and can be made again from the facts at any time.
 //
 // Common words cost as many postings as facts have them and tell least, so a query keeps its rarest words
-// (WordFrequencies) and drops those that more than one fact in twenty has.
+// (WordFrequencies), as many as about a thousand facts have.
 //
 // One thread at a time.
 

@@ -25,7 +25,7 @@ namespace skep::memory {
 
 struct VectorIndexOptions {
   size_t neighbours = 16;     // M: links per node, twice as many on the lowest layer
-  size_t construction = 100;  // candidates looked at when a node is linked
+  size_t construction = 64;   // candidates looked at when a node is linked
   size_t search = 64;         // candidates looked at in a search, at least
   size_t exact_below = 1024;  // so many are scanned before a graph is worth it
   size_t tail = 8192;         // more than that are indexed while adding, two for each added

@@ -15,7 +15,7 @@ namespace skep::store {
 
 struct Event {
   WallTime at{};     // kept to the microsecond
-  std::string kind;  // "task.finished", "model.evicted", "agent.woke", "cache.hit": area, dot, what
+  std::string kind;  // "task.finished", "model.evicted", "agent.woke", "answer.cached": area, dot, what
   std::string agent, model, tier, caller;
   int64_t task = 0;    // 0: none
   double seconds = 0;  // that it took

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
 #include <mutex>
-#include <set>
 
 namespace skep::telemetry {
 
@@ -20,7 +20,7 @@ namespace {
 template <typename Metric>
 struct FamilyRecord {
   prometheus::Family<Metric>* family;
-  std::set<Labels> series;
+  std::map<Labels, Metric*> series;
 };
 
 [[maybe_unused]] bool allowed_label(const std::string& name) {
@@ -46,10 +46,12 @@ Metric& series_of(Families<Metric>& families, prometheus::Registry& registry, Bu
     found = families.emplace(name, FamilyRecord<Metric>{&family, {}}).first;
   }
   auto& record = found->second;
-  if (record.series.count(labels) > 0) return record.family->Add(labels, extra...);
+  // Family::Add() makes a metric before it looks whether there is one: not for every request.
+  if (auto known = record.series.find(labels); known != record.series.end()) return *known->second;
   if (record.series.size() >= Metrics::series_limit) return record.family->Add(all_other(labels), extra...);
-  record.series.insert(labels);
-  return record.family->Add(labels, extra...);
+  Metric& made = record.family->Add(labels, extra...);
+  record.series.emplace(labels, &made);
+  return made;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ json::object agent_value(const AgentView& agent) {
           {"tier", agent.tier},
           {"model", agent.model},
           {"state", agent.state},
+          {"phase", agent.phase},
           {"priority", agent.priority},
           {"task_types", texts(agent.task_types)},
           {"tasks_done", agent.tasks_done},

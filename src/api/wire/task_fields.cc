@@ -1,5 +1,6 @@
 #include "api/wire/task_fields.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace skep::api::wire {
@@ -7,6 +8,22 @@ namespace skep::api::wire {
 namespace {
 
 constexpr int64_t kLongestDeadline = 24 * 3600 * 1000;  // ms
+constexpr size_t kMostTags = 16;
+constexpr int64_t kLongestTtl = 30 * 24 * 3600;  // s
+
+// Of the request's directives, those that say something about an answer that was kept: no-cache asks for a fresh one,
+// no-store also forbids keeping that.
+void read_cache_control(std::string_view header, agent::CachePolicy& policy) {
+  for (size_t at = 0; at < header.size();) {
+    size_t end = std::min(header.find(',', at), header.size());
+    std::string_view directive = header.substr(at, end - at);
+    at = end + 1;
+    while (directive.starts_with(' ')) directive.remove_prefix(1);
+    while (directive.ends_with(' ')) directive.remove_suffix(1);
+    if (directive == "no-cache" || directive == "no-store" || directive == "max-age=0") policy.look_up = false;
+    if (directive == "no-store") policy.store = false;
+  }
+}
 
 }  // namespace
 
@@ -15,6 +32,12 @@ void read_task_fields(Fields& body, const HttpRequest& request, agent::TaskReque
   task.agent = body.text("agent").value_or(std::string(request.header("X-Skep-Agent")));
   task.adapter = body.text("adapter").value_or(std::string(request.header("X-Skep-Adapter")));
   task.input.task_type = body.text_or("task_type", "");
+  task.conversation = body.text("conversation").value_or(std::string(request.header("X-Skep-Conversation")));
+  read_cache_control(request.header("Cache-Control"), task.cache);
+  if (auto cache = body.object("cache")) {
+    task.cache.tags = cache->texts("tags", kMostTags);
+    if (auto ttl = cache->integer("ttl_seconds", 1, kLongestTtl)) task.cache.ttl = std::chrono::seconds(*ttl);
+  }
 
   std::string priority = body.text("priority").value_or(std::string(request.header("X-Skep-Priority")));
   if (!priority.empty()) {

@@ -1,7 +1,8 @@
 #pragma once
-// skep's own fields of any request that makes a task: `agent`, `adapter`, `priority`, `deadline_ms`, `task_type`, for
-// clients that can add fields, and the headers X-Skep-Agent, X-Skep-Adapter, X-Skep-Priority, X-Skep-Deadline-Ms for
-// those that can't. The body wins.
+// skep's own fields of any request that makes a task: `agent`, `adapter`, `conversation`, `priority`, `deadline_ms`,
+// `task_type`, `cache` {tags, ttl_seconds}, for clients that can add fields, and the headers X-Skep-Agent,
+// X-Skep-Adapter, X-Skep-Conversation, X-Skep-Priority, X-Skep-Deadline-Ms for those that can't. The body wins.
+// Cache-Control is heeded.
 
 #include <vector>
 

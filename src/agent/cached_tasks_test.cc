@@ -1,0 +1,293 @@
+#include "agent/cached_tasks.h"
+
+#include "agent/task_fixture.h"
+
+namespace skep::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Knows the questions that it was told; all of a scope are alike to it.
+class AllAlike final : public cache::Similar {
+ public:
+  explicit AllAlike(EventLoop& loop) : loop_(loop) {}
+  void find(const cache::CacheKey& scope, const std::string&, double,
+            std::function<void(std::vector<Match>)> done) override {
+    std::vector<Match> matches;
+    for (const auto& [s, match] : known) {
+      if (s == scope) matches.push_back(match);
+    }
+    loop_.post([done = std::move(done), matches = std::move(matches)] { done(matches); });
+  }
+  void add(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer) override {
+    known.push_back({scope, {answer, question, 0.97}});
+  }
+  void forget(const cache::CacheKey& answer) override {
+    std::erase_if(known, [&](const auto& entry) { return entry.second.key == answer; });
+  }
+  std::vector<std::pair<cache::CacheKey, Match>> known;
+
+ private:
+  EventLoop& loop_;
+};
+
+class CachedTasksTest : public TaskFixture {
+ protected:
+  CachedTasksTest() {
+    roster = *Roster::parse(
+        "agents:\n"
+        "  - {name: exact, tier: fast, system_prompt: x}\n"
+        "  - {name: always, tier: fast, system_prompt: x, cache: always}\n"
+        "  - {name: alike, tier: fast, system_prompt: x, cache: similar}\n",
+        "test");
+  }
+  std::pair<TaskId, std::shared_ptr<Hearing>> submit(TaskRequest request) {
+    auto hearing = std::make_shared<Hearing>();
+    TaskId id = tasks.submit(std::move(request), hearing);
+    return {id, hearing};
+  }
+  std::shared_ptr<Hearing> ask(const std::string& text, const std::string& agent = "") {
+    TaskRequest request = question(text);
+    request.agent = agent;
+    auto hearing = submit(std::move(request)).second;
+    settle();
+    return hearing;
+  }
+  std::string content = "hash";
+
+  Roster roster;
+  cache::AnswerCache cache{loop.clock(), nullptr, {}};
+  AllAlike similar{loop};
+  CachedTasks tasks{{loop, dispatcher, planner, roster, &cache, &similar,
+                     [this](const std::string&, const std::string& adapter) { return content + adapter; }}};
+};
+
+TEST_F(CachedTasksTest, TheSecondTimeTheAnswerComesFromTheCacheAsAStream) {
+  auto first = ask("How hot is too hot for the pump?");
+  answer("Anything over eighty degrees is too hot for this pump, and it has to be stopped.");
+  ASSERT_TRUE(first->done);
+  EXPECT_EQ(first->note.state, CacheNote::State::miss);
+  loop.advance(7s);
+  auto second = ask("How hot is too hot for the pump?");
+  EXPECT_EQ(generating(), 0U);
+  ASSERT_TRUE(second->done);
+  EXPECT_EQ(second->text, first->text);
+  EXPECT_EQ(second->done->message.content, first->text);
+  EXPECT_EQ(second->starts, 1);
+  EXPECT_GT(second->deltas, 2) << "in pieces";
+  EXPECT_EQ(second->note.state, CacheNote::State::hit);
+  EXPECT_EQ(second->note.level, "memory");
+  EXPECT_EQ(second->note.age, 7s);
+  EXPECT_EQ(second->done->usage.cached_tokens, 10);
+  EXPECT_EQ(dispatcher.statistics().models().at("m").finished, 2);
+}
+
+TEST_F(CachedTasksTest, NeverFromInsideSubmit) {
+  ask("q");
+  answer("a");
+  auto hearing = submit(question("q")).second;
+  EXPECT_EQ(hearing->ends, 0);
+  loop.run_ready();
+  EXPECT_EQ(hearing->ends, 1);
+}
+
+TEST_F(CachedTasksTest, SampledAnswersAreKeptOnlyForAgentsThatWantIt) {
+  TaskRequest sampled = question("q");
+  sampled.input.overrides.temperature = 0.8F;
+  for (int i = 0; i < 2; ++i) {
+    submit(sampled);
+    settle();
+    ASSERT_EQ(generating(), 1U) << i;
+    answer("a");
+  }
+  sampled.agent = "always";
+  submit(sampled);
+  settle();
+  answer("a");
+  auto hearing = submit(sampled).second;
+  settle();
+  EXPECT_EQ(hearing->note.state, CacheNote::State::hit);
+  TaskRequest seeded = question("q");
+  seeded.input.overrides.temperature = 0.8F;
+  seeded.input.overrides.seed = 4;
+  submit(seeded);
+  settle();
+  answer("a");
+  EXPECT_EQ((submit(seeded), settle(), generating()), 0U);
+}
+
+TEST_F(CachedTasksTest, WhateverDecidesAnAnswerMakesItAnother) {
+  ask("q");
+  answer("a");
+  auto differs = [&](const std::function<void(TaskRequest&)>& change) {
+    TaskRequest request = question("q");
+    change(request);
+    auto [id, hearing] = submit(std::move(request));
+    settle();
+    bool asked = generating() == 1;
+    if (asked) answer("another");
+    return asked;
+  };
+  EXPECT_FALSE(differs([](TaskRequest&) {}));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.messages[0].content = "q "; }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.messages[0].role = "system"; }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.overrides.seed = 3; }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.adapter = "polite.gguf"; }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.tools.push_back({"t", "", ""}); }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.format.kind = language::ResponseFormat::Kind::json_object; }));
+  EXPECT_TRUE(differs([](TaskRequest& r) { r.input.overrides.logprobs = true; }));
+  EXPECT_FALSE(differs([](TaskRequest& r) { r.priority = scheduling::Priority::high; }));
+  EXPECT_FALSE(differs([](TaskRequest& r) { r.deadline = 10s; }));
+  content = "another file under the same name";
+  EXPECT_TRUE(differs([](TaskRequest&) {}));
+  content = "";
+  EXPECT_TRUE(differs([](TaskRequest&) {}));
+}
+
+TEST_F(CachedTasksTest, NoCacheAsksAnewAndKeepsNoStoreDoesNeither) {
+  ask("q");
+  answer("old");
+  TaskRequest fresh = question("q");
+  fresh.cache.look_up = false;
+  submit(fresh);
+  settle();
+  answer("new");
+  EXPECT_EQ(ask("q")->text, "new");
+  fresh.cache.store = false;
+  submit(fresh);
+  settle();
+  answer("not kept");
+  EXPECT_EQ(ask("q")->text, "new");
+}
+
+TEST_F(CachedTasksTest, TasksInFlightAreJoinedAndTheLateOneHearsTheBeginning) {
+  auto first = ask("q");
+  factory.alive("m")->say(factory.alive("m")->running.begin()->first, "one ");
+  auto second = ask("q");
+  EXPECT_EQ(generating(), 1U);
+  EXPECT_EQ(second->text, "one ");
+  answer("two");
+  EXPECT_EQ(first->text, "one two");
+  EXPECT_EQ(second->text, "one two");
+  EXPECT_EQ(second->done->message.content, "one two");
+  EXPECT_NE(first->done->id, second->done->id);
+  EXPECT_EQ(second->note.level, "flight");
+  EXPECT_EQ(tasks.counters().joined, 1);
+}
+
+TEST_F(CachedTasksTest, OneWhoLeavesTakesNothingFromTheOthers) {
+  auto [leader, first] = submit(question("q"));
+  settle();
+  auto second = ask("q");
+  tasks.cancel(leader);
+  EXPECT_EQ(generating(), 1U);
+  answer("a");
+  EXPECT_EQ(first->ends, 0);
+  EXPECT_EQ(second->text, "a");
+  auto [alone, third] = submit(question("another"));
+  settle();
+  EXPECT_EQ(generating(), 1U);
+  tasks.cancel(alone);
+  tasks.cancel(alone);
+  EXPECT_EQ(generating(), 0U) << "the last one left";
+}
+
+TEST_F(CachedTasksTest, TheFirstOnesDeadlineIsNotTheOthers) {
+  TaskRequest hasty = question("q");
+  hasty.deadline = 4s;
+  auto first = submit(hasty).second;
+  auto patient = submit(question("q")).second;
+  for (int i = 0; i < 6; ++i) loop.advance(1s);
+  if (first->failure) {  // expired while it waited or ran: the other goes on by itself
+    EXPECT_EQ(first->failure->error.code, ErrorCode::deadline_exceeded);
+  }
+  settle();
+  ASSERT_EQ(generating(), 1U);
+  answer("a");
+  EXPECT_EQ(patient->text, "a");
+}
+
+TEST_F(CachedTasksTest, NobodyUrgentJoinsABackgroundGeneration) {
+  TaskRequest slow = question("q");
+  slow.priority = scheduling::Priority::background;
+  submit(slow);
+  settle();
+  TaskRequest urgent = question("q");
+  urgent.priority = scheduling::Priority::critical;
+  submit(urgent);
+  settle();
+  EXPECT_EQ(generating(), 2U);
+}
+
+TEST_F(CachedTasksTest, AFailureIsToldToAllAndKeptByNobody) {
+  auto first = ask("q");
+  auto second = ask("q");
+  factory.scripts["m"].load_fails = Error{ErrorCode::unsupported, "no such architecture", ""};
+  factory.alive("m")->die({ErrorCode::internal, "assertion failed", ""});
+  settle();
+  EXPECT_EQ(first->ends, 1);
+  EXPECT_EQ(second->ends, 1);
+  EXPECT_TRUE(second->failure);
+  EXPECT_EQ(cache.entries(), 0U);
+}
+
+TEST_F(CachedTasksTest, AQuestionThatMeansTheSameIsAnsweredForAgentsThatOptedIn) {
+  ask("Please explain how photosynthesis works", "alike");
+  answer("light");
+  auto hit = ask("Explain how photosynthesis works, please", "alike");
+  EXPECT_EQ(hit->text, "light");
+  EXPECT_EQ(hit->note.level, "similar");
+  ask("Explain how photosynthesis works, please", "exact");
+  EXPECT_EQ(generating(), 1U) << "this one did not opt in";
+  answer("exactly");
+}
+
+TEST_F(CachedTasksTest, TheGuardStandsBeforeWhatOnlyLooksAlike) {
+  ask("Is 81 degrees too hot?", "alike");
+  answer("yes");
+  ask("Is 18 degrees too hot?", "alike");
+  ASSERT_EQ(generating(), 1U);
+  answer("no");
+  EXPECT_GE(tasks.counters().guarded, 1);
+}
+
+TEST_F(CachedTasksTest, SimilarQuestionsMustAgreeInEverythingElse) {
+  auto with_system = [&](const std::string& system) {
+    TaskRequest request = question("Explain it please");
+    request.agent = "alike";
+    request.input.messages.insert(request.input.messages.begin(), {"system", system, "", {}, "", ""});
+    return request;
+  };
+  submit(with_system("You are brief."));
+  settle();
+  answer("brief");
+  TaskRequest other = with_system("You are verbose.");
+  other.input.messages.back().content = "Please explain it";
+  submit(other);
+  settle();
+  EXPECT_EQ(generating(), 1U);
+}
+
+TEST_F(CachedTasksTest, WarmedAnswersAreFound) {
+  language::Message answer;
+  answer.role = "assistant";
+  answer.content = "forty-two";
+  ASSERT_TRUE(tasks.warm(question("q"), answer));
+  auto hearing = ask("q");
+  EXPECT_EQ(hearing->text, "forty-two");
+  TaskRequest sampled = question("q");
+  sampled.input.overrides.temperature = 1.0F;
+  EXPECT_EQ(tasks.warm(sampled, answer).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(CachedTasksTest, ACancelledHitSaysNothing) {
+  ask("q");
+  answer("a");
+  auto [id, hearing] = submit(question("q"));
+  tasks.cancel(id);
+  settle();
+  EXPECT_EQ(hearing->starts + hearing->ends, 0);
+}
+
+}  // namespace
+}  // namespace skep::agent

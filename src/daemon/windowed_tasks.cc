@@ -1,0 +1,69 @@
+#include "daemon/windowed_tasks.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/daemon_context.h"
+#include "daemon/options_from_config.h"
+#include "mind/language/complexity.h"
+
+namespace skep::daemon {
+
+WindowedTasks::WindowedTasks(Parts parts) : parts_(parts), context_(parts.loop, context_options(parts.config)) {}
+
+agent::TaskId WindowedTasks::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
+  const auto room = budget(request);
+  if (!room) return parts_.tasks.submit(std::move(request), std::move(listener));
+  const agent::TaskId id = parts_.dispatcher.reserve();
+  preparing_.insert(id);
+  auto services = std::make_shared<DaemonContext>(
+      DaemonContext::Parts{parts_.loop, parts_.dispatcher, parts_.planner, parts_.backend, memory_}, request);
+  auto messages = request.input.messages;
+  const std::string name = archive_name(request);
+  context_.prepare(name, std::move(messages), *room, std::move(services),
+                   [this, id, request = std::move(request),
+                    listener = std::move(listener)](Result<agent::ContextKeeper::Fitted> fitted) mutable {
+                     if (preparing_.erase(id) == 0) return;  // cancelled meanwhile
+                     if (!fitted) return listener->failed({id, fitted.error(), {}});
+                     request.input.messages = std::move(fitted->messages);
+                     parts_.tasks.submit(id, std::move(request), std::move(listener));
+                   });
+  return id;
+}
+
+void WindowedTasks::cancel(agent::TaskId task) {
+  if (preparing_.erase(task) == 0) parts_.tasks.cancel(task);
+}
+
+std::optional<int> WindowedTasks::budget(const agent::TaskRequest& request) {
+  constexpr size_t kFewMessages = 4;
+  const auto& input = request.input;
+  if (!parts_.config.context.window || input.raw || input.messages.size() <= kFewMessages) return std::nullopt;
+  const auto plan = parts_.planner.plan(request);
+  if (!plan) return std::nullopt;  // whoever plans it next tells why
+  int context = parts_.config.engines.context;
+  if (const auto named = parts_.config.models.find(plan->route.model); named != parts_.config.models.end()) {
+    context = named->second.context.value_or(context);
+  }
+  if (const auto info = parts_.directory.find(plan->route.model); info && info->context_length > 0) {
+    context = std::min(context, info->context_length);
+  }
+  for (const model::ResidentView& view : parts_.residency.views()) {
+    if (view.model == plan->route.model && view.context_tokens > 0) context = view.context_tokens;
+  }
+  // An answer may have what it asks for, up to a third of the context.
+  const int room = context - std::min(plan->generate.max_tokens, context / 3);
+  if (language::estimate_tokens(input) * 2 < room) return std::nullopt;
+  return room;
+}
+
+std::string archive_name(const std::string& agent, const std::string& conversation) {
+  return agent + "/" + conversation;
+}
+
+std::string archive_name(const agent::TaskRequest& request) {
+  if (!request.conversation.empty()) return archive_name(request.agent, request.conversation);
+  return agent::ContextKeeper::key_of(request.caller, request.agent, request.input.messages);
+}
+
+}  // namespace skep::daemon

@@ -1,0 +1,58 @@
+#pragma once
+// The context window in front of the response cache: a task whose conversation is too long for its model is fitted
+// first (agent/context_keeper.h), all others go on at once. So the cache's key is over what the model really sees.
+//
+// Lives on the event loop; the parts outlive it.
+
+#include <memory>
+#include <optional>
+#include <unordered_set>
+
+#include "agent/cached_tasks.h"
+#include "agent/context_keeper.h"
+#include "agent/tasks.h"
+#include "api/backend.h"
+#include "daemon/config.h"
+#include "daemon/model_directory.h"
+#include "memory/memory_service.h"
+#include "model/residency.h"
+
+namespace skep::daemon {
+
+class WindowedTasks final : public agent::Tasks {
+ public:
+  struct Parts {
+    EventLoop& loop;
+    const Config& config;
+    agent::Dispatcher& dispatcher;
+    agent::Planner& planner;
+    const ModelDirectory& directory;
+    const model::Residency& residency;
+    api::Backend& backend;  // counts tokens
+    agent::CachedTasks& tasks;
+  };
+  explicit WindowedTasks(Parts parts);
+
+  agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
+  void cancel(agent::TaskId task) override;
+
+  // Where summarised messages are kept to be recalled; null: nowhere. Outlives this, or is taken back.
+  void use(memory::MemoryService* memory) { memory_ = memory; }
+  [[nodiscard]] const agent::ContextKeeper::Counters& counters() const { return context_.counters(); }
+
+ private:
+  // Tokens that the prompt of this task may have; nothing: it is short, or none that the window looks after.
+  [[nodiscard]] std::optional<int> budget(const agent::TaskRequest& request);
+
+  Parts parts_;
+  memory::MemoryService* memory_ = nullptr;
+  agent::ContextKeeper context_;
+  std::unordered_set<agent::TaskId> preparing_;  // tasks whose conversation is being fitted
+};
+
+// How a conversation is called in the archive. One that its agent remembers has a name; others are known by how they
+// began, and by whom.
+std::string archive_name(const agent::TaskRequest& request);
+std::string archive_name(const std::string& agent, const std::string& conversation);
+
+}  // namespace skep::daemon
