@@ -34,6 +34,11 @@ def free_port():
         return s.getsockname()[1]
 
 
+def listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 def pss(pid):
     """Bytes of a process as the kernel shares them out; 0 when it is gone."""
     try:
@@ -62,18 +67,28 @@ class Answer:
 
 
 class Daemon:
-    def __init__(self, config, arguments=(), environment=None, state=None):
-        """`state`: a state folder that outlives this daemon."""
+    def __init__(self, config, arguments=(), environment=None, state=None, cache=False):
+        """`state`: a state folder that outlives this daemon. `cache`: whether answers may come from the response cache."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        text = f"listen: 127.0.0.1:{self.port}\nstate_folder: {state or self.folder / 'state'}\n{config}"
+        text = (
+            f"listen: 127.0.0.1:{self.port}\nstate_folder: {state or self.folder / 'state'}\n"
+            f"cache: {{enabled: {str(cache).lower()}}}\n{config}"
+        )
         (self.folder / "skep.yaml").write_text(text)
         self.log = open(self.folder / "log", "w")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
-        clean.update(environment or {})
-        self.process = subprocess.Popen([skep, "serve", "--config", str(self.folder / "skep.yaml"), *arguments],
-                                        stdout=self.log, stderr=self.log, cwd=self.folder, env=clean)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
+        self.environment.update(environment or {})
+        self.arguments = arguments
+        self.start()
+
+    def start(self):
+        """Also again, after kill(): the same configuration and folder."""
+        if self.log.closed:
+            self.log = open(self.folder / "log", "a")
+        self.process = subprocess.Popen([skep, "serve", "--config", str(self.folder / "skep.yaml"), *self.arguments],
+                                        stdout=self.log, stderr=self.log, cwd=self.folder, env=self.environment)
         for _ in range(1000):
             if self.process.poll() is not None:
                 raise RuntimeError("the daemon ended at once:\n" + self.output())
@@ -106,6 +121,13 @@ class Daemon:
         self.process.wait()
         wait_until(lambda: all(pss(w) == 0 for w in workers), what="the end of the workers")
         self.log.close()
+
+    def command(self, *arguments, expect=0):
+        """What `skep ARGUMENTS` prints about this daemon."""
+        done = subprocess.run([skep, *arguments, "--url", self.url], capture_output=True, text=True, timeout=120,
+                              env=self.environment)
+        assert done.returncode == expect, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout
 
     def metric(self, name, **labels):
         """A value of /metrics; 0 where the series is not there."""
