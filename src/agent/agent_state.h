@@ -30,6 +30,8 @@ struct Letter {
   WallTime sent{};
   int attempts = 0;     // to answer it
   std::string failure;  // why it can't be answered; it stays until somebody takes it away
+  int max_tokens = 0;   // of its answer; 0: as the agent does
+  std::optional<float> temperature = {};
   friend bool operator==(const Letter&, const Letter&) = default;
 };
 

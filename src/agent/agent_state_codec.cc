@@ -1,6 +1,7 @@
 // The parts of an AgentState as bytes (doc/state.md). Every part begins with the version of its form; a later one is
 // refused, not guessed at.
 #include <algorithm>
+#include <bit>
 
 #include "agent/agent_state.h"
 #include "store/encoding.h"
@@ -57,7 +58,9 @@ std::optional<std::string> AgentState::encode(const PartName& part) const {
                                 [&](const Letter& letter) { return letter.id == part.number; });
       if (found == mailbox_.end()) return std::nullopt;
       out.text(found->from).text(found->conversation).text(found->text).integer(ns(found->sent));
-      out.integer(found->attempts).text(found->failure);
+      out.integer(found->attempts).text(found->failure).integer(found->max_tokens);
+      out.varint(found->temperature ? 1 : 0);
+      if (found->temperature) out.fixed(std::bit_cast<uint32_t>(*found->temperature));
       return out.take();
     }
     case Part::conversation: {
@@ -119,6 +122,8 @@ Status AgentState::decode(const PartName& part, std::string_view bytes) {
       letter.sent = time_of(in);
       letter.attempts = static_cast<int>(in.integer());
       letter.failure = text_of(in);
+      letter.max_tokens = static_cast<int>(in.integer());
+      if (in.varint() != 0) letter.temperature = std::bit_cast<float>(in.fixed<uint32_t>());
       if (!in.done()) return malformed();
       size_ += size_of(letter);
       mailbox_.push_back(std::move(letter));

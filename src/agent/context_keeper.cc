@@ -104,14 +104,8 @@ void ContextKeeper::prepare(const std::string& key, std::vector<Message> message
   });
 }
 
-// What is far from full is not worth a question to the tokenizer.
 void ContextKeeper::look(const std::shared_ptr<Job>& job) {
   const auto laid = job->conversation->window.lay_out(job->messages, {});
-  int64_t estimated = 0;
-  for (const Message& m : laid) estimated += estimate(m);
-  if (!job->conversation->window.has_summaries() && estimated * 100 < int64_t{job->budget} * options_.estimate_below) {
-    return finish(job, Fitted{laid, static_cast<int>(estimated), false, 0, 0});
-  }
   job->services->count(laid, [this, alive = alive_, job](const Result<int>& tokens) {
     if (!*alive) return;
     if (!tokens) return finish(job, fail(tokens.error()));
@@ -140,7 +134,7 @@ void ContextKeeper::counted(const std::shared_ptr<Job>& job, int tokens) {
     return;
   }
   if (!job->conversation->window.has_summaries() || options_.window.recalled == 0) {
-    return finish(job, Fitted{job->conversation->window.lay_out(job->messages, {}), tokens, true, 0, 0});
+    return finish(job, Fitted{job->conversation->window.lay_out(job->messages, {}), tokens, 0, 0});
   }
   if (std::exchange(job->asked_memory, true)) return with_recalled(job, job->recalled);
   job->services->recall(job->conversation->key, question_of(job->messages), options_.window.recalled,
@@ -165,7 +159,7 @@ void ContextKeeper::with_recalled(const std::shared_ptr<Job>& job, std::vector<s
         }
         const size_t stand_for = job->messages.size() + job->conversation->window.summaries().size() +
                                  (recalled.empty() ? 0 : 1) - laid.size();
-        finish(job, Fitted{std::move(laid), *tokens, true, stand_for, recalled.size()});
+        finish(job, Fitted{std::move(laid), *tokens, stand_for, recalled.size()});
       });
 }
 

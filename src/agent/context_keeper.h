@@ -38,7 +38,6 @@ class ContextServices {
 struct ContextKeeperOptions {
   language::WindowOptions window;
   size_t conversations = 1000;  // remembered; the one unused for the longest goes first
-  int estimate_below = 50;      // percent of the budget: less than that by estimate isn't counted
 };
 
 class ContextKeeper {
@@ -50,8 +49,7 @@ class ContextKeeper {
 
   struct Fitted {
     std::vector<language::Message> messages;
-    int tokens = 0;                       // of the prompt; an estimate where it was far below the budget
-    bool counted = false;                 // exactly
+    int tokens = 0;                       // of the prompt
     size_t summarised = 0, recalled = 0;  // messages that summaries stand for; messages brought back
   };
   // `budget`: tokens that the prompt may have. `services` is kept until `done`, and for the background's summary.

@@ -218,6 +218,8 @@ void Correspondence::open_mail(const std::string& agent, const AgentState& state
     job->task.agent = agent;
     job->task.caller = letter.from;
     job->task.conversation = letter.conversation;
+    if (letter.max_tokens > 0) job->task.input.overrides.max_tokens = letter.max_tokens;
+    job->task.input.overrides.temperature = letter.temperature;
     job->said.push_back({"user", letter.text, "", {}, "", ""});
     job->listener = std::make_shared<Nobody>();
     job->letter = letter;

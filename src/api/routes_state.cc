@@ -91,6 +91,8 @@ void say(ApiContext& context, StateBackend& state, const ExchangePtr& exchange) 
   letter.conversation = task.conversation;
   letter.text = task.input.messages.front().content;
   letter.sent = context.loop.clock().wall();
+  letter.max_tokens = task.input.overrides.max_tokens.value_or(0);
+  letter.temperature = task.input.overrides.temperature;
   state.deliver(task.agent, std::move(letter), [exchange](const Result<uint64_t>& id) {
     if (!id) return refuse(*exchange, {id.error(), ""});
     HttpResponse accepted = json_response(wire::to_text(json::object{{"letter", *id}}));

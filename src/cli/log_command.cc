@@ -63,10 +63,9 @@ int log(const Options& options) {
     const json::object& event = it->as_object();
     double took = event.contains("seconds") ? event.at("seconds").to_number<double>() : 0;
     int64_t tokens = event.contains("completion_tokens") ? event.at("completion_tokens").to_number<int64_t>() : 0;
-    table.row(
-        {text_of(*it, "at").substr(0, 19), text_of(*it, "kind"), text_of(*it, "agent"), text_of(*it, "model"),
-         took > 0 ? human_duration(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(took))) : "",
-         tokens > 0 ? human_count(tokens) : "", text_of(*it, "detail")});
+    table.row({text_of(*it, "at").substr(0, 19), text_of(*it, "kind"), text_of(*it, "agent"), text_of(*it, "model"),
+               took > 0 ? fmt::format("{:.3f} s", took) : "", tokens > 0 ? human_count(tokens) : "",
+               text_of(*it, "detail")});
   }
   table.print();
   return kOk;

@@ -5,9 +5,19 @@
 
 #include "daemon/daemon_context.h"
 #include "daemon/options_from_config.h"
-#include "mind/language/complexity.h"
 
 namespace skep::daemon {
+namespace {
+
+// With any tokenizer and template: a token for every byte, and some around each message.
+int64_t most_tokens(const std::vector<engine::ChatMessage>& messages) {
+  constexpr int64_t kAround = 24;
+  int64_t most = 0;
+  for (const engine::ChatMessage& message : messages) most += static_cast<int64_t>(message.content.size()) + kAround;
+  return most;
+}
+
+}  // namespace
 
 WindowedTasks::WindowedTasks(Parts parts) : parts_(parts), context_(parts.loop, context_options(parts.config)) {}
 
@@ -53,7 +63,7 @@ std::optional<int> WindowedTasks::budget(const agent::TaskRequest& request) {
   }
   // An answer may have what it asks for, up to a third of the context.
   const int room = context - std::min(plan->generate.max_tokens, context / 3);
-  if (language::estimate_tokens(input) * 2 < room) return std::nullopt;
+  if (most_tokens(plan->generate.messages) < parts_.config.context.summarise_at * room) return std::nullopt;
   return room;
 }
 

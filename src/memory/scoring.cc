@@ -65,7 +65,6 @@ Details details_of(std::string_view text) {
       ++i;
     }
   }
-  for (auto* list : {&d.numbers, &d.quoted, &d.names}) std::sort(list->begin(), list->end());
   return d;
 }
 

@@ -34,8 +34,9 @@ void rank(std::vector<Hit>& hits, const Scoring& scoring, const Query& query, bo
 // Text as it is compared word for word: ASCII case, space and final punctuation make no difference.
 std::string normalized(std::string_view text);
 
-// Whether two texts of nearly the same vector may still say different things: other numbers, other words in quotes,
-// other names (capitalised words after the first), or a negation in one alone. Vectors barely tell these apart.
+// Whether two texts of nearly the same vector may still say different things: other numbers, words in quotes or names
+// (capitalised words after the first), or these in another order, or a negation in one alone. Vectors barely tell these
+// apart.
 bool differ_in_detail(std::string_view a, std::string_view b);
 
 }  // namespace skep::memory

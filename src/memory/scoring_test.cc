@@ -33,6 +33,8 @@ TEST(Scoring, TextsThatDifferInADetailAreNotOne) {
   EXPECT_TRUE(differ("Due on 2026-11-21", "Due on 2026-11-22"));
   EXPECT_TRUE(differ("It is -5 degrees", "It is 5 degrees"));
   EXPECT_TRUE(differ("Version 1.2", "Version 1.20"));
+  EXPECT_TRUE(differ("In room 1 there are 2", "In room 2 there are 1"));
+  EXPECT_TRUE(differ("The train from Rome to Bern", "The train from Bern to Rome"));
   EXPECT_FALSE(differ("The cat sleeps on the mat", "On the mat the cat sleeps"));
   EXPECT_FALSE(differ("Anna likes tea", "Tea is what is liked"));
   EXPECT_FALSE(differ("we ship 3 boxes to Rome", "3 boxes are shipped to Rome"));

@@ -56,7 +56,7 @@ TEST(MemoryJson, APageSaysWhetherThereIsMore) {
   fact.tags = {"t"};
   EXPECT_EQ(facts_listed({fact}, 1),
             "{\"facts\":[{\"id\":7,\"agent\":\"\",\"text\":\"a \xEF\xBF\xBD\",\"source\":\"\",\"tags\":[\"t\"],"
-            "\"time\":\"1970-01-01T00:00:00Z\"}],\"next\":7}");
+            "\"time\":\"1970-01-01T00:00:00.000000000Z\"}],\"next\":7}");
   EXPECT_EQ(facts_listed({}, 10), "{\"facts\":[]}");
   EXPECT_EQ(facts_added({{3, true}}), "{\"added\":[{\"id\":3,\"known\":true}]}");
 }
