@@ -1,8 +1,10 @@
 #include "coalition/formation.h"
 
 #include <gtest/gtest.h>
+#include <h3/h3api.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <numeric>
 #include <set>
@@ -76,6 +78,68 @@ TEST(Formation, NeighboursAreThoseInTheDiskOfTheCell) {
       const double rows = std::abs(std::floor(positions[a].y) - std::floor(positions[b].y));
       EXPECT_EQ(near.count(b) == 1, a != b && columns <= 1 && rows <= 1);
     }
+  }
+}
+
+H3Index h3_cell(const Position& at, int resolution) {
+  const LatLng where{degsToRads(at.y), degsToRads(at.x)};
+  H3Index cell = 0;
+  EXPECT_EQ(latLngToCell(&where, resolution, &cell), 0U);
+  return cell;
+}
+
+// Against H3's own answer to whether two cells touch: around a pentagon, over the antimeridian, in an ordinary place.
+TEST(Formation, OnTheEarthNeighboursAreThoseInTheSameCellOrOneThatTouchesIt) {
+  constexpr int resolution = 4;
+  std::array<H3Index, 12> pentagons{};
+  ASSERT_EQ(getPentagons(resolution, pentagons.data()), 0U);
+  LatLng pentagon{};
+  cellToLatLng(pentagons[3], &pentagon);
+  const Position middles[] = {
+      {radsToDegs(pentagon.lng), radsToDegs(pentagon.lat)}, {180, 10}, {-180, -50}, {13.4, 52.5}};
+  const ValueFunction value{random_synergy(), nullptr, {}};
+  Random random(17);
+  for (const Position& middle : middles) {
+    std::vector<Position> positions;
+    for (int i = 0; i < 150; ++i) {
+      const Position at{middle.x + random.uniform(-1, 1), middle.y + random.uniform(-1, 1)};
+      positions.push_back({std::remainder(at.x, 360), at.y});
+    }
+    Formation some(Grid::earth(resolution).value(), value, {.threads = 2, .seed = 1});
+    ASSERT_TRUE(some.rebuild(positions));
+    size_t pairs = 0, over = 0;
+    bool at_pentagon = false;
+    const auto expect_neighbours = [&] {
+      for (Agent a = 0; a < positions.size(); ++a) {
+        std::set<Agent> near;
+        for (const auto& neighbour : some.neighbours(a)) near.insert(neighbour.agent);
+        const H3Index cell = h3_cell(positions[a], resolution);
+        at_pentagon |= isPentagon(cell) != 0;
+        for (Agent b = 0; b < positions.size(); ++b) {
+          if (a == b) continue;
+          const H3Index other = h3_cell(positions[b], resolution);
+          int touch = 0;
+          ASSERT_TRUE(cell == other || areNeighborCells(cell, other, &touch) == 0);
+          EXPECT_EQ(near.count(b) == 1, cell == other || touch != 0) << a << ' ' << b << " at " << middle.x;
+          pairs += near.count(b);
+          over += near.count(b) == 1 && std::abs(positions[a].x - positions[b].x) > 180 ? 1 : 0;
+        }
+      }
+    };
+    expect_neighbours();
+    EXPECT_GT(pairs, 150U);
+    EXPECT_EQ(at_pentagon, middle.y == middles[0].y);
+    EXPECT_EQ(over > 0, std::abs(middle.x) == 180) << "nobody is near over the antimeridian";
+    expect_sound(some, value);
+    // And after some have moved, by the incremental way.
+    std::vector<Formation::Move> moves;
+    for (Agent agent = 0; agent < 20; ++agent) {
+      positions[agent] = {std::remainder(middle.x + random.uniform(-1, 1), 360), middle.y + random.uniform(-1, 1)};
+      moves.push_back({agent, positions[agent]});
+    }
+    ASSERT_TRUE(some.update(moves));
+    expect_neighbours();
+    expect_sound(some, value);
   }
 }
 
