@@ -33,6 +33,7 @@ MeanFieldPopulation::MeanFieldPopulation(GenerativeModel model, CompiledModel co
       compiled_(std::move(compiled)),
       tree_(policy_tree(model_)) {
   policies_ = tree_.policies;
+  for (const Tensor& D : model_.D) start_.insert(start_.end(), D.data.begin(), D.data.end());
   for (int a = 0; a < model_.joint_actions(); ++a) unpacked_.push_back(model_.unpack_action(a));
   if (options_.keep_policies && options_.plan) {
     q_pi_.resize(policies_ * options_.capacity);
@@ -63,9 +64,7 @@ void MeanFieldPopulation::store(const double* q, std::byte* row) const {
 
 void MeanFieldPopulation::write_start(uint32_t, std::byte* row) {
   std::memset(row, 0, row_bytes_);
-  std::vector<double> start;
-  for (const Tensor& D : model_.D) start.insert(start.end(), D.data.begin(), D.data.end());
-  store(start.data(), row);
+  store(start_.data(), row);
 }
 
 void MeanFieldPopulation::marginal(uint32_t slot, int factor, std::span<double> out) const {

@@ -43,6 +43,7 @@ class MeanFieldPopulation final : public PopulationBase {
   CompiledModel compiled_;
   PolicyTree tree_;
   std::vector<JointAction> unpacked_;  // per joint action
+  std::vector<double> start_;          // D of all factors
   std::vector<Scratch> scratch_;
 };
 

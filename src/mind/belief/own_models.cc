@@ -184,7 +184,7 @@ void VectorPopulation<T>::learn_chunk(std::span<const uint16_t> observations, ui
     if (!slots_.taken(slot) || age_[slot] == 0) continue;
     T* block = writable_own(slot);
     const T* belief = typed_row(current_row(slot));
-    const T* before = typed_row(row(slot, side_[slot] ^ 1U));
+    const T* before = typed_row(row_before(slot));
     const uint16_t* observation = observations.data() + slot * model_.num_obs.size();
     if (factored_) {
       T* counts = block + layout_.likelihood_counts;

@@ -36,7 +36,7 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
 // Whether the joint of the factors is small enough for the vector kernels.
 bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.backend != BackendKind::automatic) return o.backend == BackendKind::vector_joint;
-  return model.factors() == 1 || model.joint_states() <= std::min<int64_t>(o.joint_limit, 1024);
+  return model.factors() == 1 || model.joint_states() <= o.joint_limit;
 }
 
 Result<StateFile> make_state(const GenerativeModel& model, const PopulationOptions& o, const StateLayout& layout) {
@@ -51,7 +51,7 @@ StateLayout common_layout(const GenerativeModel& model, const PopulationOptions&
   l.modalities = static_cast<uint32_t>(model.modalities());
   l.history = o.history;
   l.history_beliefs = o.history_beliefs ? 1 : 0;
-  l.sides = o.learning || !o.file.empty() ? 2 : 1;
+  l.sides = (o.learning ? 2 : 1) * (o.file.empty() ? 1 : 2);
   l.seed = o.seed;
   l.flags = o.learning ? 1 : 0;
   return l;

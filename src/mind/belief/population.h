@@ -46,7 +46,8 @@ struct PopulationOptions {
   uint32_t capacity = 1024;  // slots, fixed for the life of the population
   Precision precision = Precision::f32;
   BackendKind backend = BackendKind::automatic;
-  int64_t joint_limit = 4096;  // largest joint that `automatic` filters exactly
+  // Largest joint that `automatic` filters exactly; its transitions take joint² × actions values.
+  int64_t joint_limit = 1024;
   bool own_models = false;     // every agent has its own A and B (starting as the shared ones)
   bool learning = false;       // own models with Dirichlet counts, for learn()
   bool plan = true;            // step() also chooses actions
@@ -103,7 +104,7 @@ class Population {
   [[nodiscard]] virtual std::span<const float> free_energy() const = 0;  // nats; exact inference: -ln P(o | past)
   [[nodiscard]] virtual std::span<const float> policy_posterior(uint32_t slot) const = 0;  // keep_policies
   [[nodiscard]] virtual std::span<const float> neg_efe(uint32_t slot) const = 0;           // keep_policies
-  // The world did something else than the agent chose.
+  // The world did something else than the agent chose. Durable with the next step, as add() is.
   virtual void set_action(uint32_t slot, uint16_t joint_action) = 0;
   // The same for all: capacity entries, by slot. Entries of empty slots are ignored.
   virtual void set_actions(std::span<const uint16_t> joint_actions) = 0;
@@ -112,9 +113,14 @@ class Population {
 
   // f32 populations: the row of beliefs itself, belief_size() long.
   [[nodiscard]] virtual std::span<const float> belief(uint32_t slot) const = 0;
+  // The same of f64 populations.
+  [[nodiscard]] virtual std::span<const double> belief_f64(uint32_t slot) const = 0;
   // Any precision; writes belief_size() values.
   virtual void copy_belief(uint32_t slot, std::span<double> out) const = 0;
   [[nodiscard]] virtual size_t belief_size() const = 0;  // joint states, or the sum of num_states under mean-field
+  // Another number whenever the slot's belief may be another: after a step of it, set_belief(), add(). For those who
+  // keep what they made of a belief.
+  [[nodiscard]] virtual uint64_t belief_version(uint32_t slot) const = 0;
   // q(s_f): num_states[f] values.
   virtual void marginal(uint32_t slot, int factor, std::span<double> out) const = 0;
 

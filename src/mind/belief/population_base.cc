@@ -29,10 +29,13 @@ PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options,
       free_energy_(options_.capacity),
       age_(options_.capacity),
       generation_(options_.capacity),
+      set_(options_.capacity),
       ring_(options_.history > 0 ? options_.capacity : 0),
       started_(options_.capacity),
       side_(options_.capacity),
-      pending_(sides_ == 2 ? options_.capacity : 0),
+      before_(sides_ == 4 ? options_.capacity : 0),
+      record_side_(state_.durable() ? options_.capacity : 0),
+      pending_(sides_ > 1 ? options_.capacity : 0),
       all_slots_(options_.capacity),
       chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk) {
   std::iota(all_slots_.begin(), all_slots_.end(), 0U);
@@ -47,10 +50,12 @@ Status PopulationBase::restore_all() {
     const SlotRecord& r = *records[side];
     if (r.stamp == 0) continue;
     if (r.action >= model_.joint_actions() || r.previous_action >= model_.joint_actions() ||
-        (r.flags & ~(kAlive | kStarted)) != 0) {
+        (r.flags & ~kRecordFlags) != 0 || row_of(r.flags) >= sides_ || row_before_of(r.flags) >= sides_) {
       return fail(ErrorCode::corrupt, fmt::format("{}: slot {} is damaged", options_.file.string(), slot));
     }
-    side_[slot] = static_cast<uint8_t>(side);
+    record_side_[slot] = static_cast<uint8_t>(side);
+    side_[slot] = static_cast<uint8_t>(row_of(r.flags));
+    if (!before_.empty()) before_[slot] = static_cast<uint8_t>(row_before_of(r.flags));
     generation_[slot] = r.generation;
     age_[slot] = r.age;
     free_energy_[slot] = r.free_energy;
@@ -64,32 +69,52 @@ Status PopulationBase::restore_all() {
   return {};
 }
 
-void PopulationBase::mark_pending(uint32_t slot) {
-  if (!state_.durable() || pending_[slot] != 0) return;
-  pending_[slot] = 1;
-  pending_slots_.push_back(slot);
+void PopulationBase::mark_pending(uint32_t slot, uint8_t what) {
+  if (!state_.durable()) return;
+  if (pending_[slot] == 0) pending_slots_.push_back(slot);
+  pending_[slot] |= what;
+}
+
+void PopulationBase::turn_to(uint32_t slot, uint32_t side) {
+  if (!before_.empty()) before_[slot] = side_[slot];
+  side_[slot] = static_cast<uint8_t>(side);
+}
+
+// Of four rows the committed state needs two, and the change under way a third: what it reads.
+uint32_t PopulationBase::spare_row(uint32_t slot) const {
+  const uint32_t committed = record_side_[slot] ^ ((pending_[slot] & kRecordPending) != 0 ? 1U : 0U);
+  const uint32_t flags = state_.record(slot, committed)->flags;
+  const uint32_t needed = 1U << side_[slot] | 1U << row_of(flags) | 1U << row_before_of(flags);
+  return static_cast<uint32_t>(std::countr_one(needed));
 }
 
 void PopulationBase::write_record(uint32_t slot) {
   if (!state_.durable()) return;
-  SlotRecord* r = state_.record(slot, side_[slot]);
+  if ((pending_[slot] & kRecordPending) == 0) record_side_[slot] ^= 1U;
+  SlotRecord* r = state_.record(slot, record_side_[slot]);
   r->generation = generation_[slot];
   r->age = age_[slot];
   r->free_energy = free_energy_[slot];
   r->action = actions_[slot];
   r->previous_action = previous_actions_[slot];
-  r->flags = (slots_.taken(slot) ? kAlive : 0) | (started_[slot] != 0 ? kStarted : 0);
+  r->flags = (slots_.taken(slot) ? kAlive : 0) | (started_[slot] != 0 ? kStarted : 0) |
+             row_flags(side_[slot], before_.empty() ? 0 : before_[slot]);
   r->ring = ring_.empty() ? 0 : ring_[slot];
   r->stamp = state_.sequence() + 1;
+}
+
+void PopulationBase::record_change(uint32_t slot) {
+  write_record(slot);
+  mark_pending(slot, kRecordPending);
 }
 
 std::byte* PopulationBase::writable_row(uint32_t slot) {
   const uint32_t side = target_side(slot);
   if (side != side_[slot]) {
     std::memcpy(row(slot, side), current_row(slot), row_bytes_);
-    side_[slot] = static_cast<uint8_t>(side);
+    turn_to(slot, side);
   }
-  mark_pending(slot);
+  mark_pending(slot, kRowPending);
   return current_row(slot);
 }
 
@@ -106,16 +131,15 @@ Result<AgentId> PopulationBase::add() {
   actions_[*slot] = 0;
   free_energy_[*slot] = 0;
   write_start(*slot, start);
-  write_record(*slot);
+  record_change(*slot);
   return at(*slot);
 }
 
 Status PopulationBase::remove(AgentId agent) {
   if (!alive(agent))
     return fail(ErrorCode::not_found, fmt::format("no agent {} of generation {}", agent.slot, agent.generation));
-  writable_row(agent.slot);
   slots_.release(agent.slot);
-  write_record(agent.slot);
+  record_change(agent.slot);
   return {};
 }
 
@@ -247,7 +271,7 @@ void PopulationBase::finish(const Batch& batch) {
   }
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
-    if (sides_ == 2) side_[slot] = static_cast<uint8_t>(target_side(slot));
+    if (sides_ > 1) turn_to(slot, target_side(slot));
     if (history) {
       HistoryHeader* entry = state_.history(slot, ring_[slot]);
       entry->action = actions_[slot];
@@ -295,12 +319,20 @@ std::span<const float> PopulationBase::neg_efe(uint32_t slot) const {
 void PopulationBase::set_action(uint32_t slot, uint16_t joint_action) {
   assert(occupied(slot) && joint_action < model_.joint_actions());
   actions_[slot] = joint_action;
+  record_change(slot);
 }
 
 void PopulationBase::set_actions(std::span<const uint16_t> joint_actions) {
   assert(joint_actions.size() == actions_.size());
   const auto most = static_cast<uint16_t>(model_.joint_actions() - 1);
-  for (size_t slot = 0; slot < actions_.size(); ++slot) {
+  if (state_.durable()) {
+    for (uint32_t slot = 0; slot < capacity(); ++slot) {
+      if (slots_.taken(slot) && joint_actions[slot] != actions_[slot])
+        set_action(slot, std::min(joint_actions[slot], most));
+    }
+    return;
+  }
+  for (size_t slot = 0; slot < actions_.size(); ++slot) {  // without a branch: it is called before every step
     assert(joint_actions[slot] <= most || !occupied(static_cast<uint32_t>(slot)));
     actions_[slot] = std::min(joint_actions[slot], most);
   }
@@ -331,7 +363,8 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
   }
   // From now on the belief is what counts, not D.
   started_[slot] = 1;
-  write_record(slot);
+  ++set_[slot];
+  record_change(slot);
   return {};
 }
 
@@ -339,6 +372,12 @@ std::span<const float> PopulationBase::belief(uint32_t slot) const {
   assert(slot < capacity());
   if (options_.precision != Precision::f32) return {};
   return {reinterpret_cast<const float*>(current_row(slot)), belief_size_};
+}
+
+std::span<const double> PopulationBase::belief_f64(uint32_t slot) const {
+  assert(slot < capacity());
+  if (options_.precision != Precision::f64) return {};
+  return {reinterpret_cast<const double*>(current_row(slot)), belief_size_};
 }
 
 void PopulationBase::copy_belief(uint32_t slot, std::span<double> out) const {
@@ -373,8 +412,8 @@ bool PopulationBase::history(uint32_t slot, uint32_t i, HistoryEntry& entry) con
 Bytes PopulationBase::bytes() const {
   const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
   const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
-                   of(age_) + of(generation_) + of(ring_) + of(started_) + of(side_) + of(pending_) +
-                   of(pending_slots_) + of(all_slots_) + of(q_pi_) + of(neg_efe_);
+                   of(age_) + of(generation_) + of(set_) + of(ring_) + of(started_) + of(side_) + of(before_) +
+                   of(record_side_) + of(pending_) + of(pending_slots_) + of(all_slots_) + of(q_pi_) + of(neg_efe_);
   return Bytes(static_cast<int64_t>(n));
 }
 

@@ -37,8 +37,12 @@ class PopulationBase : public Population {
   void set_actions(std::span<const uint16_t> joint_actions) final;
   Status set_belief(uint32_t slot, std::span<const double> belief) final;
   std::span<const float> belief(uint32_t slot) const final;
+  std::span<const double> belief_f64(uint32_t slot) const final;
   void copy_belief(uint32_t slot, std::span<double> out) const final;
   size_t belief_size() const final { return belief_size_; }
+  uint64_t belief_version(uint32_t slot) const final {
+    return uint64_t{generation_[slot]} << 32 | (age_[slot] + set_[slot]);
+  }
   void surprised(float threshold, std::vector<uint32_t>& slots) const final;
   bool history(uint32_t slot, uint32_t i, HistoryEntry& entry) const final;
 
@@ -77,9 +81,14 @@ class PopulationBase : public Population {
     return state_.beliefs() + (size_t{slot} * sides_ + side) * row_bytes_;
   }
   [[nodiscard]] std::byte* current_row(uint32_t slot) const { return row(slot, side_[slot]); }
-  // The row that the running change writes: the current one if it isn't needed any more, else the other side.
+  // Learning only: the belief before the current one.
+  [[nodiscard]] std::byte* row_before(uint32_t slot) const {
+    return row(slot, sides_ == 4 ? before_[slot] : side_[slot] ^ 1U);
+  }
+  // The row that the running change writes: one that neither it nor the committed state needs.
   [[nodiscard]] uint32_t target_side(uint32_t slot) const {
-    return sides_ == 1 || pending_[slot] != 0 ? side_[slot] : side_[slot] ^ 1U;
+    if (sides_ == 4) return spare_row(slot);
+    return sides_ == 1 || (pending_[slot] & kRowPending) != 0 ? side_[slot] : side_[slot] ^ 1U;
   }
   [[nodiscard]] bool fresh(uint32_t slot) const { return started_[slot] == 0; }
   // For sampled actions: uniform in [0, 1), a function of seed, agent and age alone.
@@ -98,10 +107,15 @@ class PopulationBase : public Population {
   std::vector<uint16_t> actions_, previous_actions_;
   std::vector<float> free_energy_;
   std::vector<uint32_t> age_, generation_;
-  std::vector<uint32_t> ring_;    // history only: entries ever written per slot
-  std::vector<uint8_t> started_;  // 0: the next prior is D
-  std::vector<uint8_t> side_;
-  std::vector<uint8_t> pending_;  // durable: written since the last commit, so the current side may be overwritten
+  std::vector<uint32_t> set_;         // how often set_belief() was called
+  std::vector<uint32_t> ring_;        // history only: entries ever written per slot
+  std::vector<uint8_t> started_;      // 0: the next prior is D
+  std::vector<uint8_t> side_;         // the row that holds the belief
+  std::vector<uint8_t> before_;       // learning in a file: the row that holds the one before
+  std::vector<uint8_t> record_side_;  // durable: the record that counts
+  // Durable: what was written since the last commit, kRowPending and kRecordPending. The committed state does not need
+  // it, so a further change overwrites it.
+  std::vector<uint8_t> pending_;
   std::vector<uint32_t> pending_slots_;
   std::vector<float> q_pi_, neg_efe_;  // [capacity][policies]
 
@@ -114,8 +128,13 @@ class PopulationBase : public Population {
   void run(const Step& step);
   void run_chunk(const Step& step, uint32_t chunk, uint32_t thread);
   void finish(const Batch& batch);
+  static constexpr uint8_t kRowPending = 1, kRecordPending = 2;
   void write_record(uint32_t slot);
-  void mark_pending(uint32_t slot);
+  // A change outside a step: recorded now, committed with the next step.
+  void record_change(uint32_t slot);
+  void mark_pending(uint32_t slot, uint8_t what);
+  void turn_to(uint32_t slot, uint32_t side);
+  [[nodiscard]] uint32_t spare_row(uint32_t slot) const;
   // A copy of the current row on the side that may be written, which becomes current.
   std::byte* writable_row(uint32_t slot);
   Status check_observation(const uint16_t* observation, uint32_t slot) const;

@@ -2,13 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 
+#include "mind/belief/aligned_array.h"
 #include "mind/belief/random_model.h"
 
-// Every allocation of this program passes here, so that a step can be shown to make none.
+// Every allocation of this program passes here, so that a step can be shown to make none: plain and aligned new, and
+// aligned_alloc, which AlignedArray takes.
 namespace {
 std::atomic<long> allocations{0};
 }
@@ -17,8 +22,21 @@ void* operator new(size_t n) {
   if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
   throw std::bad_alloc();
 }
+void* operator new(size_t n, std::align_val_t alignment) {
+  ++allocations;
+  void* p = nullptr;
+  if (posix_memalign(&p, std::max(static_cast<size_t>(alignment), sizeof(void*)), n == 0 ? 1 : n) == 0) return p;
+  throw std::bad_alloc();
+}
+extern "C" void* aligned_alloc(size_t alignment, size_t n) noexcept {
+  ++allocations;
+  void* p = nullptr;
+  return posix_memalign(&p, alignment, n) == 0 ? p : nullptr;
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
 
 namespace skep::belief {
 namespace {
@@ -117,6 +135,21 @@ TEST(Population, FiltersTheJointOfSeveralFactorsExactly) {
   const auto model = random_model({.states = {3, 4}, .observations = {5, 2}, .controls = {2, 3}}, 6);
   expect_agreement(model, with(13, Precision::f64), 1e-12, 1e-4);
   expect_agreement(model, with(13, Precision::f32), 2e-6, 2e-4);
+}
+
+// What `automatic` promises: the joint as large as asked for, and no larger.
+TEST(Population, FiltersExactlyUpToItsJointLimitAndByMeanFieldBeyond) {
+  auto pool = ThreadPool::create(1);
+  const auto model = random_model({.states = {40, 30}, .observations = {3}, .controls = {1, 1}}, 22);
+  auto options = with(3, Precision::f32);
+  const auto backend = [&] { return Population::create(model, options, *pool).value()->backend(); };
+  EXPECT_EQ(backend().rfind("mean-field", 0), 0u) << backend();  // 1,200 joint states, of 1,024
+  options.joint_limit = 1200;
+  EXPECT_EQ(backend().rfind("vector", 0), 0u) << backend();
+  options.joint_limit = 1199;
+  EXPECT_EQ(backend().rfind("mean-field", 0), 0u) << backend();
+  options.joint_limit = 1200;
+  expect_agreement(model, options, 2e-6, 2e-4);
 }
 
 TEST(Population, TheMeanFieldBackendDoesWhatTheReferenceDoes) {
@@ -320,31 +353,80 @@ TEST(Population, SampledActionsFollowTheirProbabilities) {
   for (size_t a = 0; a < 3; ++a) EXPECT_NEAR(counts[a], static_cast<double>(population->policy_posterior(0)[a]), 0.02);
 }
 
+TEST(Population, TheAllocationsOfAnAlignedArrayAreCounted) {
+  const long before = allocations.load();
+  AlignedArray<float> array(100);
+  EXPECT_GT(allocations.load(), before);
+  EXPECT_EQ(array.data()[99], 0.0F);
+}
+
+// Of every kind of population, with everything that a step may be asked for.
 TEST(Population, AStepAllocatesNothing) {
   auto pool = ThreadPool::create(2, Pinning::never);
   const auto single =
       random_model({.states = {32}, .observations = {32}, .controls = {4}, .policy_length = 2, .counts = true}, 15);
-  const auto factored = random_model({.states = {3, 4}, .observations = {5}, .controls = {2, 1}}, 16);
-  for (int kind = 0; kind < 4; ++kind) {
-    auto options = with(1500, Precision::f32);
-    options.history = 10;
-    options.history_beliefs = true;
-    options.own_models = options.learning = kind == 1;
-    if (kind == 2) options.backend = BackendKind::mean_field;
-    if (kind == 3) options.action_selection = ActionSelection::sampled;
-    const auto& model = kind == 2 ? factored : single;
-    auto population = make(model, options, *pool);
-    Random random(1);
-    const auto observations = random_observations(random, model, 1500);
-    const std::vector<uint32_t> some{3, 700, 1499};
-    const std::vector<uint16_t> of_some(some.size() * model.num_obs.size(), 1);
-    ASSERT_TRUE(population->step(observations).has_value());
-    ASSERT_TRUE(population->step_some(some, of_some).has_value());
-    const long before = allocations.load();
-    const bool stepped = population->step(observations).has_value() && population->step_some(some, of_some).has_value();
-    EXPECT_EQ(allocations.load() - before, 0) << kind;
-    EXPECT_TRUE(stepped);
+  const auto factored = random_model(
+      {.states = {3, 4}, .observations = {5, 2}, .controls = {2, 3}, .policy_length = 2, .counts = true}, 16);
+  struct Kind {
+    const char* name;
+    const GenerativeModel& model;
+    PopulationOptions options;
+    bool file = false;
+  };
+  const uint32_t agents = 1500;
+  std::vector<Kind> kinds;
+  for (const Precision precision : {Precision::f32, Precision::f64}) {
+    PopulationOptions o = with(agents, precision);
+    o.history = 10;
+    o.history_beliefs = true;
+    o.keep_policies = true;
+    kinds.push_back({"one factor", single, o});
+    kinds.push_back({"one factor in a file", single, o, true});
+    kinds.push_back({"joint of two factors", factored, o});
+    o.action_selection = ActionSelection::sampled;
+    kinds.push_back({"sampled", single, o});
+    kinds.push_back({"joint of two factors, sampled", factored, o});
+    o.backend = BackendKind::mean_field;
+    kinds.push_back({"mean field", factored, o});
+    kinds.push_back({"mean field in a file", factored, o, true});
+    o.backend = BackendKind::automatic;
+    o.own_models = true;
+    kinds.push_back({"own models", single, o});
+    o.learning = true;
+    o.forgetting = 0.1;
+    kinds.push_back({"learning", single, o});
+    kinds.push_back({"learning of two factors", factored, o});
+    kinds.push_back({"learning in a file", single, o, true});
   }
+  std::string folder = (std::filesystem::temp_directory_path() / "skep-population-XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  for (size_t k = 0; k < kinds.size(); ++k) {
+    Kind& kind = kinds[k];
+    if (kind.file) kind.options.file = std::filesystem::path(folder) / std::to_string(k);
+    auto population = make(kind.model, kind.options, *pool);
+    Random random(1);
+    const auto observations = random_observations(random, kind.model, agents);
+    const std::vector<uint32_t> some{3, 700, 1499};
+    const std::vector<uint16_t> of_some(some.size() * kind.model.num_obs.size(), 1);
+    const std::vector<uint16_t> actions(agents, 1);
+    std::vector<uint32_t> surprised;
+    surprised.reserve(agents);
+    const auto everything = [&] {
+      bool done = population->step(observations).has_value() && population->step_some(some, of_some).has_value();
+      if (kind.options.learning) done = done && population->learn(observations).has_value();
+      population->set_action(3, 0);
+      population->set_actions(actions);
+      population->surprised(0, surprised);
+      done = done && population->remove(population->at(700)).has_value() && population->add().has_value();
+      return done && population->step(observations).has_value();
+    };
+    ASSERT_TRUE(everything()) << kind.name;
+    const long before = allocations.load();
+    const bool done = everything();
+    EXPECT_EQ(allocations.load() - before, 0) << kind.name;
+    EXPECT_TRUE(done) << kind.name;
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Population, OnlyTheNamedAgentsChangeInAPartialStep) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cerrno>
@@ -20,7 +21,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file is little-endian");
 
 constexpr uint64_t kMagic = 0x31504f5050454b53;  // "SKEPPOP1"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kPage = 4096;
 constexpr size_t kSectionAlignment = 4096;
 constexpr uint32_t kMostCapacity = 1u << 26;
@@ -61,7 +62,7 @@ tl::unexpected<Error> corrupt(const std::filesystem::path& path, const std::stri
 bool sane(const StateLayout& l) {
   return l.capacity > 0 && l.capacity <= kMostCapacity && (l.element == 4 || l.element == 8) && l.stride > 0 &&
          l.stride <= (1u << 20) && l.modalities > 0 && l.modalities <= 4096 && l.history <= (1u << 20) &&
-         l.history_beliefs <= 1 && (l.sides == 1 || l.sides == 2) && l.own_sides <= 2 &&
+         l.history_beliefs <= 1 && (l.sides == 1 || l.sides == 2 || l.sides == 4) && l.own_sides <= 2 &&
          l.own_block <= (uint64_t{1} << 34) && l.own_block % 64 == 0 && (l.own_sides == 0) == (l.own_block == 0);
 }
 
@@ -111,7 +112,7 @@ Result<StateFile> StateFile::create(const StateLayout& layout) {
 
 Result<StateFile> StateFile::create(const std::filesystem::path& path, const StateLayout& layout,
                                     std::span<const std::byte> model) {
-  assert(sane(layout) && layout.sides == 2);
+  assert(sane(layout) && layout.sides > 1);
   StateFile f;
   f.layout_ = layout;
   f.model_bytes_ = model.size();
@@ -163,7 +164,7 @@ Result<StateFile> StateFile::open(const std::filesystem::path& path) {
                 fmt::format("{}: version {}, this build reads {}", path.string(), header.version, kVersion));
   if (header.check != check_of(header) || header.header_bytes != sizeof(Header))
     return corrupt(path, "the header is damaged");
-  if (!sane(header.layout) || header.layout.sides != 2 || header.model_bytes > actual)
+  if (!sane(header.layout) || header.layout.sides < 2 || header.model_bytes > actual)
     return corrupt(path, "impossible sizes in the header");
   f.layout_ = header.layout;
   f.model_bytes_ = header.model_bytes;
@@ -214,9 +215,11 @@ uint64_t StateFile::checksum_of_state() const {
     const uint64_t first = record(slot, 0)->stamp;
     const uint64_t second = record(slot, 1)->stamp;
     if (first == 0 && second == 0) continue;
-    const uint32_t side = second > first ? 1 : 0;
-    XXH3_64bits_update(state, record(slot, side), sizeof(SlotRecord));
-    XXH3_64bits_update(state, beliefs() + (size_t{slot} * layout_.sides + side) * row, row);
+    const SlotRecord* r = record(slot, second > first ? 1 : 0);
+    XXH3_64bits_update(state, r, sizeof(SlotRecord));
+    const uint32_t last = layout_.sides - 1;  // of a damaged record any row will do
+    for (const uint32_t side : {std::min(row_of(r->flags), last), std::min(row_before_of(r->flags), last)})
+      XXH3_64bits_update(state, beliefs() + (size_t{slot} * layout_.sides + side) * row, row);
     if (layout_.own_sides > 0) {
       const uint32_t own_side = layout_.own_sides == 2 && *own_stamp(slot, 1) > *own_stamp(slot, 0) ? 1 : 0;
       XXH3_64bits_update(state, own(slot, own_side), layout_.own_block);

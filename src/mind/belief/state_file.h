@@ -2,11 +2,12 @@
 // Where a population's state lives: one mapping, anonymous or of a file, cut into sections. For a file it also carries
 // the commit protocol that makes the last complete step survive kill -9 at any instant (doc/population-file.md):
 //
-// Everything an agent's next step depends on exists twice, in two sides with a stamp each. A step reads the side with
-// the highest stamp not above the committed sequence number, writes the other side with the next number as its stamp,
-// and only when all agents are done is that number committed, by one of two alternating commit slots with a checksum.
-// A process that dies in between leaves sides whose stamp is above the committed number: they are ignored. No write
-// ever touches a side that the committed state needs, so nothing is torn, and no journal is replayed.
+// Every agent has two records with a stamp each, and rows for its beliefs that records point at. A step reads the
+// record with the highest stamp not above the committed sequence number, writes a row that this record does not name,
+// then the other record with the next number as its stamp, and only when all agents are done is that number committed,
+// by one of two alternating commit slots with a checksum. A process that dies in between leaves records whose stamp is
+// above the committed number: they are ignored. No write ever touches what the committed state needs, so nothing is
+// torn, and no journal is replayed. Own models have two sides, each with its stamp.
 //
 // That order is what other processes and a restart see of a *killed process*: its stores are in the page cache. Against
 // a power cut, sync() writes checksums over the committed sides and flushes data before header; open verifies them.
@@ -31,7 +32,7 @@ struct StateLayout {
   uint32_t modalities = 0;
   uint32_t history = 0;          // entries kept per agent
   uint32_t history_beliefs = 0;  // bool
-  uint32_t sides = 1;            // 2 for files and for learning
+  uint32_t sides = 1;            // rows per agent: twice as many for files, and for learning
   uint32_t own_sides = 0;        // 0: shared model, 1, or 2 when a file's own models learn
   uint64_t own_block = 0;        // bytes of one agent's own model
   uint64_t seed = 0;
@@ -49,11 +50,16 @@ struct SlotRecord {
   float free_energy = 0;
   uint16_t action = 0;           // chosen after the last update
   uint16_t previous_action = 0;  // between the last two beliefs
-  uint32_t flags = 0;            // kAlive, kStarted
+  uint32_t flags = 0;            // kAlive, kStarted, and where the agent's rows are: row_flags()
   uint32_t ring = 0;             // entries ever written to the slot's history, whoever lived in it
 };
 inline constexpr uint32_t kAlive = 1;
 inline constexpr uint32_t kStarted = 2;  // the belief counts, not D
+inline constexpr uint32_t kRecordFlags = 0x3f;
+// Which of the agent's rows is its belief, and which the one before it. A record may change while the rows stay.
+constexpr uint32_t row_flags(uint32_t row, uint32_t before) { return row << 2 | before << 4; }
+constexpr uint32_t row_of(uint32_t flags) { return flags >> 2 & 3; }
+constexpr uint32_t row_before_of(uint32_t flags) { return flags >> 4 & 3; }
 static_assert(sizeof(SlotRecord) == 32);
 
 struct HistoryHeader {  // then one uint16 per modality

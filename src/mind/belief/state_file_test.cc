@@ -52,8 +52,17 @@ GenerativeModel model_for_tests() {
   return random_model({.states = {6}, .observations = {5}, .controls = {3}, .counts = true}, 31);
 }
 
-// One step of a life that depends on nothing but the number of the step: births, deaths, partial steps, learning.
-void live(Population& population, uint64_t step) {
+// Learning comes first in a step of a life: it is committed by itself.
+void learn(Population& population, uint64_t step) {
+  Random random(5000 + step);
+  std::vector<uint16_t> observations;
+  for (uint32_t i = 0; i < kAgents; ++i) observations.push_back(static_cast<uint16_t>(random.below(5)));
+  EXPECT_TRUE(population.learn(observations).has_value());
+}
+
+// The rest of it, which depends on nothing but the number of the step: births, deaths, all that an agent can be told,
+// whole and partial steps.
+void live_on(Population& population, uint64_t step) {
   Random random(1000 + step);
   if (step % 5 == 1) {
     const uint32_t slot = random.below(kAgents);
@@ -66,6 +75,17 @@ void live(Population& population, uint64_t step) {
     const uint32_t slot = random.below(kAgents);
     if (population.occupied(slot)) {
       EXPECT_TRUE(population.set_belief(slot, std::vector<double>{0.5, 0.1, 0.1, 0.1, 0.1, 0.1}).has_value());
+      EXPECT_TRUE(population.set_belief(slot, std::vector<double>{0.1, 0.1, 0.1, 0.1, 0.1, 0.5}).has_value());
+    }
+  }
+  for (uint32_t slot = random.below(50); slot < kAgents; slot += 50) {
+    if (population.occupied(slot)) population.set_action(slot, static_cast<uint16_t>(random.below(3)));
+  }
+  if (step % 4 == 3) {
+    const auto other = random_model({.states = {6}, .observations = {5}, .controls = {3}}, step);
+    const uint32_t slot = random.below(kAgents);
+    if (population.occupied(slot)) {
+      EXPECT_TRUE(population.set_own_model(slot, other.A, other.B).has_value());
     }
   }
   std::vector<uint16_t> observations;
@@ -83,6 +103,14 @@ void live(Population& population, uint64_t step) {
   } else {
     EXPECT_TRUE(population.step_some(some, of_some).has_value());
   }
+  if (step % 32 == 31) {
+    EXPECT_TRUE(population.sync().has_value());
+  }
+}
+
+void live(Population& population, uint64_t step) {
+  learn(population, step);
+  live_on(population, step);
 }
 
 void start(Population& population) {
@@ -138,10 +166,60 @@ TEST_F(StateFileTest, ARestartContinuesExactly) {
   expect_equal(*reference, *population);
 }
 
+// What was told to an agent that the next step leaves alone is part of that step all the same.
+TEST_F(StateFileTest, AnActionSetBeforeAStepThatLeavesItsAgentAloneIsThereAfterwards) {
+  auto pool = kernel::ThreadPool::create(1);
+  for (const bool all_at_once : {false, true}) {
+    fs::remove(file());
+    auto reference = Population::create(model_for_tests(), options_for({}), *pool).value();
+    auto population = Population::create(model_for_tests(), options_for(file()), *pool).value();
+    for (Population* p : {reference.get(), population.get()}) {
+      start(*p);
+      ASSERT_TRUE(p->step(std::vector<uint16_t>(kAgents, 1)).has_value());
+      const auto other = static_cast<uint16_t>((p->actions()[5] + 1) % 3);
+      if (all_at_once) {
+        std::vector<uint16_t> actions(p->actions().begin(), p->actions().end());
+        actions[5] = other;
+        p->set_actions(actions);
+      } else {
+        p->set_action(5, other);
+      }
+      ASSERT_TRUE(p->step_some(std::vector<uint32_t>{0}, std::vector<uint16_t>{2}).has_value());
+    }
+    population.reset();
+    population = Population::open(options_for(file()), *pool).value();
+    expect_equal(*reference, *population);
+    for (Population* p : {reference.get(), population.get()}) {
+      learn(*p, 1);
+      live(*p, 2);
+    }
+    expect_equal(*reference, *population);
+  }
+}
+
+// The transition that is learnt begins at the belief that was set, in a file as in memory.
+TEST_F(StateFileTest, LearningAfterABeliefWasSetIsTheSameAsInMemory) {
+  auto pool = kernel::ThreadPool::create(1);
+  auto reference = Population::create(model_for_tests(), options_for({}), *pool).value();
+  auto population = Population::create(model_for_tests(), options_for(file()), *pool).value();
+  for (Population* p : {reference.get(), population.get()}) {
+    start(*p);
+    ASSERT_TRUE(p->step(std::vector<uint16_t>(kAgents, 1)).has_value());
+    for (uint32_t slot = 0; slot < kAgents - 50; ++slot) {
+      ASSERT_TRUE(p->set_belief(slot, std::vector<double>{0, 0, 0, 0, 0, 1}).has_value());
+    }
+    ASSERT_TRUE(p->step(std::vector<uint16_t>(kAgents, 2)).has_value());
+    for (uint32_t slot = 0; slot < kAgents - 50; ++slot) p->set_action(slot, 0);
+    learn(*p, 0);
+    ASSERT_TRUE(p->step(std::vector<uint16_t>(kAgents, 3)).has_value());
+  }
+  expect_equal(*reference, *population);
+}
+
 TEST_F(StateFileTest, ADeathAtAnyInstantLeavesTheLastCompleteStep) {
   auto pool = kernel::ThreadPool::create(1);
   Random random(static_cast<uint64_t>(getpid()));  // another instant in every run
-  uint64_t most_steps = 0;
+  uint64_t most_steps = 0, died_learnt = 0;
   for (int round = 0; round < 25; ++round) {
     fs::remove(file());
     {
@@ -161,23 +239,33 @@ TEST_F(StateFileTest, ADeathAtAnyInstantLeavesTheLastCompleteStep) {
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
 
+    uint64_t commits = 0;
+    { commits = StateFile::open(file()).value().sequence(); }
     auto survivor = Population::open(options_for(file()), *pool);
     ASSERT_TRUE(survivor.has_value()) << survivor.error().text();
     const uint64_t steps = (*survivor)->steps();
     most_steps = std::max(most_steps, steps);
+    // Making the file was the first commit; since then every step was one, and its learning another.
+    const uint64_t extra = commits - 1 - 2 * steps;
+    ASSERT_LE(extra, 1u);
+    died_learnt += extra;
     auto reference = Population::create(model_for_tests(), options_for({}), *pool).value();
     start(*reference);
     for (uint64_t t = 0; t < steps; ++t) live(*reference, t);
+    if (extra == 1) learn(*reference, steps);
     expect_equal(*reference, **survivor);
     // And life goes on.
     for (uint64_t t = steps; t < steps + 3; ++t) {
-      live(*reference, t);
-      live(**survivor, t);
+      for (Population* p : {reference.get(), survivor->get()}) {
+        if (t > steps || extra == 0) learn(*p, t);
+        live_on(*p, t);
+      }
     }
     expect_equal(*reference, **survivor);
     if (HasFatalFailure()) return;
   }
   EXPECT_GT(most_steps, 3u) << "no child lived long enough to be killed in the middle of something";
+  RecordProperty("died_between_learning_and_step", std::to_string(died_learnt));
 }
 
 TEST_F(StateFileTest, WhatATornStepLeftIsNotTakenForALaterOne) {
@@ -245,7 +333,8 @@ TEST_F(Damage, OfASealedBeliefIsFound) {
   {
     StateFile state = StateFile::open(file()).value();
     const uint32_t side = state.record(9, 1)->stamp > state.record(9, 0)->stamp ? 1 : 0;
-    auto* row = state.beliefs() + (9 * 2 + side) * state.layout().stride * 4;
+    const uint32_t at_row = row_of(state.record(9, side)->flags);
+    auto* row = state.beliefs() + (9 * state.layout().sides + at_row) * state.layout().stride * 4;
     row[2] ^= std::byte{0x10};
     at = 1;
   }
