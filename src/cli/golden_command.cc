@@ -14,7 +14,7 @@ int golden_belief(const std::string& folder, bool as_json) {
   if (!golden) return report(golden.error());
   if (as_json) {
     boost::json::object worst;
-    for (const auto& [quantity, error] : golden->worst) worst[quantity] = error;
+    for (const auto& [name, quantity] : golden->quantities) worst[name] = quantity.worst;
     boost::json::array failures;
     for (const auto& one : golden->cases) {
       if (!one.passed) failures.push_back({{"file", one.file}, {"failure", one.failure}});

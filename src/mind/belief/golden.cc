@@ -21,17 +21,17 @@ Result<boost::json::value> read_file(const std::filesystem::path& path) {
 }
 
 GoldenCase run_case(const std::filesystem::path& path, const GoldenTolerance& tolerance,
-                    std::map<std::string, double>& worst) {
+                    std::map<std::string, GoldenQuantity>& quantities) {
   GoldenCase result;
   result.file = path.filename().string();
   const auto run = [&]() -> Status {
     SKEP_TRY(const auto value, read_file(path));
     SKEP_TRY(const GoldenInput input, read_golden(value));
-    GoldenRecorder reference(worst, "f64", tolerance.f64);
+    GoldenRecorder reference(quantities, "f64", tolerance.f64);
     SKEP_CHECK(check_agent(input, reference));
-    GoldenRecorder batch64(worst, "batch f64", tolerance.f64);
+    GoldenRecorder batch64(quantities, "batch f64", tolerance.f64);
     SKEP_CHECK(check_population(input, false, batch64));
-    GoldenRecorder batch32(worst, "batch f32", tolerance.f32);
+    GoldenRecorder batch32(quantities, "batch f32", tolerance.f32);
     SKEP_CHECK(check_population(input, true, batch32));
     for (const GoldenRecorder* r : {&reference, &batch64, &batch32}) {
       if (!r->failure().empty()) return fail(ErrorCode::corrupt, r->failure());
@@ -47,8 +47,8 @@ GoldenCase run_case(const std::filesystem::path& path, const GoldenTolerance& to
 }  // namespace
 
 std::string GoldenReport::text() const {
-  std::string out = fmt::format("{:<28} {}\n", "quantity", "maximal error");
-  for (const auto& [quantity, error] : worst) out += fmt::format("{:<28} {:.3g}\n", quantity, error);
+  std::string out = fmt::format("{:<28} {:>9}  {}\n", "quantity", "values", "maximal error");
+  for (const auto& [name, q] : quantities) out += fmt::format("{:<28} {:>9}  {:.3g}\n", name, q.values, q.worst);
   for (const GoldenCase& c : cases) {
     if (!c.passed) out += fmt::format("FAILED {}: {}\n", c.file, c.failure);
   }
@@ -66,7 +66,7 @@ Result<GoldenReport> run_goldens(const std::string& folder, const GoldenToleranc
   std::sort(files.begin(), files.end());
   GoldenReport report;
   for (const auto& file : files) {
-    report.cases.push_back(run_case(file, tolerance, report.worst));
+    report.cases.push_back(run_case(file, tolerance, report.quantities));
     ++(report.cases.back().passed ? report.passed : report.failed);
   }
   return report;

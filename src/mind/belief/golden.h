@@ -21,17 +21,25 @@ struct GoldenCase {
   std::string failure;  // the first quantity out of tolerance, where and by how much; or why the file is unreadable
 };
 
+// What was compared under one name, over all cases.
+struct GoldenQuantity {
+  double worst = 0;   // maximal absolute error
+  size_t values = 0;  // numbers compared
+};
+
 struct GoldenReport {
   std::vector<GoldenCase> cases;
-  std::map<std::string, double> worst;  // maximal absolute error per quantity, "f64 q_pi", "f32 qs" …
+  std::map<std::string, GoldenQuantity> quantities;  // "f64 q_pi", "batch f32 qs" …
   int passed = 0;
   int failed = 0;
 
-  // A table of the worst errors, the failures, and last "N passed, M failed".
+  // A table of what was compared and the worst errors, the failures, and last "N passed, M failed".
   [[nodiscard]] std::string text() const;
 };
 
-// Every *.json of the folder, in order of name. An error only if the folder can't be read or holds no case.
+// Every *.json of the folder, in order of name. A case passes only if every step of it holds what its kind of case is
+// about, beliefs, free energies, G and q_pi, so that a misspelt or missing member is no agreement. An error only if the
+// folder can't be read or holds no case.
 Result<GoldenReport> run_goldens(const std::string& folder, const GoldenTolerance& tolerance = {});
 
 }  // namespace skep::belief

@@ -22,6 +22,11 @@ class Checker {
   Status step(const json::object& golden, size_t t) {
     where_ = fmt::format("step {}", t);
     golden_ = &golden;
+    for (const char* key : {"qs", "neg_efe_G", "q_pi", input_.messages ? "F_policies" : "vfe"}) {
+      if (member(key).is_null()) return fail(ErrorCode::invalid_argument, fmt::format("{}: no {}", where_, key));
+    }
+    if (!input_.messages && (!member("vfe").is_object() || !member("vfe").get_object().contains("F")))
+      return fail(ErrorCode::invalid_argument, where_ + ": no F in vfe");
     SKEP_TRY(const auto observation, golden_ints(member("obs"), "obs"));
     const json::value& before = member("action_prev");
     if (!before.is_null()) {

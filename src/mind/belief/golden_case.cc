@@ -65,7 +65,8 @@ void GoldenRecorder::compare(const std::string& quantity, const std::string& whe
     mismatch(quantity, where, fmt::format("{} values, expected {}", ours.size(), expected.size()));
     return;
   }
-  double& worst = worst_[fmt::format("{} {}", engine_, quantity)];
+  auto& [worst, values] = quantities_[fmt::format("{} {}", engine_, quantity)];
+  values += expected.size();
   for (size_t i = 0; i < expected.size(); ++i) {
     const double error = std::abs(ours[i] - expected[i]);
     if (!(error <= worst)) worst = error;

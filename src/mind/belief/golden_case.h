@@ -12,8 +12,8 @@ namespace skep::belief {
 
 class GoldenRecorder {
  public:
-  GoldenRecorder(std::map<std::string, double>& worst, std::string engine, double tolerance)
-      : worst_(worst), engine_(std::move(engine)), tolerance_(tolerance) {}
+  GoldenRecorder(std::map<std::string, GoldenQuantity>& quantities, std::string engine, double tolerance)
+      : quantities_(quantities), engine_(std::move(engine)), tolerance_(tolerance) {}
 
   // |ours - golden|, entry by entry; a difference in length is a failure too.
   void compare(const std::string& quantity, const std::string& where, std::span<const double> ours,
@@ -24,7 +24,7 @@ class GoldenRecorder {
   [[nodiscard]] const std::string& failure() const { return failure_; }
 
  private:
-  std::map<std::string, double>& worst_;
+  std::map<std::string, GoldenQuantity>& quantities_;
   std::string engine_;
   double tolerance_;
   std::string failure_;
