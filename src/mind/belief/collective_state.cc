@@ -46,11 +46,15 @@ void CollectiveState::add(Sums& sums, uint32_t slot, double sign) const {
 }
 
 bool CollectiveState::moved(uint32_t slot) {
-  const Counted& c = counted_[slot];
+  Counted& c = counted_[slot];
   const bool present = population_.occupied(slot);
   if (present != c.present) return true;
   if (!present) return false;
-  if (c.generation != population_.at(slot).generation || c.group != wanted_group_[slot]) return true;
+  if (c.group != wanted_group_[slot]) return true;
+  const uint64_t version = population_.belief_version(slot);
+  if (c.version == version) return false;
+  c.version = version;
+  if (c.generation != population_.at(slot).generation) return true;
   if (std::abs(static_cast<double>(population_.free_energy()[slot]) - c.free_energy) > options_.threshold) return true;
   population_.copy_belief(slot, scratch_);
   double distance = 0;
@@ -66,6 +70,7 @@ void CollectiveState::count(uint32_t slot) {
   if (!c.present) return;
   c.group = wanted_group_[slot];
   c.generation = population_.at(slot).generation;
+  c.version = population_.belief_version(slot);
   c.free_energy = static_cast<double>(population_.free_energy()[slot]);
   const std::span<double> belief(counted_belief_.data() + slot * states_, states_);
   population_.copy_belief(slot, belief);

@@ -2,6 +2,8 @@
 // What a population believes as a whole, and each of its groups: maintained incrementally (requirement B4). Only agents
 // whose belief moved by more than `threshold` (total variation) since they were last counted, or whose free energy did,
 // are counted anew; when more than `full_share` of them moved, everything is computed afresh, which is cheaper then.
+// Beliefs that did not change at all since the last update are not looked at: an update costs a few nanoseconds for
+// each agent without news.
 //
 // Bound against the full computation, per group: each agent's counted belief is within `threshold` in total variation
 // and its counted free energy within `threshold` nats, so mean free energy is within `threshold`; entropy and
@@ -56,6 +58,7 @@ class CollectiveState {
     uint32_t group = 0;
     bool present = false;
     uint32_t generation = 0;
+    uint64_t version = 0;  // of the belief that was last looked at
     double free_energy = 0, entropy = 0;
   };
   void add(Sums& sums, uint32_t slot, double sign) const;
