@@ -35,6 +35,12 @@ struct Agent::Impl {
     first_pA = model.pA;
     first_pB = model.pB;
     first_pD = model.pD;
+    if (model.E.empty()) {
+      first_pE.assign(compiled.policies.size(), 1.0);
+    } else {
+      first_pE = model.E;
+    }
+    pE = first_pE;
     reset();
   }
 
@@ -189,7 +195,7 @@ struct Agent::Impl {
   InferenceScratch scratch;
   Random random;
   std::vector<Tensor> first_pA, first_pB, first_pD;
-  std::vector<double> pE;
+  std::vector<double> first_pE, pE;
 
   std::vector<double> q, q_before, prior;  // the engine's flat beliefs
   std::vector<double> marginals, prior_marginals;
@@ -232,7 +238,12 @@ Result<Agent> Agent::create(GenerativeModel model, AgentOptions options) {
   }
   if (options.inference == Inference::automatic) {
     const bool small = model.joint_states() <= options.joint_limit;
-    options.inference = model.factors() > 1 && small ? Inference::joint : Inference::mean_field;
+    const bool joint = model.factors() > 1 && small && !options.use_param_info_gain;
+    options.inference = joint ? Inference::joint : Inference::mean_field;
+  }
+  if (options.use_param_info_gain && options.inference == Inference::joint && model.factors() > 1) {
+    return fail(ErrorCode::unsupported, "use_param_info_gain: joint inference has no beliefs per factor to learn from",
+                "use mean-field inference");
   }
   GenerativeModel engine_model = model;
   if (options.inference == Inference::joint) {
@@ -386,9 +397,12 @@ Status Agent::update_D() {
 Status Agent::update_E() {
   Impl& a = *impl_;
   if (a.terms.q_pi.empty()) return fail(ErrorCode::invalid_argument, "no policies inferred yet");
-  if (a.pE.empty()) a.pE = a.model.E.empty() ? std::vector<double>(a.terms.q_pi.size(), 1.0) : a.model.E;
   double sum = 0;
-  for (size_t p = 0; p < a.pE.size(); ++p) sum += a.pE[p] = a.pE[p] + a.options.lr_pE * a.terms.q_pi[p];
+  for (size_t p = 0; p < a.pE.size(); ++p) {
+    a.pE[p] =
+        a.first_pE[p] + (1 - a.options.forgetting) * (a.pE[p] - a.first_pE[p]) + a.options.lr_pE * a.terms.q_pi[p];
+    sum += a.pE[p];
+  }
   a.model.E.resize(a.pE.size());
   for (size_t p = 0; p < a.pE.size(); ++p) {
     a.model.E[p] = a.pE[p] / sum;

@@ -16,7 +16,7 @@
 namespace skep::belief {
 
 enum class Inference : uint8_t {
-  automatic,          // exact for one factor; joint when the joint is small; else mean-field
+  automatic,          // exact for one factor; joint when the joint is small and parameter gain is off; else mean-field
   mean_field,         // fixed point over factors, pymdp's schedule; exact for one factor
   joint,              // exact Bayes over the product of all factors, marginals kept correlated over time
   marginal_messages,  // marginal message passing over a window of past and future (Parr et al. 2019)
@@ -73,7 +73,7 @@ struct PolicyTerms {
 class Agent {
  public:
   // Refuses a model that validate() refuses (unreachable states apart), and options that don't fit it: a joint too
-  // large, a sophisticated search with policies longer than one step.
+  // large, parameter information gain with joint inference, a sophisticated search with policies longer than one step.
   static Result<Agent> create(GenerativeModel model, AgentOptions options = {});
   Agent(Agent&&) noexcept;
   Agent& operator=(Agent&&) noexcept;
@@ -113,7 +113,7 @@ class Agent {
   Status update_A(std::span<const int> observation);
   Status update_B();  // from the last two beliefs and the action between them; nothing on the first step
   Status update_D();  // from the current beliefs: call after the first step
-  Status update_E();  // habit: counts of policies, from q_pi
+  Status update_E();  // habit: counts of policies, from q_pi; they begin as E, or as 1 each
 
  private:
   struct Impl;

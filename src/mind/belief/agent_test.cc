@@ -77,6 +77,107 @@ TEST(Agent, HabitsGrowWithUse) {
   for (size_t p = 0; p < 3; ++p) EXPECT_NEAR(agent.model().E[p], (1 + q_pi[p]) / 4, 1e-12);
 }
 
+TEST(Agent, HabitsAreForgottenTowardsTheFirstOnes) {
+  auto model = random_model({.states = {4}, .observations = {4}, .controls = {3}}, 7);
+  model.E = {0.5, 0.3, 0.2};
+  AgentOptions options;
+  options.forgetting = 0.25;
+  options.lr_pE = 0.6;
+  Agent agent = Agent::create(model, options).value();
+  std::vector<double> counts = model.E;
+  for (int o : {1, 3, 0, 2}) {
+    ASSERT_TRUE(agent.infer_states(std::vector<int>{o}).has_value());
+    agent.infer_policies();
+    ASSERT_TRUE(agent.update_E().has_value());
+    double sum = 0;
+    for (size_t p = 0; p < 3; ++p)
+      sum += counts[p] = model.E[p] + 0.75 * (counts[p] - model.E[p]) + 0.6 * agent.policy_terms().q_pi[p];
+    for (size_t p = 0; p < 3; ++p) EXPECT_NEAR(agent.model().E[p], counts[p] / sum, 1e-12);
+    agent.sample_action();
+  }
+}
+
+TEST(Agent, LearnsWhereItStartsAndForgetsItTowardsTheFirstCounts) {
+  auto model = random_model({.states = {3, 2}, .observations = {4}, .controls = {2, 1}}, 12);
+  model.pD = {Tensor({3}, {1, 2, 0}), Tensor({2}, {3, 1})};
+  model.D = {Tensor({3}, {1.0 / 3, 2.0 / 3, 0}), Tensor({2}, {0.75, 0.25})};
+  AgentOptions options;
+  options.forgetting = 0.5;
+  options.lr_pD = 2;
+  Agent agent = Agent::create(model, options).value();
+  std::vector<Tensor> counts = model.pD;
+  for (int o : {1, 3}) {
+    agent.reset();
+    ASSERT_TRUE(agent.infer_states(std::vector<int>{o}).has_value());
+    ASSERT_TRUE(agent.update_D().has_value());
+    for (size_t f = 0; f < 2; ++f) {
+      double sum = 0;
+      for (size_t s = 0; s < counts[f].data.size(); ++s) {
+        const double first = model.pD[f].data[s];
+        double& count = counts[f].data[s];
+        count = first + 0.5 * (count - first);
+        if (count > 0) count += 2 * agent.belief(static_cast<int>(f))[s];
+        sum += count;
+      }
+      for (size_t s = 0; s < counts[f].data.size(); ++s) {
+        EXPECT_NEAR(agent.model().pD[f].data[s], counts[f].data[s], 1e-12);
+        EXPECT_NEAR(agent.model().D[f].data[s], counts[f].data[s] / sum, 1e-12);
+      }
+    }
+  }
+  EXPECT_EQ(agent.model().pD[0].data[2], 0) << "what is impossible stays so";
+  agent.reset();
+  ASSERT_TRUE(agent.infer_states(std::vector<int>{-1}).has_value());
+  EXPECT_NEAR(agent.belief(1)[0], agent.model().D[1].data[0], 1e-12) << "the next life begins where it learnt to";
+  auto without = model;
+  without.pD.clear();
+  Agent other = Agent::create(without).value();
+  EXPECT_EQ(other.update_D().error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Agent, ParameterGainNeedsBeliefsPerFactor) {
+  const auto model = random_model({.states = {3, 3}, .observations = {4}, .controls = {2, 1}, .counts = true}, 13);
+  AgentOptions options;
+  options.use_param_info_gain = true;
+  options.inference = Inference::joint;
+  EXPECT_EQ(Agent::create(model, options).error().code, ErrorCode::unsupported);
+  options.inference = Inference::automatic;  // takes the inference that can
+  Agent agent = Agent::create(model, options).value();
+  ASSERT_TRUE(agent.infer_states(std::vector<int>{1}).has_value());
+  agent.infer_policies();
+  EXPECT_NE(agent.policy_terms().pA_info_gain[0], 0);
+  const auto single = random_model({.states = {3}, .observations = {4}, .controls = {2}, .counts = true}, 13);
+  options.inference = Inference::joint;  // of one factor, whose counts are its own
+  EXPECT_TRUE(Agent::create(single, options).has_value());
+}
+
+// Of one step a search is what the plain evaluation is; deeper in the tree time goes on.
+TEST(Agent, ASearchCountsParameterGainAndPreferencesOfItsTime) {
+  auto model =
+      random_model({.states = {4}, .observations = {4}, .controls = {3}, .counts = true, .preference_steps = 3}, 14);
+  AgentOptions options;
+  options.use_param_info_gain = true;
+  const auto G_of = [&](const GenerativeModel& m, int horizon) {
+    AgentOptions o = options;
+    o.sophisticated = horizon > 0;
+    o.si_horizon = horizon;
+    o.si_policy_prune = o.si_state_prune = 0;
+    Agent agent = Agent::create(m, o).value();
+    EXPECT_TRUE(agent.infer_states(std::vector<int>{2}).has_value());
+    agent.infer_policies();
+    return agent.policy_terms().neg_efe;
+  };
+  const auto plain = G_of(model, 0), searched = G_of(model, 1), before = G_of(model, 2);
+  for (size_t p = 0; p < 3; ++p) EXPECT_NEAR(plain[p], searched[p], 1e-12);
+  options.use_param_info_gain = false;
+  EXPECT_GT(std::abs(G_of(model, 1)[0] - searched[0]), 1e-6);
+  options.use_param_info_gain = true;
+  auto later = model;  // another preference for the second step alone
+  for (int o = 0; o < 4; ++o) later.C[0].at({o, 1}) += o;
+  EXPECT_NEAR(G_of(later, 1)[0], searched[0], 1e-12);
+  EXPECT_GT(std::abs(G_of(later, 2)[0] - before[0]), 1e-3);
+}
+
 TEST(Agent, ForgettingBoundsTheCounts) {
   const auto model = random_model({.states = {3}, .observations = {3}, .controls = {2}, .counts = true}, 8);
   AgentOptions options;

@@ -194,6 +194,32 @@ TEST(SparsePopulation, KeepsOnlyWhatMattersWithinItsErrorBound) {
   }
 }
 
+// A belief over so many states that each has less than `prune` is kept as it is: dropping it would end the agent.
+TEST(SparsePopulation, ABeliefOfManySmallEntriesLivesOn) {
+  const int places = 400;
+  auto model = ring(places, 0.1);
+  auto pool = kernel::ThreadPool::create(1);
+  auto sparse = SparsePopulation::create(model, {.capacity = 1, .prune = 0.009}, *pool).value();
+  ASSERT_TRUE(sparse->add().has_value());
+  std::vector<double> q(places);
+  const auto total = [&] {
+    sparse->belief(0, q);
+    double sum = 0;
+    for (double p : q) sum += p;
+    return sum;
+  };
+  for (int t = 0; t < 3; ++t) {  // nobody sees anything: every place stays at 1/400
+    ASSERT_TRUE(sparse->step(std::vector<uint16_t>{1}, std::vector<uint16_t>{kNotObserved}).has_value());
+    ASSERT_NEAR(total(), 1, 1e-5);
+    EXPECT_NEAR(q[7], 1.0 / places, 1e-6);
+    EXPECT_EQ(sparse->error_bound(0), 0);
+  }
+  ASSERT_TRUE(sparse->step(std::vector<uint16_t>{1}, std::vector<uint16_t>{5}).has_value());
+  EXPECT_NEAR(total(), 1, 1e-5);
+  EXPECT_GT(q[5], 0.1);
+  EXPECT_LT(sparse->support(0), 100u);
+}
+
 TEST(CompactBeliefs, TakesTheSmallestFormatThatKeepsTheTolerance) {
   Random random(5);
   for (double tolerance : {0.0, 0.002, 0.02, 0.1}) {

@@ -3,7 +3,7 @@
 // stay as they are.
 //   qA[m] = pA[m] + lr · onehot(o_m) ⊗ q(parents of m) · [A > 0]
 //   qB[f][…, u] = pB[f][…, u] + lr · q_f(t) ⊗ q(parents of f at t-1) · [B > 0]
-//   qD[f] = pD[f] + lr · q_f(0),   qE = pE + lr · q_π
+//   qD[f] = pD[f] + lr · q_f(0),   qE = pE + lr · q_π   (pE: E itself, or 1 for each policy)
 // Forgetting moves counts back towards the first ones before they grow: a ← a₀ + (1 - forgetting)(a - a₀), so old
 // evidence decays and counts stay bounded by a₀ + lr / forgetting. Internal to mind/belief; beliefs are flat.
 

@@ -99,8 +99,12 @@ class Search {
     EfeScratch efe(model_);
     for (size_t p = 0; p < policies; ++p) {
       predict(model_, q, model_.policies[p].front().data(), next[p].data());
-      const StepTerms t = step_terms(model_, next[p].data(), 0, efe);
+      const StepTerms t = step_terms(model_, next[p].data(), depth, efe);
       G[p] = (options_.use_utility ? t.utility : 0) + (options_.use_states_info_gain ? t.states_info_gain : 0);
+      if (options_.use_param_info_gain) {
+        G[p] += A_novelty(model_, next[p].data(), efe) +
+                B_novelty(model_, q, model_.policies[p].front().data(), next[p].data());
+      }
     }
     if (depth >= options_.si_horizon - 1) return G;
     std::vector<double> q_pi = G;

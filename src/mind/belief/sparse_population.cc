@@ -13,6 +13,8 @@ namespace skep::belief {
 namespace {
 
 constexpr uint32_t kAgentsPerChunk = 32;
+// Small entries that hold more than this together are the belief, not its edge: then none is dropped.
+constexpr float kMostDropped = 0.05F;
 
 struct Entry {
   uint32_t state;
@@ -108,6 +110,12 @@ struct SparsePopulation::Impl {
       } else {
         dropped += s.p[state];
       }
+    }
+    if (dropped > kMostDropped) {
+      prune = 0;
+      dropped = 0;
+      support = static_cast<size_t>(
+          std::count_if(s.touched.begin(), s.touched.end(), [&s](uint32_t state) { return s.p[state] > 0; }));
     }
     agent.support = static_cast<uint32_t>(support);
     agent.dense = support > most;

@@ -3,7 +3,8 @@
 // (state, probability) pairs, and a step costs the non-zero entries of the columns it touches instead of S². An agent
 // whose support outgrows `dense_share` of the states goes dense until it shrinks again.
 //
-// Error. Entries below `prune` are dropped after each correction. With d the mass dropped, e the L1 distance to the
+// Error. Entries below `prune` are dropped after each correction, unless they hold more than 5 % together, as those of
+// a belief spread over thousands of states do: then all stay. With d the mass dropped, e the L1 distance to the
 // unpruned filter so far, ẑ the computed evidence, L the largest likelihood of the outcome: a prediction does not
 // increase e; a correction makes it at most 2 L e / ẑ (|L p/z - L p̂/ẑ| <= |L (p - p̂)|/ẑ + |z - ẑ|/ẑ); dropping and
 // renormalising adds 2 d. error_bound() carries the sum, at most 2. prune = 0 is exact.
