@@ -111,5 +111,37 @@ const BeliefKernels<double>& belief_kernels<double>() {
   return kernels;
 }
 
+namespace {
+
+// Calls `add` with each target chosen in turn.
+template <typename Add>
+void with_every_target(Add&& add) {
+#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0  // one target: nothing is chosen at run time
+  add();
+#else
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::GetChosenTarget().Update(target);
+    add();
+  }
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+#endif
+}
+
+}  // namespace
+
+template <>
+std::vector<BeliefKernels<float>> every_belief_kernels<float>() {
+  std::vector<BeliefKernels<float>> every;
+  with_every_target([&every] { every.push_back(HWY_DYNAMIC_DISPATCH(TableF32)()); });
+  return every;
+}
+
+template <>
+std::vector<BeliefKernels<double>> every_belief_kernels<double>() {
+  std::vector<BeliefKernels<double>> every;
+  with_every_target([&every] { every.push_back(HWY_DYNAMIC_DISPATCH(TableF64)()); });
+  return every;
+}
+
 }  // namespace skep::kernel
 #endif

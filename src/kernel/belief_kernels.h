@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace skep::kernel {
 
@@ -135,6 +136,14 @@ template <>
 const BeliefKernels<float>& belief_kernels<float>();
 template <>
 const BeliefKernels<double>& belief_kernels<double>();
+// Those of every target that this program was compiled for and this CPU runs, the chosen ones among them. For the
+// differential tests: it chooses anew for the whole process meanwhile, so nobody else may ask for kernels then.
+template <typename T>
+std::vector<BeliefKernels<T>> every_belief_kernels();
+template <>
+std::vector<BeliefKernels<float>> every_belief_kernels<float>();
+template <>
+std::vector<BeliefKernels<double>> every_belief_kernels<double>();
 extern template const BeliefKernels<float>& belief_kernels_scalar<float>();
 extern template const BeliefKernels<double>& belief_kernels_scalar<double>();
 

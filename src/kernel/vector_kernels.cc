@@ -52,6 +52,20 @@ const VectorKernels& vector_kernels() {
   return kernels;
 }
 
+std::vector<VectorKernels> every_vector_kernels() {
+  std::vector<VectorKernels> every;
+#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0  // one target: nothing is chosen at run time
+  every.push_back(vector_kernels());
+#else
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::GetChosenTarget().Update(target);
+    every.push_back(HWY_DYNAMIC_DISPATCH(Table)());
+  }
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+#endif
+  return every;
+}
+
 int32_t dot_int8_scalar(const int8_t* a, const int8_t* b, size_t n) {
   int32_t sum = 0;
   for (size_t i = 0; i < n; ++i) sum += int32_t{a[i]} * int32_t{b[i]};

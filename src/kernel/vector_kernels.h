@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace skep::kernel {
 
@@ -26,5 +27,7 @@ struct VectorKernels {
   DotInt8 dot_int8;
 };
 const VectorKernels& vector_kernels();
+// Of every compiled target that this CPU runs. For the differential tests, as every_belief_kernels().
+std::vector<VectorKernels> every_vector_kernels();
 
 }  // namespace skep::kernel
