@@ -109,6 +109,9 @@ class Bench {
     SKEP_CHECK(busy());
     SKEP_CHECK(bytes());
     SKEP_CHECK(collective());
+    if (!options_.only.empty() && report_.rows.empty() && report_.notes.size() == 1)  // and no note says why
+      return fail(ErrorCode::invalid_argument, fmt::format("no result is called {}", options_.only),
+                  "without --only all of them are measured");
     return std::move(report_);
   }
 

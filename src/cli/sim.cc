@@ -307,26 +307,11 @@ void print_sweep(const std::vector<SweepCell>& cells, bool json) {
                  versus.first, versus.other, versus.wins, versus.runs, with_margin(versus.difference));
 }
 
-// One row per run and population.
-Status write_sweep_table(const std::string& path, const std::vector<SweepCell>& cells, uint64_t first_seed) {
-  std::string text;
-  for (const auto& [key, value] : cells.front().values) text += key + ",";
-  text += "seed,population,reward,free_energy,entropy,coalition_size\n";
-  for (const SweepCell& cell : cells)
-    for (size_t run = 0; run < cell.means.size(); ++run)
-      for (size_t p = 0; p < cell.populations.size(); ++p) {
-        for (const auto& [key, value] : cell.values) text += value + ",";
-        const CurvePoint& mean = cell.means[run][p];
-        text += fmt::format("{},{},{},{},{},{}\n", first_seed + run, cell.populations[p], mean.reward, mean.free_energy,
-                            mean.entropy, mean.coalition_size);
-      }
-  return write_file(path, text);
-}
-
 Status sweep(const SimOptions& options, const std::string& text, const std::vector<Override>& overrides) {
   SKEP_TRY(const Scenario scenario, parse_scenario(text, options.file, overrides));
   if (!options.record.empty() || !options.plot.empty())
     return fail(ErrorCode::invalid_argument, "--record and --plot are for one run", "leave --seeds and --sweep away");
+  for (const std::string& path : options.tables) SKEP_CHECK(check_table_name(path));
   LiveLines progress;
   std::mutex mutex;  // of the progress line
   SweepOptions runs{.first_seed = scenario.seed,

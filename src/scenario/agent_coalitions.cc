@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <numbers>
 
 namespace skep::scenario {
 namespace {
@@ -40,11 +41,26 @@ class AgentCoalitions::BeliefSynergy final : public coalition::PairSynergy {
 
 Result<AgentCoalitions> AgentCoalitions::create(const CoalitionConfig& config, size_t hidden, int threads,
                                                 uint64_t seed) {
-  SKEP_TRY(const coalition::Grid grid, coalition::Grid::plane(config.cell));
+  SKEP_TRY(const coalition::Grid grid,
+           config.resolution ? coalition::Grid::earth(*config.resolution) : coalition::Grid::plane(config.cell));
   auto synergy = std::make_shared<BeliefSynergy>(config, hidden);
   return AgentCoalitions(coalition::Formation(grid, {synergy, nullptr, {.factor = config.cost, .exponent = 1.5}},
                                               {.threads = threads, .seed = seed}),
-                         synergy, hidden);
+                         synergy, hidden, projection_of(config));
+}
+
+// Equirectangular about the origin: a world is small, and its rows run south.
+AgentCoalitions::Projection AgentCoalitions::projection_of(const CoalitionConfig& config) {
+  if (!config.resolution) return {};
+  const double degrees = config.scale / metres_per_degree;
+  return {{config.longitude, config.latitude},
+          {degrees / std::cos(config.latitude * std::numbers::pi / 180), -degrees},
+          true};
+}
+
+coalition::Position AgentCoalitions::Projection::operator()(coalition::Position at) const {
+  const coalition::Position to{origin.x + at.x * unit.x, origin.y + at.y * unit.y};
+  return earth ? coalition::Position{std::remainder(to.x, 360), to.y} : to;
 }
 
 Status AgentCoalitions::update(std::span<const coalition::Position> positions, std::span<const float> beliefs) {
@@ -55,14 +71,16 @@ Status AgentCoalitions::update(std::span<const coalition::Position> positions, s
   for (uint32_t agent = 0; agent < positions.size() && !first; ++agent) {
     const float* now = &beliefs[agent * hidden_];
     if (positions[agent].x != positions_[agent].x || positions[agent].y != positions_[agent].y)
-      moves.push_back({agent, positions[agent]});
+      moves.push_back({agent, projection_(positions[agent])});
     if (total_variation(now, &synergy_->beliefs[agent * hidden_], hidden_) > noticeable) changed.push_back(agent);
   }
   const auto many = static_cast<size_t>(rebuild_share * static_cast<double>(positions.size()));
   positions_.assign(positions.begin(), positions.end());
   if (first || moves.size() + changed.size() > many) {
     synergy_->beliefs.assign(beliefs.begin(), beliefs.end());
-    SKEP_CHECK(formation_.rebuild(positions));
+    std::vector<coalition::Position> on_grid(positions.size());
+    std::transform(positions.begin(), positions.end(), on_grid.begin(), projection_);
+    SKEP_CHECK(formation_.rebuild(on_grid));
   } else {
     for (const coalition::Agent agent : changed)
       std::copy_n(&beliefs[agent * hidden_], hidden_, &synergy_->beliefs[agent * hidden_]);

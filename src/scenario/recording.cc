@@ -44,6 +44,17 @@ bool number(const json::value& value, double& out) {
   return true;
 }
 
+// A whole number that is not negative, exactly: a double would round those beyond 2^53.
+bool whole(const json::value& value, uint64_t& out) {
+  if (value.is_uint64())
+    out = value.get_uint64();
+  else if (value.is_int64() && value.get_int64() >= 0)
+    out = static_cast<uint64_t>(value.get_int64());
+  else
+    return false;
+  return true;
+}
+
 // A list of exactly N numbers.
 template <size_t N>
 bool numbers(const json::value& value, double (&out)[N]) {
@@ -197,15 +208,14 @@ Result<RecordingReader> RecordingReader::open(const std::string& path) {
   const auto is = [&](const char* key, json::kind kind) {
     return object->contains(key) && object->at(key).kind() == kind;
   };
-  double version = 0, seed = 0;
+  double version = 0;
   if (object == nullptr || !object->contains("skep_recording") || !number(object->at("skep_recording"), version) ||
-      !is("scenario", json::kind::string) || !object->contains("seed") || !number(object->at("seed"), seed) || seed < 0)
+      !is("scenario", json::kind::string) || !object->contains("seed") ||
+      !whole(object->at("seed"), reader.header_.seed))
     return fail(ErrorCode::corrupt, fmt::format("{}: this is no recording of a simulation", reader.place()));
   if (version != recording_version)
     return fail(ErrorCode::unsupported, fmt::format("{}: a recording of version {}; this program reads version {}",
                                                     reader.place(), version, recording_version));
-  const json::value& exact = object->at("seed");
-  reader.header_.seed = exact.is_uint64() ? exact.get_uint64() : static_cast<uint64_t>(seed);
   reader.header_.scenario_text = object->at("scenario").get_string().c_str();
   if (const json::array* overrides = list(*object, "overrides", 0, 1000))
     for (const json::value& pair : *overrides)

@@ -1,5 +1,6 @@
 #include "scenario/scenario.h"
 
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -16,6 +17,7 @@ constexpr int most_cells = 64;  // of a grid that agents plan on: its states are
 constexpr int most_horizon = 6;
 constexpr size_t most_parameters = 4, most_values = 64;
 constexpr Bytes most_text = 1_MiB;
+constexpr double most_latitude = 85;  // nearer to a pole a step to the east would be many degrees
 
 void read_world(YamlFields& fields, WorldConfig& world) {
   std::string kind = to_string(world.kind);
@@ -78,6 +80,39 @@ Status read_sweep(const YamlNode& node, Scenario& scenario) {
   return fields.finish();
 }
 
+void read_coalitions(YamlFields& fields, CoalitionConfig& config) {
+  fields.boolean("form", config.form);
+  fields.number("cell", config.cell, 0.1, 1000);
+  fields.integer("resolution", config.resolution, 0, 15);
+  fields.section("origin", [&config](YamlFields& origin) {
+    origin.number("latitude", config.latitude, -most_latitude, most_latitude);
+    origin.number("longitude", config.longitude, -180, 180);
+  });
+  fields.number("scale", config.scale, 0.1, 100'000);
+  fields.number("similarity", config.similarity, -10, 10);
+  fields.number("difference", config.difference, -10, 10);
+  fields.number("cost", config.cost, 0, 100);
+  fields.boolean("share", config.share);
+}
+
+// Keys of the grid that was not chosen, and a world that would reach over a pole.
+Status check_grid(const YamlNode& coalitions, const Scenario& scenario) {
+  const CoalitionConfig& config = scenario.coalitions;
+  if (!config.resolution) {
+    for (const char* key : {"origin", "scale"})
+      if (const auto node = coalitions.find(key))
+        return node->error(fmt::format("{} is for cells on the earth", key), "give a resolution, too");
+    return {};
+  }
+  if (const auto node = coalitions.find("cell"))
+    return node->error("cell is the side of a square, and H3's cells have a resolution", "leave one of the two away");
+  const double south = config.latitude - scenario.world.height * config.scale / metres_per_degree;
+  if (south < -most_latitude)
+    return coalitions.error(fmt::format("the world would reach to latitude {:.1f}, beyond {}", south, -most_latitude),
+                            "a smaller scale, or an origin further north");
+  return {};
+}
+
 Status check(const YamlNode& root, const Scenario& scenario) {
   const WorldConfig& world = scenario.world;
   const auto place = [&](const char* key) { return root.find(key).value_or(root); };
@@ -86,6 +121,7 @@ Status check(const YamlNode& root, const Scenario& scenario) {
                                 "agents plan over every cell; take a smaller grid");
   if (world.kind == WorldKind::patrol && world.width * world.height > 25)
     return place("world").error("a patrol's grid has at most 25 cells", "its model has their square of states");
+  if (const auto coalitions = root.find("coalitions")) SKEP_CHECK(check_grid(*coalitions, scenario));
   if (scenario.populations.empty()) return place("populations").error("at least one population is needed");
   if (scenario.agents() > most_agents)
     return place("populations").error(fmt::format("{} agents are more than {}", scenario.agents(), most_agents));
@@ -116,15 +152,7 @@ Result<Scenario> parse_scenario(std::string_view text, std::string_view what, co
     scenario.populations.push_back(std::move(population));
     return {};
   });
-  fields.section("coalitions", [&](YamlFields& coalitions) {
-    CoalitionConfig& config = scenario.coalitions;
-    coalitions.boolean("form", config.form);
-    coalitions.number("cell", config.cell, 0.1, 1000);
-    coalitions.number("similarity", config.similarity, -10, 10);
-    coalitions.number("difference", config.difference, -10, 10);
-    coalitions.number("cost", config.cost, 0, 100);
-    coalitions.boolean("share", config.share);
-  });
+  fields.section("coalitions", [&](YamlFields& section) { read_coalitions(section, scenario.coalitions); });
   if (const auto sweep = fields.take("sweep"))
     if (const Status status = read_sweep(*sweep, scenario); !status) fields.refuse(status.error());
   SKEP_CHECK(fields.finish());

@@ -3,6 +3,7 @@
 // with errors that name the place; doc/sim.md lists every key.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,11 +45,15 @@ struct PopulationConfig {
 
 struct CoalitionConfig {
   bool form = true;
-  double cell = 1;          // side of a cell; agents within a cell of each other may cooperate
-  double similarity = 0.8;  // synergy of two agents: this much for the same beliefs about what is hidden,
-  double difference = 0.2;  //   this much for opposite ones
-  double cost = 0.5;        // factor of the coordination cost
-  bool share = true;        // members hear what others of their coalition have seen
+  double cell = 1;  // side of a square cell; agents within a cell of each other may cooperate
+  // H3's cells of this resolution instead of squares: the world lies on the earth, its north-west corner at the origin.
+  std::optional<int> resolution;
+  double latitude = 0, longitude = 0;  // of the origin, degrees
+  double scale = 100;                  // metres of a step in the world
+  double similarity = 0.8;             // synergy of two agents: this much for the same beliefs about what is hidden,
+  double difference = 0.2;             //   this much for opposite ones
+  double cost = 0.5;                   // factor of the coordination cost
+  bool share = true;                   // members hear what others of their coalition have seen
 };
 
 struct SweepParameter {
@@ -69,6 +74,8 @@ struct Scenario {
 
   [[nodiscard]] int agents() const;
 };
+
+inline constexpr double metres_per_degree = 111'195;  // of latitude, on a sphere of H3's radius, 6,371 km
 
 // A dotted path and its value, as on a command line.
 using Override = std::pair<std::string, std::string>;

@@ -60,6 +60,26 @@ TEST(Scenario, OverridesStandForValuesAndUnknownOnesAreRefused) {
   EXPECT_NE(mistake(small, {{"steps", "many"}}), "");
 }
 
+TEST(Scenario, CellsAreSquaresOrThoseOfTheEarth) {
+  const auto with = [](const std::string& coalitions) {
+    return std::string(small) + "coalitions: " + coalitions + "\n";
+  };
+  EXPECT_FALSE(parse_scenario(small, "s.yaml")->coalitions.resolution);
+  const Scenario earth =
+      parse_scenario(with("{resolution: 9, origin: {latitude: 52.5, longitude: 13.4}, scale: 150}"), "s.yaml").value();
+  EXPECT_EQ(earth.coalitions.resolution, 9);
+  EXPECT_EQ(earth.coalitions.latitude, 52.5);
+  EXPECT_EQ(earth.coalitions.longitude, 13.4);
+  EXPECT_EQ(earth.coalitions.scale, 150);
+  EXPECT_NE(mistake(with("{resolution: 16}")).find("resolution"), std::string::npos);
+  EXPECT_NE(mistake(with("{resolution: 5, cell: 2}")).find("cell"), std::string::npos);
+  EXPECT_NE(mistake(with("{scale: 5}")).find("resolution"), std::string::npos);
+  EXPECT_NE(mistake(with("{origin: {latitude: 1}}")).find("resolution"), std::string::npos);
+  EXPECT_NE(mistake(with("{resolution: 5, origin: {latitude: 86}}")), "");
+  EXPECT_NE(mistake(with("{resolution: 1, origin: {latitude: -84}, scale: 100000}")).find("latitude"),
+            std::string::npos);
+}
+
 TEST(Scenario, SweepsListValues) {
   const Scenario scenario =
       parse_scenario(std::string(small) + "sweep:\n  seeds: 4\n  vary:\n    world.change: [0.1, 0.2]\n", "s.yaml")

@@ -94,6 +94,45 @@ TEST(Coalitions, MatesHearWhatOneOfThemSaysAndOthersDoNot) {
   EXPECT_EQ(heard, (std::vector<uint16_t>{0, 5, 5, 0}));
 }
 
+// H3's cells of resolution 9 are about 300 m across.
+TEST(Coalitions, OnTheEarthAreOfThoseWhoseCellsTouch) {
+  CoalitionConfig config;
+  config.resolution = 9;
+  config.cost = 0.1;
+  const std::vector<coalition::Position> at{{0, 0}, {1, 0}, {1, 1}, {9, 9}};
+  const std::vector<float> beliefs(8, 0.5F);
+  struct Case {
+    double latitude, longitude, scale;
+    bool together;
+  };
+  for (const Case& c : {Case{52.52, 13.4, 100, true}, Case{52.52, 13.4, 2000, false},
+                        // Over the antimeridian: a step to the east leads from 179.9995 to beyond -180.
+                        Case{0, 179.9995, 100, true}, Case{-60, 179.9995, 100, true}, Case{80, 0, 100, true}}) {
+    config.latitude = c.latitude;
+    config.longitude = c.longitude;
+    config.scale = c.scale;
+    AgentCoalitions coalitions = AgentCoalitions::create(config, 2, 1, 1).value();
+    ASSERT_TRUE(coalitions.update(at, beliefs));
+    EXPECT_EQ(coalitions.coalition_of(0) == coalitions.coalition_of(1), c.together) << c.longitude;
+    EXPECT_EQ(coalitions.coalition_of(0) == coalitions.coalition_of(2), c.together) << c.longitude;
+    EXPECT_EQ(coalitions.size_of(3), 1U);
+    auto moved = at;  // the far one joins them, by the incremental way
+    moved[3] = {0, 1};
+    ASSERT_TRUE(coalitions.update(moved, beliefs));
+    EXPECT_EQ(coalitions.size_of(3), c.together ? 4U : 1U) << c.longitude;
+  }
+}
+
+TEST(Simulation, OnTheEarthFormsCoalitionsToo) {
+  const std::string text =
+      std::string(small) +
+      "coalitions: {resolution: 8, origin: {latitude: 1.3, longitude: 103.8}, scale: 200, cost: 0.1}\n";
+  EXPECT_EQ(frames(text, 3, 1), frames(text, 3, 2));
+  Simulation simulation = Simulation::create(parse_scenario(text, "s.yaml").value(), 3, 1).value();
+  ASSERT_TRUE(simulation.step());
+  EXPECT_GT(simulation.frame().coalitions, 0);
+}
+
 TEST(Recording, IsReadBackExactlyAndTellsForeignFilesApart) {
   const Folder folder;
   const Scenario scenario = parse_scenario(small, "s.yaml", {{"steps", "9"}}).value();
@@ -156,6 +195,38 @@ TEST(Tables, HaveOneRowPerStepAndPopulation) {
   EXPECT_THAT(rows, testing::HasSubstr("1,3,planners,12,"));
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 6);
   EXPECT_FALSE(TableWriter::create(folder.file("t.xls")));
+}
+
+// Seeds beyond 2^53 are no doubles.
+TEST(Recording, KeepsEverySeedExactly) {
+  const Folder folder;
+  for (const uint64_t seed : {uint64_t{0}, (uint64_t{1} << 53) + 1, uint64_t{INT64_MAX}, uint64_t{1} << 63}) {
+    ASSERT_TRUE(RecordingWriter::create(folder.file("seed.jsonl"), {small, {}, seed}).value().finish());
+    EXPECT_EQ(RecordingReader::open(folder.file("seed.jsonl")).value().stage().seed, seed);
+  }
+  for (const char* seed : {"-1", "1.5", "\"1\""}) {
+    std::ofstream(folder.file("bad.jsonl")) << R"({"skep_recording":1,"scenario":"","seed":)" << seed << "}\n";
+    EXPECT_EQ(RecordingReader::open(folder.file("bad.jsonl")).error().code, ErrorCode::corrupt) << seed;
+  }
+}
+
+TEST(Tables, OfASweepFollowTheirNamesAndQuoteTheirTexts) {
+  const Folder folder;
+  const SweepCell cell{{{"about", "a, \"b\""}, {"world.change", "0.5"}},
+                       {"x,y"},
+                       {{{.reward = 1.5, .free_energy = 2, .entropy = 0.25, .coalition_size = 3}}},
+                       9};
+  ASSERT_TRUE(write_sweep_table(folder.file("s.csv"), {cell}, 7));
+  EXPECT_EQ(text_of(folder.file("s.csv")),
+            "about,world.change,seed,population,reward,free_energy,entropy,coalition_size\n"
+            "\"a, \"\"b\"\"\",0.5,7,\"x,y\",1.5,2,0.25,3\n");
+  ASSERT_TRUE(write_sweep_table(folder.file("s.jsonl"), {cell}, 7));
+  EXPECT_EQ(text_of(folder.file("s.jsonl")),
+            R"({"values":{"about":"a, \"b\"","world.change":5E-1},"seed":7,"population":"x,y","reward":1.5E0,)"
+            R"("free_energy":2E0,"entropy":2.5E-1,"coalition_size":3E0})"
+            "\n");
+  EXPECT_EQ(write_sweep_table(folder.file("s.txt"), {cell}, 7).error().code, ErrorCode::invalid_argument);
+  EXPECT_FALSE(write_sweep_table(folder.file("no/such/folder.csv"), {cell}, 7));
 }
 
 TEST(Resumption, ContinuesARunThatWasCutOffAsIfNothingHadHappened) {
@@ -268,6 +339,51 @@ TEST(View, FitsEveryTerminal) {
         }
       }
     }
+}
+
+// Beside each other on a wide terminal, below each other on a narrow one.
+TEST(View, ShowsMapBeliefsFreeEnergyOverTimeAndCoalitions) {
+  const Stage stage{parse_scenario(small, "s.yaml").value(), 7, {"food at A", "food at B"}};
+  Frame frame;
+  frame.coalitions = 1;
+  frame.coalition_value = 2.5;
+  frame.agents.resize(17);
+  for (uint32_t i = 0; i < 17; ++i) {
+    frame.agents[i] = {.x = 3.5F, .y = 3.5F, .coalition = i};
+    if (i < 3) frame.agents[i] = {.x = 1.5F, .y = 0.5F, .coalition = 1};
+  }
+  frame.marks = {{1.5F, 0.5F, 'G', true}, {0.5F, 3.5F, 'F', false}};
+  PopulationFrame planners;
+  planners.hidden = {0.75F, 0.25F};
+  planners.agreement = 0.5;
+  planners.activity = 0.25;
+  frame.populations = {planners, PopulationFrame{}};
+  History history(2);
+  for (int i = 0; i < 8; ++i) {  // a free energy that rises
+    frame.step = i + 1;
+    frame.populations[0].free_energy = i * 0.25;
+    history.add(frame);
+  }
+  for (const auto& [columns, rows] : {std::pair(120, 40), std::pair(60, 40)}) {
+    const auto lines = compose_view(stage, frame, history, {columns, rows, false});
+    std::string text;
+    for (const std::string& line : lines) text += line + "\n";
+    SCOPED_TRACE(text);
+    EXPECT_THAT(text, testing::HasSubstr("small  step 8 of 25, seed 7"));
+    EXPECT_THAT(text, testing::HasSubstr("G3")) << "three agents at a mark";
+    EXPECT_THAT(text, testing::HasSubstr("14")) << "and fourteen in the corner";
+    EXPECT_LT(text.find("G3"), text.find('F')) << "north is up";
+    EXPECT_THAT(text, testing::HasSubstr("planners  12 agents, planning"));
+    EXPECT_THAT(text, testing::HasSubstr("food at A      ███████████████·····  75 %"));
+    EXPECT_THAT(text, testing::HasSubstr("food at B      █████···············  25 %"));
+    EXPECT_THAT(text, testing::HasSubstr("free energy     1.750 nats  ▁▂▃▄▅▆▇█")) << "each step's, lowest to highest";
+    EXPECT_THAT(text, testing::HasSubstr("agreement 0.50, 25 % changed their mind"));
+    EXPECT_THAT(text, testing::HasSubstr("coalitions  1, largest 3, worth 2.5"));
+  }
+  const auto coloured = compose_view(stage, frame, history, {120, 40, true});
+  EXPECT_TRUE(std::any_of(coloured.begin(), coloured.end(), [](const std::string& line) {
+    return line.find("1;31m") != std::string::npos;
+  })) << "what matters is red";
 }
 
 TEST(Plot, IsAnSvgWithALinePerPopulationAndPanel) {

@@ -1,5 +1,6 @@
 #pragma once
-// One row per step and population, as CSV or as JSON lines: what people load into their own tools.
+// One row per step and population, or of a sweep per run and population, as CSV or as JSON lines: what people load into
+// their own tools.
 
 #include <cstdio>
 #include <memory>
@@ -7,6 +8,7 @@
 
 #include "base/result.h"
 #include "scenario/frame.h"
+#include "scenario/sweep.h"
 
 namespace skep::scenario {
 
@@ -27,5 +29,12 @@ class TableWriter {
   std::unique_ptr<std::FILE, Close> file_;
   bool csv_;
 };
+
+// Whether a table may have this name: .csv or .jsonl. For asking before the work whose result it is to hold.
+Status check_table_name(const std::string& path);
+
+// Columns: the varied keys (JSON: an object `values`), seed, population, reward, free_energy, entropy, coalition_size,
+// means over the run. Texts are quoted as CSV and JSON ask for it.
+Status write_sweep_table(const std::string& path, const std::vector<SweepCell>& cells, uint64_t first_seed);
 
 }  // namespace skep::scenario
