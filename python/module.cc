@@ -7,4 +7,6 @@ PYBIND11_MODULE(skep_belief, module) {
   module.attr("NOT_OBSERVED") = skep::belief::kNotObserved;
   skep::python::define_agent(module);
   skep::python::define_population(module);
+  skep::python::define_collective(module);
+  skep::python::define_cheaper_beliefs(module);
 }

@@ -38,6 +38,31 @@ py::array_t<double> to_numpy(std::span<const double> values) {
   return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
+namespace {
+
+// [steps][factors]: an array, as pymdp has it, or lists of whole numbers.
+belief::Policy policy_from(const py::handle& policy) {
+  const auto steps = py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(policy);
+  if (!steps || steps.ndim() != 2) {
+    PyErr_Clear();
+    throw py::value_error("policies: a list of arrays or lists [steps][factors] expected");
+  }
+  belief::Policy result;
+  for (py::ssize_t t = 0; t < steps.shape(0); ++t) {
+    belief::JointAction& action = result.emplace_back();
+    for (py::ssize_t f = 0; f < steps.shape(1); ++f) action.push_back(static_cast<int>(steps.at(t, f)));
+  }
+  return result;
+}
+
+}  // namespace
+
+belief::ActionSelection action_selection_from(const std::string& name) {
+  if (name == "deterministic") return belief::ActionSelection::deterministic;
+  if (name == "stochastic") return belief::ActionSelection::sampled;
+  throw py::value_error("action_selection: deterministic or stochastic");
+}
+
 belief::GenerativeModel model_from(const py::object& A, const py::object& B, const py::object& C, const py::object& D,
                                    const py::object& E, const py::object& pA, const py::object& pB,
                                    const py::object& pD, int policy_len, const py::object& policies,
@@ -52,7 +77,7 @@ belief::GenerativeModel model_from(const py::object& A, const py::object& B, con
   m.pD = to_tensors(pD);
   if (!E.is_none()) m.E = py::cast<std::vector<double>>(E);
   if (!policies.is_none()) {
-    for (const py::handle& policy : policies) m.policies.push_back(py::cast<belief::Policy>(policy.attr("tolist")()));
+    for (const py::handle& policy : policies) m.policies.push_back(policy_from(policy));
   }
   m.policy_length = policy_len;
   if (!A_factor_list.is_none()) m.A_factors = py::cast<std::vector<std::vector<int>>>(A_factor_list);

@@ -7,6 +7,7 @@
 
 #include <span>
 
+#include "mind/belief/agent.h"
 #include "mind/belief/model.h"
 
 namespace skep::python {
@@ -31,6 +32,9 @@ py::array to_numpy(const belief::Tensor& tensor);
 py::list to_numpy(const std::vector<belief::Tensor>& tensors);
 py::array_t<double> to_numpy(std::span<const double> values);
 
+// "deterministic" or "stochastic".
+belief::ActionSelection action_selection_from(const std::string& name);
+
 // From pymdp's keyword arguments of the same names; completed and validated.
 belief::GenerativeModel model_from(const py::object& A, const py::object& B, const py::object& C, const py::object& D,
                                    const py::object& E, const py::object& pA, const py::object& pB,
@@ -39,5 +43,7 @@ belief::GenerativeModel model_from(const py::object& A, const py::object& B, con
 
 void define_agent(py::module_& module);
 void define_population(py::module_& module);
+void define_collective(py::module_& module);
+void define_cheaper_beliefs(py::module_& module);
 
 }  // namespace skep::python

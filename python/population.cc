@@ -1,9 +1,9 @@
 // Populations for numpy. Observations and actions go in as they are, beliefs, actions and free energies come out as
-// views of the population's own memory: nothing is copied, and a step changes what the views show.
+// views of the population's own memory: nothing is copied, and a step changes what the views show. One exception:
+// `beliefs` of a population with a file or with learning, whose rows change places, is a copy; `belief(slot)` is a
+// view.
 
-#include "mind/belief/population.h"
-
-#include <limits>
+#include "population.h"
 
 #include "numpy_model.h"
 
@@ -12,25 +12,9 @@ namespace {
 
 using belief::Population;
 
-// No conversion: an array of another type or stride would have to be copied, so it is refused instead.
-using Indices = py::array_t<uint16_t, py::array::c_style>;
-
-std::span<const uint16_t> indices_of(const py::array& array, const char* name) {
-  if (!py::isinstance<Indices>(array))
-    throw py::type_error(std::string(name) + ": a C-contiguous array of numpy.uint16 expected");
-  return {static_cast<const uint16_t*>(array.data()), static_cast<size_t>(array.size())};
-}
-
-class PythonPopulation {
+class PythonPopulation : public PopulationHandle {
  public:
-  PythonPopulation(belief::GenerativeModel model, belief::PopulationOptions options, int threads)
-      : pool_(kernel::ThreadPool::create(threads)),
-        population_(value_or_raise(Population::create(std::move(model), options, *pool_))) {}
-  PythonPopulation(belief::PopulationOptions options, int threads)
-      : pool_(kernel::ThreadPool::create(threads)), population_(value_or_raise(Population::open(options, *pool_))) {}
-
-  Population& operator*() { return *population_; }
-  Population* operator->() { return population_.get(); }
+  using PopulationHandle::PopulationHandle;
 
   void step(const py::array& observations) {
     const auto indices = indices_of(observations, "observations");
@@ -60,18 +44,39 @@ class PythonPopulation {
     population_->set_actions(indices);
   }
 
-  // [capacity, states], a view of the rows where they lie evenly, which they do in memory; from a file a copy.
+  void learn(const py::array& observations) {
+    const auto indices = indices_of(observations, "observations");
+    Status status;
+    {
+      py::gil_scoped_release release;
+      status = population_->learn(indices);
+    }
+    check_or_raise(status);
+  }
+
+  // One agent's row as it lies; another change of the population may put something else there.
+  static py::array belief(const py::object& self, uint32_t slot) {
+    auto& population = *self.cast<PythonPopulation&>().population_;
+    if (slot >= population.capacity()) throw py::index_error("slot");
+    return population.options().precision == belief::Precision::f32 ? view(self, population.belief(slot))
+                                                                    : view(self, population.belief_f64(slot));
+  }
+
+  // [capacity, states], a view of the rows where they lie evenly: they do in memory, unless learning needs two each.
   static py::array beliefs(const py::object& self) {
     auto& population = *self.cast<PythonPopulation&>().population_;
     const auto capacity = static_cast<py::ssize_t>(population.capacity());
     const auto states = static_cast<py::ssize_t>(population.belief_size());
     const auto& o = population.options();
-    if (o.precision == belief::Precision::f32 && o.file.empty() && !o.learning) {
-      const float* first = population.belief(0).data();
-      const auto pitch =
-          capacity > 1 ? (population.belief(1).data() - first) * static_cast<py::ssize_t>(sizeof(float)) : 0;
-      return read_only(py::array(py::dtype::of<float>(), {capacity, states},
-                                 {pitch, static_cast<py::ssize_t>(sizeof(float))}, first, self));
+    const auto rows = [&]<typename T>(std::span<const T> first, std::span<const T> second) {
+      const auto size = static_cast<py::ssize_t>(sizeof(T));
+      return read_only(py::array(py::dtype::of<T>(), {capacity, states}, {(second.data() - first.data()) * size, size},
+                                 first.data(), self));
+    };
+    if (o.file.empty() && !o.learning) {
+      const uint32_t second = capacity > 1 ? 1 : 0;
+      return o.precision == belief::Precision::f32 ? rows(population.belief(0), population.belief(second))
+                                                   : rows(population.belief_f64(0), population.belief_f64(second));
     }
     py::array_t<double> copy({capacity, states});
     for (py::ssize_t slot = 0; slot < capacity; ++slot) {
@@ -86,29 +91,68 @@ class PythonPopulation {
                                {static_cast<py::ssize_t>(sizeof(T))}, values.data(), self));
   }
 
+  // The ring of one agent, the newest update first. Copies: an entry is overwritten when its turn comes again.
+  [[nodiscard]] py::list history(uint32_t slot) const {
+    py::list entries;
+    belief::HistoryEntry entry;
+    for (uint32_t i = 0; population_->history(slot, i, entry); ++i) {
+      const auto size = [](const auto& values) { return static_cast<py::ssize_t>(values.size()); };
+      py::dict at;
+      at["step"] = entry.step;
+      at["observation"] = py::array_t<uint16_t>(size(entry.observation), entry.observation.data());
+      at["action"] = entry.action;
+      at["free_energy"] = entry.free_energy;
+      if (!entry.belief.empty()) at["belief"] = py::array_t<float>(size(entry.belief), entry.belief.data());
+      entries.append(at);
+    }
+    return entries;
+  }
+
  private:
   static py::array read_only(py::array array) {
     py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     return array;
   }
-
-  std::unique_ptr<kernel::ThreadPool> pool_;
-  std::unique_ptr<Population> population_;
 };
+
+belief::BackendKind backend_from(const std::string& name) {
+  if (name == "auto") return belief::BackendKind::automatic;
+  if (name == "joint") return belief::BackendKind::vector_joint;
+  if (name == "mean-field") return belief::BackendKind::mean_field;
+  throw py::value_error("backend: auto, joint or mean-field");
+}
 
 }  // namespace
 
 void define_population(py::module_& module) {
-  py::class_<PythonPopulation>(
+  py::class_<PopulationHandle>(module, "_PopulationHandle");
+  py::class_<PythonPopulation, PopulationHandle>(
       module, "Population",
       "Agents that share a generative model, stepped in batch over all cores. Arrays are by slot.")
       .def(py::init([](const py::object& A, const py::object& B, const py::object& C, const py::object& D,
-                       const py::object& E, uint32_t capacity, int policy_len, double gamma, bool plan,
-                       const std::string& dtype, const std::string& file, uint64_t seed, int threads,
+                       const py::object& E, const py::object& pA, const py::object& pB, uint32_t capacity,
+                       int policy_len, const py::object& policies, double gamma, double alpha, bool use_utility,
+                       bool use_states_info_gain, const std::string& action_selection, bool plan,
+                       const std::string& backend, int64_t joint_limit, const std::string& dtype, bool own_models,
+                       bool learning, double lr_pA, double lr_pB, double forgetting, uint32_t history,
+                       bool history_beliefs, const std::string& file, uint64_t seed, int threads,
                        const py::object& A_factor_list, const py::object& B_factor_list) {
              belief::PopulationOptions o;
              o.capacity = capacity;
              o.gamma = gamma;
+             o.alpha = alpha;
+             o.use_utility = use_utility;
+             o.use_states_info_gain = use_states_info_gain;
+             o.action_selection = action_selection_from(action_selection);
+             o.backend = backend_from(backend);
+             o.joint_limit = joint_limit;
+             o.own_models = own_models || learning;
+             o.learning = learning;
+             o.lr_pA = lr_pA;
+             o.lr_pB = lr_pB;
+             o.forgetting = forgetting;
+             o.history = history;
+             o.history_beliefs = history_beliefs;
              o.plan = plan;
              o.keep_policies = plan;
              if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype: float32 or float64");
@@ -117,13 +161,19 @@ void define_population(py::module_& module) {
              o.seed = seed;
              const py::none none;
              return PythonPopulation(
-                 model_from(A, B, C, D, E, none, none, none, policy_len, none, A_factor_list, B_factor_list), o,
+                 model_from(A, B, C, D, E, pA, pB, none, policy_len, policies, A_factor_list, B_factor_list), o,
                  threads);
            }),
            py::arg("A"), py::arg("B"), py::arg("C") = py::none(), py::arg("D") = py::none(), py::arg("E") = py::none(),
-           py::arg("capacity") = 1024, py::arg("policy_len") = 1, py::arg("gamma") = 16.0, py::arg("plan") = true,
-           py::arg("dtype") = "float32", py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0,
-           py::arg("A_factor_list") = py::none(), py::arg("B_factor_list") = py::none())
+           py::arg("pA") = py::none(), py::arg("pB") = py::none(), py::arg("capacity") = 1024,
+           py::arg("policy_len") = 1, py::arg("policies") = py::none(), py::arg("gamma") = 16.0,
+           py::arg("alpha") = 16.0, py::arg("use_utility") = true, py::arg("use_states_info_gain") = true,
+           py::arg("action_selection") = "deterministic", py::arg("plan") = true, py::arg("backend") = "auto",
+           py::arg("joint_limit") = belief::PopulationOptions().joint_limit, py::arg("dtype") = "float32",
+           py::arg("own_models") = false, py::arg("learning") = false, py::arg("lr_pA") = 1.0, py::arg("lr_pB") = 1.0,
+           py::arg("forgetting") = 0.0, py::arg("history") = 0, py::arg("history_beliefs") = false,
+           py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0, py::arg("A_factor_list") = py::none(),
+           py::arg("B_factor_list") = py::none())
       .def_static(
           "open",
           [](const std::string& file, int threads) {
@@ -148,6 +198,23 @@ void define_population(py::module_& module) {
       .def("step", &PythonPopulation::step, py::arg("observations"))
       .def("step_some", &PythonPopulation::step_some, py::arg("slots"), py::arg("observations"))
       .def("set_actions", &PythonPopulation::set_actions, py::arg("actions"))
+      .def(
+          "set_belief",
+          [](PythonPopulation& p, uint32_t slot, const Doubles& belief) {
+            check_or_raise(p->set_belief(slot, {belief.data(), static_cast<size_t>(belief.size())}));
+          },
+          py::arg("slot"), py::arg("belief"))
+      .def("learn", &PythonPopulation::learn, py::arg("observations"),
+           "Dirichlet learning of every agent's own A and B from its last two beliefs; needs learning=True.")
+      .def(
+          "set_own_model",
+          [](PythonPopulation& p, uint32_t slot, const py::object& A, const py::object& B) {
+            check_or_raise(p->set_own_model(slot, to_tensors(A), to_tensors(B)));
+          },
+          py::arg("slot"), py::arg("A"), py::arg("B"), "Another A and B for one agent; needs own_models=True.")
+      .def("history", &PythonPopulation::history, py::arg("slot"),
+           "What the agent's ring holds, the newest update first: step, observation, action, free_energy, belief.")
+      .def("belief", &PythonPopulation::belief, py::arg("slot"), "A view of one agent's row, until the next change.")
       .def_property_readonly("beliefs", &PythonPopulation::beliefs)
       .def_property_readonly("actions",
                              [](const py::object& self) {

@@ -68,6 +68,40 @@ class Goldens(unittest.TestCase):
         np.testing.assert_allclose(flat(agent.update_A(step["obs"])), flat(step["learn"]["qA"]), atol=1e-6)
 
 
+    def test_policies_may_be_arrays_or_lists(self):
+        rng = np.random.default_rng(4)
+        A, B = rng.dirichlet(np.ones(3), 4).T, np.stack([rng.dirichlet(np.ones(4), 4).T for _ in range(2)], axis=-1)
+        arrays_of = [np.array([[0], [1]]), np.array([[1], [1]]), np.array([[1], [0]])]
+        G = []
+        for policies in (arrays_of, [p.tolist() for p in arrays_of], [tuple(map(tuple, p)) for p in arrays_of]):
+            agent = skep_belief.Agent([A], [B], C=[np.arange(3.0)], policies=policies)
+            agent.infer_states([1])
+            G.append(agent.infer_policies()[1])
+        self.assertEqual(len(G[0]), 3)
+        np.testing.assert_array_equal(G[0], G[1])
+        np.testing.assert_array_equal(G[0], G[2])
+        for wrong in ([[0, 1]], ["x"], [[[0], [1, 1]]]):
+            with self.assertRaises(ValueError):
+                skep_belief.Agent([A], [B], policies=wrong)
+
+    def test_habits_forgetting_and_adaptive_precision(self):
+        rng = np.random.default_rng(5)
+        A, B = rng.dirichlet(np.ones(3), 4).T, np.stack([rng.dirichlet(np.ones(4), 4).T for _ in range(2)], axis=-1)
+        agent = skep_belief.Agent([A], [B], C=[np.arange(3.0)], E=np.array([0.7, 0.3]), pA=[3 * A], lr_pE=0.5,
+                                  forgetting=0.25, adaptive_gamma=True, gamma=2.0)
+        counts, pE = 3 * A, np.array([0.7, 0.3])
+        for o in (0, 2, 1):
+            q = agent.infer_states([o])[0]
+            counts = 3 * A + 0.75 * (counts - 3 * A) + np.eye(3)[o][:, None] * q
+            np.testing.assert_allclose(agent.update_A([o])[0], counts, atol=1e-9)
+            q_pi, _ = agent.infer_policies()
+            pE = [0.7, 0.3] + 0.75 * (pE - [0.7, 0.3]) + 0.5 * q_pi
+            np.testing.assert_allclose(agent.update_E(), pE / pE.sum(), atol=1e-9)
+            np.testing.assert_allclose(agent.E, pE / pE.sum(), atol=1e-9)
+            agent.sample_action()
+        self.assertNotEqual(agent.gamma, 2.0)
+
+
 def small_population(agents=300, **options):
     rng = np.random.default_rng(1)
     A = rng.dirichlet(np.ones(5), 7).T
@@ -107,6 +141,92 @@ class Populations(unittest.TestCase):
         del population  # the view keeps what it shows alive
         self.assertAlmostEqual(float(view[0].sum()), 1, places=5)
 
+    def test_float64_is_a_view_too_and_single_rows_always_are(self):
+        population, _, _ = small_population(dtype="float64")
+        view = population.beliefs
+        self.assertEqual(view.dtype, np.float64)
+        self.assertTrue(np.shares_memory(view, population.beliefs))
+        before = view.copy()
+        population.step(np.zeros(300, np.uint16))
+        self.assertFalse(np.array_equal(before, view), "the view shows the step")
+        with self.assertRaises(ValueError):
+            view[0, 0] = 1
+        with tempfile.TemporaryDirectory() as folder:
+            for dtype in ("float32", "float64"):
+                population, _, _ = small_population(dtype=dtype, file=os.path.join(folder, dtype))
+                population.step(np.zeros(300, np.uint16))
+                row = population.belief(7)
+                self.assertEqual(row.dtype, np.dtype(dtype))
+                self.assertTrue(np.shares_memory(row, population.belief(7)))
+                np.testing.assert_array_equal(row, population.beliefs[7])
+                with self.assertRaises(IndexError):
+                    population.belief(300)
+
+    def test_own_models_are_followed(self):
+        population, A, B = small_population(agents=4, own_models=True)
+        other = np.roll(A, 1, axis=0)
+        population.set_own_model(2, [other], [B])
+        population.step(np.full(4, 3, np.uint16))
+        np.testing.assert_allclose(population.belief(1), A[3] / A[3].sum(), atol=1e-6)
+        np.testing.assert_allclose(population.belief(2), other[3] / other[3].sum(), atol=1e-6)
+        with self.assertRaises(ValueError):
+            population.set_own_model(2, [A[:, :3]], [B])
+        shared, _, _ = small_population(agents=4)
+        with self.assertRaises(ValueError):
+            shared.set_own_model(2, [A], [B])
+
+    def test_learning_is_the_agents(self):
+        rng = np.random.default_rng(6)
+        A, B = rng.dirichlet(np.ones(4), 5).T, np.stack([rng.dirichlet(np.ones(5), 5).T for _ in range(3)], axis=-1)
+        counts = dict(pA=[4 * A], pB=[2 * B], lr_pB=0.6, forgetting=0.1)
+        agent = skep_belief.Agent([A], [B], **counts)
+        population = skep_belief.Population([A], [B], capacity=2, dtype="float64", learning=True, **counts)
+        population.add(2)
+        for t, o in enumerate((1, 3, 0, 2, 2)):
+            seen = np.full(2, o, np.uint16)
+            population.step(seen)
+            np.testing.assert_allclose(population.belief(1), agent.infer_states([o])[0], atol=1e-10)
+            population.learn(seen)
+            agent.update_A([o])
+            agent.update_B()
+            population.set_actions(np.full(2, t % 3, np.uint16))
+            agent.infer_policies()
+            agent.sample_action()
+            agent.action = [t % 3]
+        with self.assertRaises(ValueError):
+            small_population(agents=2)[0].learn(np.zeros(2, np.uint16))
+
+    def test_history_has_the_last_updates(self):
+        population, _, _ = small_population(agents=2, history=3, history_beliefs=True)
+        rows = []
+        for o in (0, 1, 2, 3):
+            population.step(np.array([o, 4], np.uint16))
+            rows.append(population.belief(0).copy())
+        entries = population.history(0)
+        self.assertEqual([e["step"] for e in entries], [3, 2, 1])
+        self.assertEqual([int(e["observation"][0]) for e in entries], [3, 2, 1])
+        np.testing.assert_array_equal(entries[1]["belief"], rows[2])
+        self.assertAlmostEqual(entries[0]["free_energy"], float(population.free_energy[0]), delta=2e-3)
+
+    def test_collective_state_is_what_its_definition_says(self):
+        population, _, _ = small_population(agents=4)
+        sure, other = np.eye(7)[0], np.eye(7)[1]
+        for slot in range(4):
+            population.set_belief(slot, sure if slot < 2 else other)
+        collective = skep_belief.Collective(population, groups=2)
+        for slot in (2, 3):
+            collective.assign(slot, 1)
+        self.assertEqual(collective.update(), 4)
+        self.assertEqual(collective.whole["agents"], 4)
+        self.assertAlmostEqual(collective.whole["entropy"], 0)
+        self.assertAlmostEqual(collective.whole["agreement"], 1 - np.log(2) / np.log(7))
+        self.assertAlmostEqual(collective.group(1)["agreement"], 1)
+        self.assertEqual(collective.update(), 0)
+        with self.assertRaises(IndexError):
+            collective.group(2)
+        del population  # kept alive
+        collective.update()
+
     def test_what_would_need_a_copy_is_refused(self):
         population, _, _ = small_population()
         with self.assertRaises(TypeError):
@@ -128,6 +248,54 @@ class Populations(unittest.TestCase):
             again = skep_belief.Population.open(path)
             self.assertEqual(again.steps, 1)
             np.testing.assert_array_equal(again.beliefs, beliefs)
+
+
+class CheaperBeliefs(unittest.TestCase):
+    """A ring of places, walked with slips and seen with slips: against Bayes in numpy, within the bound promised."""
+
+    def check(self, population, places, bound):
+        near = lambda shift: 0.8 * np.roll(np.eye(places), shift, 0) + 0.1 * (
+            np.roll(np.eye(places), shift + 1, 0) + np.roll(np.eye(places), shift - 1, 0))
+        A, B = near(0), np.stack([near(-1), near(0), near(1)], axis=-1)
+        population = population(A, B)
+        slots = population.add(3)
+        exact, actions = np.full((3, places), 1 / places), np.zeros(3, np.uint16)
+        rng, place = np.random.default_rng(7), np.zeros(3, int)
+        for t in range(20):
+            place = (place + (actions.astype(int) - 1 if t else 0)) % places
+            seen = ((place + rng.integers(-1, 2, 3)) % places).astype(np.uint16)
+            if t == 5:
+                seen[:] = skep_belief.NOT_OBSERVED
+            population.step(actions, seen)
+            for i in slots:
+                q = B[:, :, actions[i]] @ exact[i] if t else exact[i]
+                if seen[i] != skep_belief.NOT_OBSERVED:
+                    q = A[seen[i]] * q
+                    self.assertAlmostEqual(population.free_energy(i), -np.log(q.sum()), delta=bound)
+                exact[i] = q / q.sum()
+                error = np.abs(population.belief(i) - exact[i]).sum()
+                self.assertLessEqual(error, population.error_bound(i) + 2e-5)
+                self.assertLess(error, bound)
+            actions = rng.integers(0, 3, 3).astype(np.uint16)
+        with self.assertRaises(IndexError):
+            population.belief(3)
+        population.remove(1)
+        self.assertEqual(len(population), 2)
+        with self.assertRaises(IndexError):
+            population.belief(1)
+        with self.assertRaises(TypeError):
+            population.step(np.zeros(3, int), np.zeros(3, np.uint16))
+        return population
+
+    def test_rows_in_bytes_or_bfloat16(self):
+        population = self.check(lambda A, B: skep_belief.CompactPopulation([A], [B], capacity=3, tolerance=0.03), 32, 0.2)
+        self.assertIn(population.format(0), ("byte", "bfloat16"))
+        self.assertGreater(population.bytes, 0)
+
+    def test_sparse_rows(self):
+        population = self.check(lambda A, B: skep_belief.SparsePopulation([A], [B], capacity=3, prune=1e-6), 200, 0.01)
+        self.assertFalse(population.dense(0))
+        self.assertLess(population.support(0), 30)
 
 
 if __name__ == "__main__":
