@@ -61,9 +61,12 @@ Result<Outcome> work(Options& options, const model_tools::ProgressFn& progress) 
     }
     options.prune.layers = model_tools::least_influential(outcome.influence, count);
   }
-  SKEP_TRY(outcome.report, model_tools::prune(options.prune, progress));
+  // Before there is an output: a text that can't be measured on must leave none.
   if (!text.empty()) {
     SKEP_TRY(outcome.before, measure(options.prune.input, text, options, progress));
+  }
+  SKEP_TRY(outcome.report, model_tools::prune(options.prune, progress));
+  if (!text.empty()) {
     SKEP_TRY(outcome.after, measure(options.prune.output, text, options, progress));
   }
   return outcome;

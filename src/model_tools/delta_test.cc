@@ -57,6 +57,18 @@ TEST_F(DeltaTest, TheNewFileComesBackWhateverChanged) {
   EXPECT_TRUE(read(at("out")) == before);
 }
 
+TEST_F(DeltaTest, AnExistingDeltaIsRefusedBeforeAnyWork) {
+  make_delta(noise(1 << 20, 1), noise(1 << 20, 2));
+  const std::string made = read(at("delta"));
+  const auto again = diff({.old_path = at("old"), .new_path = at("new"), .output = at("delta")}, [](const Progress&) {
+    ADD_FAILURE() << "it began";
+    return true;
+  });
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::conflict);
+  EXPECT_TRUE(read(at("delta")) == made);
+}
+
 TEST_F(DeltaTest, WhatStayedIsNotWritten) {
   const std::string before = noise(8 << 20, 1);
   std::string after = before;

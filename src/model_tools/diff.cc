@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <filesystem>
 #include <unordered_map>
 
 #include "base/temporary_file.h"
@@ -234,6 +235,10 @@ Result<Chunks> chunks_of(Reader& reader, uint64_t size, const ProgressFn& progre
 }  // namespace
 
 Result<DiffReport> diff(const DiffOptions& options, const ProgressFn& progress) {
+  std::error_code ignored;
+  if (!options.overwrite && std::filesystem::exists(options.output, ignored)) {
+    return fail(ErrorCode::conflict, options.output + " exists already", "--force replaces it");
+  }
   SKEP_TRY(const auto old_file, model::FileSource::open(options.old_path));
   SKEP_TRY(const auto new_file, model::FileSource::open(options.new_path));
   DeltaHeader header;

@@ -34,6 +34,15 @@ class PartFile {
       ::close(fd);
       return fail(ErrorCode::conflict, path + ": another patch is at work on it");
     }
+    // Between the two calls another patch may have finished and given the file its final name: then what is locked is
+    // the new model, and nobody may write to that.
+    struct stat locked {
+    }, named{};
+    if (::fstat(fd, &locked) != 0 || ::stat(path.c_str(), &named) != 0 || locked.st_ino != named.st_ino ||
+        locked.st_dev != named.st_dev) {
+      ::close(fd);
+      return fail(ErrorCode::conflict, path + ": another patch has just finished it");
+    }
     return std::unique_ptr<PartFile>(new PartFile(path, fd));
   }
   ~PartFile() { ::close(fd_); }
