@@ -76,7 +76,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 // What fork() leaves us may use async-signal-safe calls only: the daemon has other threads, and one of them may have
 // held the allocator's lock.
 [[noreturn]] void become(const char* executable, char* const* arguments, char* const* environment, int socket,
-                         int output, int nice, pid_t parent) {
+                         int output, const ChildOptions& options, pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(126);  // the parent died before the line above
@@ -84,7 +84,12 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
-  if (nice > 0) ::setpriority(PRIO_PROCESS, 0, std::min(19, ::getpriority(PRIO_PROCESS, 0) + nice));
+  if (options.nice > 0) ::setpriority(PRIO_PROCESS, 0, std::min(19, ::getpriority(PRIO_PROCESS, 0) + options.nice));
+  if (options.data_limit > Bytes(0)) {
+    const auto bytes = static_cast<rlim_t>(options.data_limit.count);
+    const rlimit limit{bytes, bytes};
+    ::setrlimit(RLIMIT_DATA, &limit);  // fails only where ours is lower already
+  }
   int null = ::open("/dev/null", O_RDWR);
   // Above those that are replaced below, so that no dup2() closes another's source.
   int high_socket = ::fcntl(socket, F_DUPFD, 10), high_output = ::fcntl(output, F_DUPFD, 10);
@@ -230,7 +235,7 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(AsioEventLoop& loop, c
   if (pid < 0) return fail(io_error("fork"));
   if (pid == 0) {
     become(options.executable.c_str(), argument_pointers.data(), environment_pointers.data(), theirs.get(),
-           write_end.get(), options.nice, parent);
+           write_end.get(), options, parent);
   }
   ::setpgid(pid, pid);  // here as well as there: a signal to the group must not come before the group
   std::ofstream(fmt::format("/proc/{}/oom_score_adj", pid)) << options.oom_score_adj;

@@ -14,6 +14,7 @@
 #include "base/asio_event_loop.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/units.h"
 
 namespace skep::model {
 
@@ -25,6 +26,7 @@ struct ChildOptions {
   std::vector<std::pair<std::string, std::string>> environment;  // replaces what we have of the same name
   int nice = 0;                                                  // added to our own level, 0..19
   int oom_score_adj = 500;  // so that the kernel, out of memory, takes a worker and not the daemon
+  Bytes data_limit;         // RLIMIT_DATA: of heap, stacks and private mappings; 0: ours. Mapped files don't count
 };
 
 struct ChildExit {

@@ -5,6 +5,7 @@
 #include <ggml-opt.h>
 #include <gguf.h>
 #include <llama.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -213,7 +214,11 @@ Status check_memory(const GgufInput& input) {
   for (const auto& t : input.file().tensors) parameters += t.elements();
   const Bytes needed(parameters * 16);  // weights, gradients, two moments
   SKEP_TRY(const model::MachineMemory memory, model::read_machine_memory());
-  const Bytes budget = model::default_budget(memory);
+  Bytes budget = model::default_budget(memory);
+  rlimit limit{};  // of a job of the daemon: what is booked for it
+  if (::getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    budget = std::min(budget, Bytes(static_cast<int64_t>(limit.rlim_cur)));
+  }
   if (needed <= budget) return {};
   return fail(
       ErrorCode::out_of_memory,
