@@ -292,6 +292,24 @@ void Residency::record_daemon_memory(Bytes pss) {
   impl_->ledger.record_measured(kDaemonOwner, impl_->options.budgets.front().device, pss);
 }
 
+Result<bool> Residency::book(const std::string& owner, Bytes bytes) {
+  const std::vector<Reservation> needs = {{.device = impl_->options.budgets.front().device, .overhead = bytes}};
+  LoadPlan plan = plan_load(impl_->ledger, owner, needs, impl_->alive(), 0);
+  if (plan.never) return fail(*plan.never);
+  if (plan.start) {
+    SKEP_CHECK(impl_->ledger.reserve(owner, needs));
+    return true;
+  }
+  // Where the idle ones alone don't suffice they stay, too: they would leave for nothing, again and again.
+  if (plan.drain.empty()) impl_->make_room(plan, "to make room for " + owner, {});
+  return false;
+}
+
+void Residency::unbook(const std::string& owner) {
+  impl_->ledger.release(owner);
+  impl_->schedule_pump();
+}
+
 void Residency::on_event(std::function<void(const ResidencyEvent&)> heard) { impl_->heard = std::move(heard); }
 
 void Residency::shut_down(std::function<void()> done) { impl_->shut_down(std::move(done)); }

@@ -151,6 +151,12 @@ class Residency {
   // Bytes of the daemon itself, measured by the caller (process_memory.h).
   void record_daemon_memory(Bytes pss);
 
+  // Books host memory for something beside the engines, such as a job of a model tool; `owner` must not be an engine's.
+  // True: it is booked until unbook(). False: ask again later; idle engines are leaving for it if they suffice, else
+  // nobody does until others are idle, too: engines at work are not drained for it. out_of_memory: it can never be had.
+  Result<bool> book(const std::string& owner, Bytes bytes);
+  void unbook(const std::string& owner);
+
   // Absent: nullopt; but loading as soon as acquire() or ensure() asked for it, also while others make room.
   [[nodiscard]] std::optional<ResidentState> state(std::string_view model) const;
   [[nodiscard]] bool ready(std::string_view model) const;  // try_acquire() would succeed

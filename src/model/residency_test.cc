@@ -283,6 +283,36 @@ TEST_F(ResidencyTest, PinnedModelsAreNeverEvictedAndDontExpire) {
   EXPECT_TRUE(get("b"));
 }
 
+TEST_F(ResidencyTest, WhatIsBookedBesideTheEnginesMakesIdleOnesLeave) {
+  model("a", 600_MiB);
+  use("a");
+  EXPECT_EQ(residency_->book("job 1", 500_MiB), false);
+  loop_.advance(2s);
+  EXPECT_EQ(residency_->state("a"), std::nullopt);
+  EXPECT_EQ(residency_->book("job 1", 500_MiB), true);
+  EXPECT_EQ(residency_->ledger().reserved(), 500_MiB);
+  residency_->unbook("job 1");
+  EXPECT_EQ(residency_->ledger().reserved(), Bytes(0));
+  EXPECT_EQ(residency_->book("job 2", 1001_MiB).error().code, ErrorCode::out_of_memory);
+}
+
+TEST_F(ResidencyTest, NobodyLeavesForAJobThatWouldNotFitAnyway) {
+  model("idle", 200_MiB);
+  model("busy", 600_MiB);
+  use("idle");
+  auto lease = get("busy");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(residency_->book("job 1", 700_MiB), false);
+    loop_.advance(1s);
+  }
+  EXPECT_EQ(residency_->state("idle"), ResidentState::ready);
+  EXPECT_EQ(residency_->state("busy"), ResidentState::ready);
+  lease->release();
+  EXPECT_EQ(residency_->book("job 1", 700_MiB), false);
+  loop_.advance(2s);
+  EXPECT_EQ(residency_->book("job 1", 700_MiB), true);
+}
+
 TEST_F(ResidencyTest, SparesWhatTasksWaitFor) {
   model("a", 400_MiB);
   model("b", 400_MiB);
