@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "api/backend.h"
+#include "api/model_jobs.h"
 #include "base/event_loop.h"
 
 namespace skep::api {
@@ -35,6 +36,7 @@ struct ApiContext {
   std::string instance;  // random, 8 hex digits: makes ids unique across restarts
   uint64_t next_id = 1;
   OpenTasks open_tasks;
+  ModelJobs* jobs = nullptr;  // null: this daemon runs no model tools
 
   // "chatcmpl-5f3a9c01-17"
   std::string new_id(std::string_view prefix) { return fmt::format("{}-{}-{}", prefix, instance, next_id++); }

@@ -39,6 +39,7 @@ struct ApiServer::Impl final : HttpHandler {
         auth(options.auth),
         context{loop, backend, options.ping, options.version, random_instance()},
         http(loop, *this, options.limits) {
+    context.jobs = options.jobs;
     add_openai_routes(router, context);
     add_ollama_routes(router, context);
     add_anthropic_routes(router, context);
@@ -46,6 +47,7 @@ struct ApiServer::Impl final : HttpHandler {
     add_state_routes(router, context);
     add_memory_routes(router, options.memory);
     add_compress_routes(router, context);
+    add_model_job_routes(router, context);
     assert(options.ping > Duration::zero());
   }
 

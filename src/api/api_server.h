@@ -16,6 +16,7 @@
 #include "api/auth.h"
 #include "api/backend.h"
 #include "api/http_server.h"
+#include "api/model_jobs.h"
 #include "base/asio_event_loop.h"
 #include "telemetry/metrics.h"
 
@@ -41,6 +42,7 @@ struct ServerOptions {
   Duration ping = std::chrono::seconds(15);             // a sign of life in a stream that has nothing to say
   std::string version = "0.1.0";                        // /api/version
   memory::MemoryService* memory = nullptr;              // what agents remember; outlives the server; may be none
+  ModelJobs* jobs = nullptr;                            // model tools as jobs; may be none
   telemetry::Metrics* metrics = nullptr;                // where the server counts its requests; may be none
   std::function<void(const AccessRecord&)> access_log;  // may be empty
 };

@@ -12,6 +12,7 @@ void add_anthropic_routes(Router& router, ApiContext& context);
 void add_control_routes(Router& router, ApiContext& context);
 void add_state_routes(Router& router, ApiContext& context);
 void add_compress_routes(Router& router, ApiContext& context);
+void add_model_job_routes(Router& router, ApiContext& context);
 
 // add("GET", "/v1/models", Role::read, handler) for one API: its errors have one style, its handlers share the context.
 inline auto route_adder(Router& router, ApiContext& context, ErrorStyle style) {
