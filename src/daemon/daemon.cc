@@ -16,6 +16,7 @@
 #include "daemon/daemon_state.h"
 #include "daemon/model_directory.h"
 #include "daemon/model_embedder.h"
+#include "daemon/model_jobs.h"
 #include "daemon/options_from_config.h"
 #include "daemon/parked_folder.h"
 #include "daemon/process_usage.h"
@@ -91,6 +92,7 @@ struct Daemon::Impl {
         planner(roster, directory, residency, planner_options(config)),
         dispatcher(loop, residency, planner, dispatcher_options(config)),
         usage(loop),
+        jobs(loop, job_options()),
         backend({loop, config, roster, directory, residency, dispatcher, planner, usage, metrics, state}),
         embedder(config, directory, backend) {}
 
@@ -101,6 +103,7 @@ struct Daemon::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
+  [[nodiscard]] ModelJobOptions job_options();
   void wire();
   void record(const model::ResidencyEvent& event);
   void record(const agent::TaskResult& result);
@@ -122,6 +125,7 @@ struct Daemon::Impl {
   agent::Dispatcher dispatcher;
   std::unique_ptr<DaemonState> state;
   ProcessUsage usage;
+  RunningModelJobs jobs;
   DaemonBackend backend;
   ModelEmbedder embedder;
   std::unique_ptr<AgentMemory> memory;
@@ -194,6 +198,15 @@ void Daemon::Impl::record(const agent::TaskResult& result) {
   event.completion_tokens = result.usage.completion_tokens;
   event.detail = result.route.reason;
   state->record(std::move(event));
+}
+
+ModelJobOptions Daemon::Impl::job_options() {
+  ModelJobOptions job_options;
+  if (!options.engine_program.empty()) job_options.executable = options.engine_program;
+  job_options.folders = config.model_folders;
+  job_options.book = [this](const std::string& owner, Bytes bytes) { return residency.book(owner, bytes); };
+  job_options.unbook = [this](const std::string& owner) { residency.unbook(owner); };
+  return job_options;
 }
 
 // Who hears of what.
@@ -286,6 +299,7 @@ Result<uint16_t> Daemon::Impl::listen() {
   SKEP_TRY(api::ServerOptions server_options, server_options_from(config));
   server_options.metrics = &metrics;
   server_options.memory = memory ? &memory->service() : nullptr;
+  server_options.jobs = &jobs;
   if (options.log_requests) {
     server_options.access_log = [](const api::AccessRecord& record) { spdlog::info("{}", access_line(record)); };
   }
