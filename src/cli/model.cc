@@ -2,15 +2,18 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/forward_choice.h"
 #include "cli/model_commands.h"
+#include "cli/model_need.h"
 #include "cli/terminal.h"
 #include "daemon/config.h"
 #include "engine/synth/synth.h"
 #include "model/catalog.h"
+#include "model/describe.h"
 #include "model/inspect.h"
 
 namespace skep::cli {
@@ -116,17 +119,38 @@ Result<std::string> path_of(const std::string& name, const Places& places) {
               "`skep model list` shows the models");
 }
 
-int inspect(const std::string& name, const Places& places, bool tensors, bool as_json) {
-  const auto path = path_of(name, places);
+struct Inspection {
+  Places places;
+  std::string name;
+  bool tensors = false, json = false;
+  std::optional<int> context, slots;  // either: say what it needs with them
+};
+
+Result<std::optional<ModelNeed>> need_of(const Inspection& asked, const std::string& path,
+                                         const model::GgufFile& file) {
+  if (!asked.context && !asked.slots) return std::nullopt;
+  SKEP_TRY(const daemon::Config config, daemon::load_config(asked.places.config));
+  return measure_need(path, config, asked.context.value_or(0), asked.slots.value_or(0),
+                      model::describe(file).info.embeds);
+}
+
+int inspect(const Inspection& asked) {
+  const auto path = path_of(asked.name, asked.places);
   if (!path) return report(path.error());
   const auto file = model::read_gguf(*path);
   if (!file) return report(file.error());
-  if (as_json) {
-    fmt::print("{}\n", model::inspect_json(*file, *path, forward_choice(*file)));
+  const auto need = need_of(asked, *path, *file);
+  if (!need) return report(need.error());
+  if (asked.json) {
+    json::object said = json::parse(model::inspect_json(*file, *path, forward_choice(*file))).as_object();
+    if (*need) said["need"] = need_json(**need);
+    fmt::print("{}\n", json::serialize(said));
   } else {
-    fmt::print("{}", model::inspect_text(*file, *path,
-                                         {.tensors = tensors, .columns = static_cast<size_t>(terminal_width(stdout))}));
+    fmt::print("{}",
+               model::inspect_text(*file, *path,
+                                   {.tensors = asked.tensors, .columns = static_cast<size_t>(terminal_width(stdout))}));
     fmt::print("forward pass on CPUs: {}\n", forward_choice(*file));
+    if (*need) fmt::print("{}", need_text(**need));
   }
   return kOk;
 }
@@ -261,19 +285,17 @@ void add_list(CLI::App& model, int& exit_code) {
 }
 
 void add_inspect(CLI::App& model, int& exit_code) {
-  struct Options {
-    Places places;
-    std::string name;
-    bool tensors = false, json = false;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<Inspection>();
   auto* command = model.add_subcommand("inspect", "What a GGUF file says about itself, without loading it");
   command->add_option("model", options->name, "A file, or a model's name")->required();
   command->add_flag("--tensors", options->tensors, "Every tensor, not only the sums");
+  command->add_option("--context", options->context, "Say what it needs for contexts of so many tokens")
+      ->check(CLI::Range(1, 100'000'000));
+  command->add_option("--slots", options->slots, "… and so many at once (default: as the config says)")
+      ->check(CLI::Range(1, 256));
   add_places(*command, options->places);
   command->add_flag("--json", options->json, "As JSON, with every tensor");
-  command->callback(
-      [options, &exit_code] { exit_code = inspect(options->name, options->places, options->tensors, options->json); });
+  command->callback([options, &exit_code] { exit_code = inspect(*options); });
 }
 
 void add_synth(CLI::App& model, int& exit_code) {
