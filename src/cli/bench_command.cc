@@ -10,6 +10,7 @@
 #include "coalition_bench.h"
 #include "daemon/daemon_bench.h"
 #include "forward_bench.h"
+#include "model_bench.h"
 #include "park_bench.h"
 #include "preempt_bench.h"
 #include "state_bench.h"
@@ -235,6 +236,41 @@ void add_preempt(CLI::App& bench, int& exit_code) {
   });
 }
 
+void add_model_tools(CLI::App& bench, int& exit_code) {
+  struct Options {
+    bench::ModelBenchOptions bench;
+    std::string folder;
+    bool no_peer = false, json = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = bench.add_subcommand("model", "The model tools against llama-quantize and zstd; sizes and rates");
+  command->add_option("--only", options->bench.only, "quantize, delta, sizes or curves");
+  command->add_option("--model", options->bench.models,
+                      "For sizes and curves: score these instead of the tinyllama shape");
+  command->add_option("--text", options->bench.text, "… their perplexity on this text");
+  command->add_option("--tasks", options->bench.tasks, "… their accuracy on this task file");
+  command->add_option("--type", options->bench.type, "For sizes: only this quantization");
+  command->add_option("--data", options->bench.data, "For curves: tasks that the pruned model is distilled on");
+  command->add_option("--steps", options->bench.steps, "… in so many steps")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--layers", options->bench.most_removed, "For curves: remove so many at most")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--rounds", options->bench.rounds, "Of quantize, in turns")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command->add_option("--folder", options->folder, "For the models");
+  command->add_flag("--no-peer", options->no_peer, "Without llama-quantize");
+  command->add_flag("--json", options->json, "As JSON");
+  command->callback([options, &exit_code] {
+    options->bench.skep = executable();
+    options->bench.folder = bench_folder(options->folder);
+    if (!options->no_peer) options->bench.llama_quantize = shipped_file(".deps/prefix/usr/bin/llama-quantize");
+    exit_code = finish(bench::run_model_bench(options->bench), options->json);
+  });
+}
+
 void add_store(CLI::App& bench, int& exit_code) {
   struct Options {
     bench::StoreBenchOptions bench;
@@ -311,6 +347,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_belief(*command, exit_code);
   add_coalition(*command, exit_code);
   add_forward(*command, exit_code);
+  add_model_tools(*command, exit_code);
   add_park(*command, exit_code);
   add_preempt(*command, exit_code);
   add_store(*command, exit_code);

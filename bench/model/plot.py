@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Draws what `skep bench model --only sizes --json` measured as an SVG: size against decode rate, and against accuracy
+where the models were scored. One file of results per model.
+
+    bench/model/plot.py OUT.svg RESULTS.json …
+"""
+import html
+import json
+import sys
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 460, 300, 56, 44, 28, 70
+COLOURS = ["#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951"]
+
+
+def read(paths):
+    """{model: {type: {what: value}}}"""
+    models = {}
+    for path in paths:
+        for row in json.load(open(path))["rows"]:
+            name, _, what = row["name"].partition(": ")
+            model, _, kind = name.rpartition(" ")
+            models.setdefault(model, {}).setdefault(kind, {})[what] = row["value"]
+    return models
+
+
+def nice(most):
+    step = 10 ** len(str(int(most))) / 10
+    while most / step < 4:
+        step /= 2
+    while most / step > 8:
+        step *= 2
+    return step
+
+
+def panel(models, what, unit, shift):
+    points = [(m, t, v["size"], v[what]) for m, types in models.items() for t, v in types.items() if what in v]
+    if not points:
+        return ""
+    most_x, most_y = max(p[2] for p in points) * 1.08, max(p[3] for p in points) * 1.1
+    x = lambda v: shift + LEFT + v / most_x * (WIDTH - LEFT - RIGHT)
+    y = lambda v: HEIGHT - BOTTOM - v / most_y * (HEIGHT - BOTTOM - TOP)
+    out = [f'<text x="{shift + LEFT}" y="16" font-weight="bold">{what} ({unit}) by size (MiB)</text>']
+    for most, line in ((most_x, lambda v: (x(v), HEIGHT - BOTTOM + 16, "middle")), (most_y, lambda v: (shift + LEFT - 6, y(v) + 4, "end"))):
+        step, v = nice(most), 0
+        while v <= most:
+            tx, ty, anchor = line(v)
+            out.append(f'<text x="{tx:.0f}" y="{ty:.0f}" text-anchor="{anchor}" fill="#555">{v:g}</text>')
+            v += step
+    out.append(f'<path d="M{x(0):.0f} {y(most_y):.0f}V{y(0):.0f}H{x(most_x):.0f}" fill="none" stroke="#999"/>')
+    for index, model in enumerate(models):
+        own = sorted((p for p in points if p[0] == model), key=lambda p: p[2])
+        colour = COLOURS[index % len(COLOURS)]
+        path = "".join(f'{"ML"[i > 0]}{x(p[2]):.1f} {y(p[3]):.1f}' for i, p in enumerate(own))
+        out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        for _, kind, size, value in own:
+            out.append(f'<circle cx="{x(size):.1f}" cy="{y(value):.1f}" r="3.5" fill="{colour}"><title>{html.escape(model)} {kind}: '
+                       f'{size:.1f} MiB, {value:.3g} {unit}</title></circle>')
+            out.append(f'<text x="{x(size) + 6:.1f}" y="{y(value) - 5:.1f}" font-size="10" fill="{colour}">{kind}</text>')
+        if own:
+            out.append(f'<text x="{x(own[-1][2]) + 6:.0f}" y="{y(own[-1][3]) + 12:.0f}" fill="{colour}">{html.escape(model)}</text>')
+    return "\n".join(out)
+
+
+def main():
+    models = read(sys.argv[2:])
+    kinds = ["decode"] + sorted({w for types in models.values() for v in types.values() for w in v if w.startswith("accuracy")})
+    panels = [p for i, k in enumerate(kinds) if (p := panel(models, k, "tokens/s" if k == "decode" else "%", i * WIDTH))]
+    with open(sys.argv[1], "w") as file:
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT}" font-family="sans-serif" '
+                   f'font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(panels) + "\n</svg>\n")
+
+
+if __name__ == "__main__":
+    main()
