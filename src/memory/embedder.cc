@@ -65,32 +65,35 @@ void Embedder::embed(const std::string& text, Done done) {
   schedule();
 }
 
-void Embedder::embed_all(const std::vector<std::string>& texts, std::function<void(Result<std::vector<Vector>>)> done) {
+void Embedder::embed_each(const std::vector<std::string>& texts,
+                          std::function<void(std::vector<Result<Vector>>)> done) {
   struct Gathering {
-    std::vector<Vector> vectors;
+    std::vector<Result<Vector>> vectors;
     size_t missing = 0;
-    std::optional<Error> error;
-    std::function<void(Result<std::vector<Vector>>)> done;
+    std::function<void(std::vector<Result<Vector>>)> done;
   };
   auto all = std::make_shared<Gathering>();
   all->vectors.resize(texts.size());
   all->missing = texts.size();
   all->done = std::move(done);
-  if (texts.empty()) return loop_.post([all] { all->done(std::move(all->vectors)); });
+  if (texts.empty()) return loop_.post([all] { all->done({}); });
   for (size_t i = 0; i < texts.size(); ++i) {
     embed(texts[i], [all, i](Result<Vector> vector) {
-      if (vector) all->vectors[i] = std::move(*vector);
-      if (!vector) all->error = vector.error();
-      if (--all->missing > 0) return;
-      if (all->error) return all->done(fail(*all->error));
-      all->done(std::move(all->vectors));
+      all->vectors[i] = std::move(vector);
+      if (--all->missing == 0) all->done(std::move(all->vectors));
     });
   }
 }
 
 // A full batch goes at once; a smaller one waits for company, for as long as the engine is busy or the window lasts.
 void Embedder::schedule() {
-  if (busy_ || waiting_.empty()) return;
+  if (busy_) return;
+  if (!halves_.empty()) {
+    std::vector<Key> half = std::move(halves_.back());
+    halves_.pop_back();
+    return send(std::move(half));
+  }
+  if (waiting_.empty()) return;
   if (waiting_.size() >= options_.batch) return send();
   if (timer_ != TimerId::none) return;
   timer_ = loop_.after(options_.window, [this] {
@@ -103,12 +106,16 @@ void Embedder::send() {
   if (waiting_.empty()) return;
   loop_.cancel(std::exchange(timer_, TimerId::none));
   std::vector<Key> keys;
-  std::vector<std::string> texts;
   while (!waiting_.empty() && keys.size() < options_.batch) {
     keys.push_back(waiting_.front());
-    texts.push_back(pending_.at(waiting_.front()).text);
     waiting_.pop_front();
   }
+  send(std::move(keys));
+}
+
+void Embedder::send(std::vector<Key> keys) {
+  std::vector<std::string> texts;
+  for (const Key& key : keys) texts.push_back(pending_.at(key).text);
   busy_ = true;
   ++counters_.batches;
   source_.embed(std::move(texts), [this, alive = alive_, keys](Result<std::vector<std::vector<float>>> vectors) {
@@ -116,8 +123,16 @@ void Embedder::send() {
   });
 }
 
-void Embedder::answered(const std::vector<Key>& keys, const Result<std::vector<std::vector<float>>>& vectors) {
+void Embedder::answered(std::vector<Key> keys, const Result<std::vector<std::vector<float>>>& vectors) {
   busy_ = false;
+  // One text is at fault (too long for the model): halved until it stands alone, so that the others get theirs.
+  if (!vectors && keys.size() > 1 && text_is_at_fault(vectors.error().code)) {
+    const auto middle = keys.begin() + static_cast<ptrdiff_t>(keys.size() / 2);
+    halves_.emplace_back(middle, keys.end());
+    keys.erase(middle, keys.end());
+    halves_.push_back(std::move(keys));
+    return schedule();
+  }
   const bool whole = vectors && vectors->size() == keys.size();
   const Error wrong = vectors
                           ? Error{ErrorCode::internal, "the embedding engine answered another number of vectors", {}}

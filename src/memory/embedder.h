@@ -20,6 +20,11 @@
 
 namespace skep::memory {
 
+// The text itself can't be embedded (it is longer than the model takes), now or later.
+constexpr bool text_is_at_fault(ErrorCode code) {
+  return code == ErrorCode::context_overflow || code == ErrorCode::invalid_argument || code == ErrorCode::too_large;
+}
+
 using Vector = std::shared_ptr<const std::vector<float>>;  // unit length
 
 class EmbedderSource {
@@ -53,8 +58,8 @@ class Embedder {
   // `done` comes on the loop, not from inside the call.
   using Done = std::function<void(Result<Vector>)>;
   void embed(const std::string& text, Done done);
-  // All or an error; in order.
-  void embed_all(const std::vector<std::string>& texts, std::function<void(Result<std::vector<Vector>>)> done);
+  // In order, each for itself: one text that the model can't take costs the others nothing.
+  void embed_each(const std::vector<std::string>& texts, std::function<void(std::vector<Result<Vector>>)> done);
   // What is remembered; nullptr: it must be asked for.
   [[nodiscard]] Vector remembered(const std::string& text);
 
@@ -82,7 +87,8 @@ class Embedder {
   static Key key_of(const std::string& identity, const std::string& text);
   void schedule();
   void send();
-  void answered(const std::vector<Key>& keys, const Result<std::vector<std::vector<float>>>& vectors);
+  void answered(std::vector<Key> keys, const Result<std::vector<std::vector<float>>>& vectors);
+  void send(std::vector<Key> keys);
   void remember(const Key& key, Vector vector);
 
   EventLoop& loop_;
@@ -90,7 +96,8 @@ class Embedder {
   EmbedderOptions options_;
   std::unordered_map<Key, Pending, KeyHash> pending_;  // waiting or on their way
   std::deque<Key> waiting_;
-  bool busy_ = false;  // a batch is on its way
+  std::vector<std::vector<Key>> halves_;  // of batches that were refused: smaller ones, to find the text at fault
+  bool busy_ = false;                     // a batch is on its way
   TimerId timer_ = TimerId::none;
   std::list<Remembered> order_;  // the last used first
   std::unordered_map<Key, std::list<Remembered>::iterator, KeyHash> known_;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/simulated_event_loop.h"
 
 namespace skep::memory {
@@ -20,6 +22,9 @@ struct FakeSource final : EmbedderSource {
     batches.push_back(texts);
     loop.after(milliseconds(10), [this, texts, done] {
       if (broken) return done(fail(ErrorCode::unavailable, "the engine died"));
+      if (std::find(texts.begin(), texts.end(), "too long") != texts.end()) {
+        return done(fail(ErrorCode::context_overflow, "an input is too long"));
+      }
       std::vector<std::vector<float>> vectors;
       for (const std::string& text : texts) vectors.push_back({static_cast<float>(text.size()), 1});
       done(vectors);
@@ -130,18 +135,29 @@ TEST_F(EmbedderTest, RemembersNoMoreThanItsBytes) {
   EXPECT_NE(small.remembered("text 41"), nullptr);
 }
 
-TEST_F(EmbedderTest, ManyAreAnsweredInOrderOrNotAtAll) {
+TEST_F(EmbedderTest, ManyAreAnsweredInOrderEachForItself) {
   std::vector<size_t> lengths;
-  embedder.embed_all({"a", "bbb", "a"}, [&](Result<std::vector<Vector>> all) {
-    for (const Vector& v : *all) lengths.push_back(static_cast<size_t>((*v)[0]));
+  embedder.embed_each({"a", "bbb", "a"}, [&](const std::vector<Result<Vector>>& all) {
+    for (const auto& v : all) lengths.push_back(static_cast<size_t>((**v)[0]));
   });
   run();
   EXPECT_EQ(lengths, (std::vector<size_t>{1, 3, 1}));
   source.broken = true;
-  bool failed = false;
-  embedder.embed_all({"a", "new"}, [&](const Result<std::vector<Vector>>& all) { failed = !all; });
+  std::string known;
+  embedder.embed_each({"a", "new"}, [&](const std::vector<Result<Vector>>& all) {
+    for (const auto& v : all) known += v ? "+" : "-";
+  });
   run();
-  EXPECT_TRUE(failed);
+  EXPECT_EQ(known, "+-");
+}
+
+TEST_F(EmbedderTest, ATextThatTheModelCannotTakeCostsTheOthersOfItsBatchNothing) {
+  for (int i = 0; i < 40; ++i) ask(i == 27 ? "too long" : std::string(static_cast<size_t>(i) + 1, 'x'));
+  run();
+  ASSERT_EQ(answers.size(), 40U);
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), "!too long"), 1);
+  EXPECT_EQ(std::count_if(answers.begin(), answers.end(), [](const std::string& a) { return a[0] == '!'; }), 1);
+  EXPECT_LE(source.batches.size(), 14U) << "halved, not sent one by one";
 }
 
 TEST_F(EmbedderTest, WhoeverWaitsWhenItEndsHearsNothing) {

@@ -104,7 +104,8 @@ class LongTerm {
   // Whose vectors come from now on, and how long they are. Those of another embedder can't be compared with them: they
   // are dropped, and their facts stand in without_vector() until set_vectors() gives them new ones.
   virtual Status use_embedder(const std::string& identity, size_t dimensions) = 0;
-  virtual Result<std::vector<Fact>> without_vector(size_t limit) = 0;
+  // In the order of their ids, those after `after`.
+  virtual Result<std::vector<Fact>> without_vector(size_t limit, FactId after) = 0;
   virtual Status set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>& vectors) = 0;
   virtual Status sync() = 0;
   virtual Result<LongTermStatistics> statistics() = 0;

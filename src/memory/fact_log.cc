@@ -92,9 +92,11 @@ Result<FactLog> FactLog::create(const std::string& path, const HeadRecord& head)
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return fail(io_error("create", path));
   FactLog log(path, fd, 0);
-  SKEP_CHECK(log.append(fact_file_header(FactFileKind::log) + frame(head)));
-  SKEP_CHECK(log.sync());
-  return log;
+  Status begun = log.append(fact_file_header(FactFileKind::log) + frame(head));
+  if (begun) begun = log.sync();
+  if (begun) return log;
+  ::unlink(path.c_str());  // a later try finds the name free
+  return fail(begun.error());
 }
 
 Result<FactLog> FactLog::open(const std::string& path, size_t end) {
@@ -126,7 +128,7 @@ FactLog::~FactLog() {
 }
 
 Status FactLog::append(std::string_view frames) {
-  if (broken_) return fail(ErrorCode::io, path_ + ": an earlier write could not be undone", "restart");
+  if (broken_) return fail(ErrorCode::io, path_ + ": an earlier write failed halfway", "a new log is begun soon");
   size_t written = 0;
   while (written < frames.size()) {
     const ssize_t n =

@@ -43,7 +43,7 @@ std::string fact_file_header(FactFileKind kind);
 // loses only what could not be written.
 class FactLog {
  public:
-  // A new file with this head, safe on disk when it returns; `path` must not exist.
+  // A new file with this head, safe on disk when it returns; `path` must not exist. After a failure it doesn't.
   static Result<FactLog> create(const std::string& path, const HeadRecord& head);
   // Goes on at `end`, cutting off what is torn.
   static Result<FactLog> open(const std::string& path, size_t end);
@@ -56,6 +56,8 @@ class FactLog {
   // When it returns, a power cut loses nothing either.
   Status sync();
   [[nodiscard]] Bytes size() const { return Bytes(static_cast<int64_t>(end_)); }
+  // It takes no more, since what the disk holds of it is unknown: a fold begins another one.
+  [[nodiscard]] bool broken() const { return broken_; }
 
  private:
   FactLog(std::string path, int fd, size_t end) : path_(std::move(path)), fd_(fd), end_(end) {}

@@ -31,7 +31,7 @@ class OpenFile {
 Error io_error(std::string_view verb, const std::string& path) {
   const int why = errno;
   Error error{ErrorCode::io, fmt::format("cannot {} {}: {}", verb, path, std::strerror(why)), {}};
-  if (why == ENOSPC || why == EDQUOT) {
+  if (why == ENOSPC || why == EDQUOT || why == EFBIG) {
     error.code = ErrorCode::overloaded;
     error.hint = "free some space; what is there can still be read";
   }

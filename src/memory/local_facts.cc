@@ -67,6 +67,7 @@ Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
   std::vector<Added> added;
   std::vector<FactRecord> records;
   std::unordered_map<uint64_t, size_t> of_this_batch;  // hash → record
+  std::unordered_map<FactId, size_t> renewals;         // known fact → record
   FactId next = next_;
   const auto merge_tags = [](std::vector<std::string>& into, const std::vector<std::string>& more) {
     into.insert(into.end(), more.begin(), more.end());
@@ -87,10 +88,11 @@ Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
     auto known = same_text(fact);
     if (!known) known = same_meaning(fact, vector);
     if (known) {
-      const Fact& old = facts_.at(*known);
-      RenewRecord renewed{*known, std::max(old.time, fact.time), old.tags};
+      const auto [renewal, first] = renewals.emplace(*known, records.size());
+      if (first) records.emplace_back(RenewRecord{*known, facts_.at(*known).time, facts_.at(*known).tags});
+      auto& renewed = std::get<RenewRecord>(records[renewal->second]);
+      renewed.time = std::max(renewed.time, fact.time);
       merge_tags(renewed.tags, fact.tags);
-      records.emplace_back(std::move(renewed));
       added.push_back({*known, true});
       continue;
     }
@@ -125,7 +127,7 @@ void LocalFacts::insert(Fact fact, const QuantizedVector& vector, bool to_text) 
   const auto at = facts_.insert_or_assign(facts_.end(), id, std::move(fact));
   if (!to_text) return;
   // While the full text is made again, what is new waits its turn.
-  if (!text_due_.empty()) {
+  if (text_stale_ || !text_due_.empty()) {
     text_due_.insert(text_due_.end(), id);
   } else {
     text_changed(text_->add(at->second));
@@ -148,7 +150,7 @@ void LocalFacts::erase(FactId id, bool to_text) {
   const auto found = facts_.find(id);
   if (found == facts_.end()) return;
   const Fact& fact = found->second;
-  if (text_due_.erase(id) == 0 && to_text) text_changed(text_->remove(fact));
+  if (text_due_.erase(id) == 0 && to_text && !text_stale_) text_changed(text_->remove(fact));
   frequencies_.add(fact.text, -1);
   if (const auto known = by_hash_.find(hash_of(fact.agent, fact.text));
       known != by_hash_.end() && known->second == id) {
@@ -165,16 +167,27 @@ void LocalFacts::erase(FactId id, bool to_text) {
 
 // The full text is derived: what it can't take now makes it due to be made again.
 void LocalFacts::text_changed(const Status& done) {
-  if (!done) {
-    problems_.push_back(done.error().text());
-    if (problems_.size() > 100) problems_.erase(problems_.begin());
-    for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
-    static_cast<void>(text_->clear());
-    return;
-  }
+  if (!done) return text_failed(done);
   if (++text_uncommitted_ < kTextBatch) return;
   text_uncommitted_ = 0;
-  static_cast<void>(text_->commit(text_due_.empty() ? sequence_ : 0));
+  text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
+}
+
+void LocalFacts::text_failed(const Status& done) {
+  if (done) return;
+  problems_.push_back(done.error().text());
+  if (problems_.size() > 100) problems_.erase(problems_.begin());
+  static_cast<void>(remake_text());
+}
+
+// What was not committed may be lost, and what is in the file may be nonsense: an empty one, and every fact is due. If
+// even that fails (a full disk), work() tries again.
+Status LocalFacts::remake_text() {
+  for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
+  text_uncommitted_ = 0;
+  const Status made = text_->remake();
+  text_stale_ = !made;
+  return made;
 }
 
 void LocalFacts::apply(FactRecord&& record, bool to_text) {
@@ -222,11 +235,10 @@ Status LocalFacts::use_embedder(const std::string& identity, size_t dimensions) 
   return {};
 }
 
-Result<std::vector<Fact>> LocalFacts::without_vector(size_t limit) {
+Result<std::vector<Fact>> LocalFacts::without_vector(size_t limit, FactId after) {
   std::vector<Fact> some;
-  for (const FactId id : without_vector_) {
-    if (some.size() == limit) break;
-    some.push_back(facts_.at(id));
+  for (auto id = without_vector_.upper_bound(after); id != without_vector_.end() && some.size() < limit; ++id) {
+    some.push_back(facts_.at(*id));
   }
   return some;
 }
@@ -332,13 +344,15 @@ Result<std::vector<Hit>> LocalFacts::search(const Query& query) {
     for (const auto& near : nearest(vector, query.filter, candidates)) hits[near.id].similarity = near.similarity;
   }
   const std::vector<std::string> words = frequencies_.telling_words(query.text);
-  if (!words.empty()) {
-    SKEP_TRY(const std::vector<TextIndex::Match> matches, text_->search(words, query.filter, candidates));
-    for (const auto& match : matches) {
+  if (!words.empty() && !text_stale_) {
+    // A full text that can't be read (a bad page) is derived: this search goes by the vectors, the next ones have it.
+    const auto matches = text_->search(words, query.filter, candidates);
+    if (!matches) text_failed(fail(matches.error()));
+    for (const auto& match : matches.value_or(std::vector<TextIndex::Match>())) {
       const auto fact = facts_.find(match.id);
       if (fact == facts_.end() || !query.filter.matches(fact->second)) continue;
       Hit& hit = hits[match.id];
-      hit.text_score = matches.front().bm25 > 0 ? match.bm25 / matches.front().bm25 : 0;
+      hit.text_score = matches->front().bm25 > 0 ? match.bm25 / matches->front().bm25 : 0;
       if (!vector.empty() && hit.similarity == 0) hit.similarity = index_->similarity(match.id, vector).value_or(0);
     }
   }
@@ -370,13 +384,14 @@ Result<std::vector<Fact>> LocalFacts::list(const Filter& filter, FactId after, s
 // --- idle moments ---
 
 bool LocalFacts::work() {
+  if (text_stale_ && !remake_text()) return false;  // tried again at the next call
   if (!text_due_.empty()) {
     for (int i = 0; i < 100 && !text_due_.empty(); ++i) {
       const FactId id = *text_due_.begin();
-      if (!text_->add(facts_.at(id))) return false;  // tried again at the next call
+      if (const Status added = text_->add(facts_.at(id)); !added) return text_failed(added), false;
       text_due_.erase(text_due_.begin());
     }
-    if (text_due_.empty()) static_cast<void>(text_->commit(sequence_));
+    if (text_due_.empty()) text_failed(text_->commit(sequence_));
     return true;
   }
   if (index_ && index_->unindexed() > 0 && index_->index_some(16)) return true;
@@ -389,15 +404,17 @@ bool LocalFacts::work() {
     index_ = std::move(fresh);
     return true;
   }
-  if (purge_due_ || (log_->size() > options_.fold_at && log_->size().count > snapshot_size_.count / 2)) {
-    static_cast<void>(fold());
-  }
+  const bool outgrown = log_->size() > options_.fold_at && log_->size().count > snapshot_size_.count / 2;
+  if (!purge_due_ && !outgrown && !log_->broken()) return false;
+  // A folding writes everything: while the disk has no room it is tried more and more seldom.
+  if (fold_wait_ > 0) return --fold_wait_, false;
+  fold_wait_ = fold_pause_ = fold() ? 0 : std::min<size_t>(1000, 2 * fold_pause_ + 1);
   return false;
 }
 
 Status LocalFacts::sync() {
   text_uncommitted_ = 0;
-  static_cast<void>(text_->commit(text_due_.empty() ? sequence_ : 0));
+  if (!text_stale_) text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
   return log_->sync();
 }
 

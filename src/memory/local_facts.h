@@ -46,7 +46,7 @@ class LocalFacts final : public LongTerm {
   Result<size_t> forget(const std::vector<FactId>& ids) override;
   Result<size_t> forget(const Filter& filter) override;
   Status use_embedder(const std::string& identity, size_t dimensions) override;
-  Result<std::vector<Fact>> without_vector(size_t limit) override;
+  Result<std::vector<Fact>> without_vector(size_t limit, FactId after) override;
   Status set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>& vectors) override;
   Status sync() override;
   Result<LongTermStatistics> statistics() override;
@@ -75,6 +75,9 @@ class LocalFacts final : public LongTerm {
   void erase(FactId id, bool to_text);
   void set_embedder(const std::string& identity, size_t dimensions);
   void text_changed(const Status& done);
+  void text_failed(const Status& done);
+  Status remake_text();
+  Status purge_text();
   std::optional<FactId> same_text(const NewFact& fact) const;
   std::optional<FactId> same_meaning(const NewFact& fact, const QuantizedVector& vector) const;
   Status check_vector(const std::vector<float>& vector) const;
@@ -98,6 +101,7 @@ class LocalFacts final : public LongTerm {
   WordFrequencies frequencies_;
   std::optional<TextIndex> text_;
   std::set<FactId> text_due_;  // not in the full text yet
+  bool text_stale_ = false;    // the full text could not even be emptied: it is neither asked nor told
   size_t text_uncommitted_ = 0;
   std::optional<FactLog> log_;
   std::string embedder_;
@@ -105,7 +109,8 @@ class LocalFacts final : public LongTerm {
   uint64_t generation_ = 1;
   uint64_t sequence_ = 0;  // changes since the beginning
   Bytes snapshot_size_;
-  bool purge_due_ = false;  // something forgotten still stands in a file
+  bool purge_due_ = false;                 // something forgotten still stands in a file
+  size_t fold_pause_ = 0, fold_wait_ = 0;  // calls of work() between tries to fold, while the disk refuses
   std::vector<std::string> problems_;
 };
 

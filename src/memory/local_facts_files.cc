@@ -49,17 +49,17 @@ Result<std::unique_ptr<LocalFacts>> LocalFacts::open(LocalFactsOptions options) 
 
 Status LocalFacts::load() {
   std::error_code error;
-  uint64_t snapshot = 0, log = 0;
+  uint64_t snapshot = 0, log = UINT64_MAX;
   for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
     const std::string name = entry.path().filename();
     const uint64_t generation = generation_of(name);
     if (name.ends_with(".snapshot")) snapshot = std::max(snapshot, generation);
-    if (name.ends_with(".log")) log = std::max(log, generation);
+    if (name.ends_with(".log")) log = std::min(log, generation);
   }
   if (error) return fail(ErrorCode::io, fmt::format("cannot read {}: {}", options_.folder, error.message()));
-  // A snapshot stands under its name only when it is whole, and the log that goes with it comes after. The first log
-  // has no snapshot before it.
-  generation_ = snapshot > 0 ? snapshot : std::max<uint64_t>(log, 1);
+  // A snapshot stands under its name only when it is whole and its log is there. A log above it, or a second one where
+  // there is no snapshot, is of a folding that did not get that far.
+  generation_ = snapshot > 0 ? snapshot : log == UINT64_MAX ? 1 : log;
   auto text = TextIndex::open(options_.folder + "/words.sqlite");
   if (!text) return fail(text.error());
   text_ = std::move(*text);
@@ -124,8 +124,7 @@ void LocalFacts::load_graph() {
 // Whether the full text can go on from where it is; else all of it is due.
 void LocalFacts::begin_text() {
   if (text_->applied() > 0 && text_->applied() >= sequence_) return;
-  for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
-  static_cast<void>(text_->clear());
+  static_cast<void>(remake_text());
 }
 
 Status LocalFacts::load_log() {
@@ -167,11 +166,7 @@ Status LocalFacts::load_log() {
         fmt::format("{}: {} bytes in the middle are damaged and were passed over", file, scan->damaged));
   }
   // The full text may be ahead when a power cut took the log's last changes.
-  if (applied > sequence_) {
-    text_due_.clear();
-    for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
-    static_cast<void>(text_->clear());
-  }
+  if (applied > sequence_) static_cast<void>(remake_text());
   SKEP_TRY(log_, FactLog::open(file, scan->end));
   return {};
 }
@@ -200,22 +195,39 @@ void LocalFacts::write_graph(uint64_t generation) const {
 }
 
 Status LocalFacts::fold() {
+  // Before the log that says what was forgotten goes: until then a restart knows that it is due.
+  if (purge_due_) SKEP_CHECK(purge_text());
   const uint64_t next = generation_ + 1;
-  write_graph(next);
-  SKEP_CHECK(write_snapshot(next));
-  // From here on the new snapshot is what a restart reads; its log may be missing.
+  const auto drop_next = [&] {
+    std::error_code ignored;
+    for (const char* suffix : {"snapshot", "log", "graph"}) fs::remove(path(next, suffix), ignored);
+  };
+  drop_next();  // what an earlier try may have left
+  // The log first: once the snapshot has its name, a restart reads that one, and changes must go where it looks.
   SKEP_TRY(FactLog log, FactLog::create(path(next, "log"), {index_ ? static_cast<uint32_t>(index_->dimensions()) : 0,
                                                             embedder_, next_, sequence_}));
-  SKEP_CHECK(sync_folder(options_.folder));
+  write_graph(next);
+  const Status written = write_snapshot(next);
+  if (!written) {
+    drop_next();
+    // A snapshot that has its name and can't be removed is what a restart will read: then it counts from now on.
+    std::error_code error;
+    if (!fs::exists(path(next, "snapshot"), error) && !error) return written;
+  }
   log_ = std::move(log);
   generation_ = next;
   std::error_code error;
   snapshot_size_ = Bytes(static_cast<int64_t>(fs::file_size(path(next, "snapshot"), error)));
   remove_other_generations();
-  if (!purge_due_) return text_->commit(text_due_.empty() ? sequence_ : 0);
-  SKEP_CHECK(text_->purge(text_due_.empty() ? sequence_ : 0));
+  if (!purge_due_ && !text_stale_) text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
   purge_due_ = false;
   return {};
+}
+
+// What was forgotten leaves the full text, if need be with the whole file.
+Status LocalFacts::purge_text() {
+  if (!text_stale_ && text_->purge(text_due_.empty() ? sequence_ : 0)) return {};
+  return remake_text();
 }
 
 void LocalFacts::remove_other_generations() const {

@@ -12,11 +12,13 @@
 
 #include "base/random.h"
 #include "memory/long_term_contract.h"
+#include "store/testing_full_disk.h"
 
 namespace skep::memory {
 namespace {
 
 namespace fs = std::filesystem;
+using store::FullDisk;
 
 LocalFactsOptions small_options(const std::string& folder) {
   LocalFactsOptions options;
@@ -221,6 +223,87 @@ TEST_F(LocalFactsTest, AKilledProcessLosesNothingThatWasAcknowledged) {
     facts.reset();
   }
   open();
+}
+
+TEST_F(LocalFactsTest, AFoldingThatFailsLosesNoFactThatIsAddedAfterIt) {
+  const auto add = [&](const std::string& text) {
+    NewFact fact;
+    fact.text = text;
+    return store().add({fact});
+  };
+  ASSERT_TRUE(add("before"));
+  // In the way of the next log, and not to be removed.
+  fs::create_directories(folder + "/facts-2.log/x");
+  EXPECT_FALSE(facts->fold());
+  EXPECT_FALSE(fs::exists(folder + "/facts-2.snapshot"));
+  ASSERT_TRUE(add("after"));
+  facts.reset();
+  fs::remove_all(folder + "/facts-2.log");
+  open();
+  EXPECT_EQ(store().statistics()->facts, 2U);
+  ASSERT_TRUE(facts->fold());
+  reopen();
+  EXPECT_EQ(store().statistics()->facts, 2U);
+}
+
+TEST_F(LocalFactsTest, AFullDiskStopsFoldingUntilThereIsRoom) {
+  for (int i = 0; i < 40; ++i) {
+    NewFact fact;
+    fact.text = fmt::format("{} {}", i, std::string(10'000, 'x'));
+    ASSERT_TRUE(store().add({fact}));
+  }
+  {
+    const FullDisk full(100'000);
+    const Status folded = facts->fold();
+    ASSERT_FALSE(folded);
+    EXPECT_EQ(folded.error().code, ErrorCode::overloaded) << folded.error().text();
+    NewFact fact;
+    fact.text = "refused";
+    EXPECT_FALSE(store().add({fact}));
+    Query query;
+    query.text = "17";
+    EXPECT_EQ(store().search(query)->size(), 1U) << "reading goes on";
+  }
+  NewFact fact;
+  fact.text = "added with room";
+  ASSERT_TRUE(store().add({fact}));
+  ASSERT_TRUE(facts->fold());
+  reopen();
+  EXPECT_EQ(store().statistics()->facts, 41U);
+}
+
+TEST_F(LocalFactsTest, ADamagedFullTextCostsNoSearchAndIsMadeAgain) {
+  ASSERT_TRUE(store().use_embedder("e", 32));
+  Random random(6);
+  std::vector<float> wanted;
+  for (int i = 0; i < 500; ++i) {
+    NewFact fact;
+    fact.text = fmt::format("remark w{} about the weather of day {}", i, i);
+    fact.vector = random_unit(random, 32);
+    if (i == 123) wanted = fact.vector;
+    ASSERT_TRUE(store().add({fact}));
+  }
+  facts.reset();
+  std::string bytes = read_file(folder + "/words.sqlite").value();
+  ASSERT_GT(bytes.size(), 60'000U);
+  std::fill(bytes.begin() + 40'960, bytes.end(), '\xa5');  // what opening looks at stands
+  {
+    auto file = FileReplacement::begin(folder + "/words.sqlite");
+    ASSERT_TRUE(file && file->write(bytes) && file->commit());
+  }
+  open();
+  Query query;
+  query.text = "w123";
+  query.vector = wanted;
+  const auto hits = store().search(query);
+  ASSERT_TRUE(hits) << hits.error().text();
+  EXPECT_EQ(hits->front().fact.text, "remark w123 about the weather of day 123");
+  while (store().work()) {
+  }
+  query.vector.clear();
+  query.text = "w321";
+  ASSERT_EQ(store().search(query)->size(), 1U) << "by its words alone";
+  EXPECT_FALSE(store().statistics()->problems.empty());
 }
 
 TEST_F(LocalFactsTest, ASecondProcessIsRefused) {

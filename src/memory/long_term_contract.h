@@ -238,13 +238,13 @@ TYPED_TEST_P(LongTermContract, WithoutAnEmbedderFullTextIsThereAndVectorsFollow)
   EXPECT_EQ(this->ids(this->store().search(q).value()), std::vector<FactId>{id});
   EXPECT_FALSE(this->store().add({this->fact("a", "with a vector", this->vector())})) << "whose vector is that?";
   this->use_embedder();
-  auto missing = this->store().without_vector(10).value();
+  auto missing = this->store().without_vector(10, 0).value();
   ASSERT_EQ(missing.size(), 1U);
   const auto v = this->vector();
   ASSERT_TRUE(this->store().set_vectors({{id, v}, {777, v}}));
-  EXPECT_TRUE(this->store().without_vector(10)->empty());
+  EXPECT_TRUE(this->store().without_vector(10, 0)->empty());
   this->reopen();
-  EXPECT_TRUE(this->store().without_vector(10)->empty());
+  EXPECT_TRUE(this->store().without_vector(10, 0)->empty());
   q.text.clear();
   q.vector = v;
   EXPECT_EQ(this->ids(this->store().search(q).value()), std::vector<FactId>{id});
@@ -255,10 +255,10 @@ TYPED_TEST_P(LongTermContract, AnotherEmbeddersVectorsAreNotCompared) {
   const auto v = this->vector();
   const FactId id = this->add(this->fact("a", "the gasket leaks", v));
   ASSERT_TRUE(this->store().use_embedder("embedder-1", this->kDimensions)) << "the same again is no change";
-  EXPECT_TRUE(this->store().without_vector(10)->empty());
+  EXPECT_TRUE(this->store().without_vector(10, 0)->empty());
   ASSERT_TRUE(this->store().use_embedder("embedder-2", 16));
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(this->store().without_vector(10)->size(), 1U);
+    EXPECT_EQ(this->store().without_vector(10, 0)->size(), 1U);
     Query q;
     q.vector = v;
     EXPECT_FALSE(this->store().search(q)) << "of another length";
@@ -301,10 +301,36 @@ TYPED_TEST_P(LongTermContract, BadFactsAreRefusedAsAWhole) {
   refused(this->fact("a", "text", std::vector<float>(this->kDimensions, NAN)));
 }
 
+TYPED_TEST_P(LongTermContract, RenewalsOfOneBatchAddUp) {
+  const FactId id = this->add(this->fact("a", "the pump runs", {}, {"old"}, 10));
+  const auto added = this->store().add(
+      {this->fact("a", "The pump runs.", {}, {"one"}, 30), this->fact("a", "the  pump runs", {}, {"two"}, 20)});
+  ASSERT_TRUE(added);
+  for (const Added& one : *added) EXPECT_EQ(one, (Added{id, true}));
+  const auto all = this->store().list({}, 0, 10).value();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].tags, (std::vector<std::string>{"old", "one", "two"}));
+  EXPECT_EQ(all[0].time, WallTime(std::chrono::hours(24 * 30)));
+}
+
+TYPED_TEST_P(LongTermContract, FactsWithoutAVectorAreListedInPages) {
+  std::vector<FactId> expected;
+  for (int i = 0; i < 5; ++i) expected.push_back(this->add(this->fact("a", "fact " + std::to_string(i))));
+  std::vector<FactId> seen;
+  for (FactId after = 0;;) {
+    const auto page = this->store().without_vector(2, after).value();
+    if (page.empty()) break;
+    for (const Fact& fact : page) seen.push_back(fact.id);
+    after = seen.back();
+  }
+  EXPECT_EQ(seen, expected);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(LongTermContract, AFactComesBackAsItWasAlsoAfterARestart, SearchByVectorFindsTheNearest,
                             FiltersByAgentTagAndTime, TextAndVectorTogetherBeatEither, OldFactsCountLess,
                             WhatIsSaidAgainIsOneFact, ForgettingTakesWhatItNamesAndNothingElse,
                             WithoutAnEmbedderFullTextIsThereAndVectorsFollow, AnotherEmbeddersVectorsAreNotCompared,
-                            ListsInPages, BadFactsAreRefusedAsAWhole);
+                            RenewalsOfOneBatchAddUp, FactsWithoutAVectorAreListedInPages, ListsInPages,
+                            BadFactsAreRefusedAsAWhole);
 
 }  // namespace skep::memory

@@ -16,6 +16,7 @@ MemoryService::MemoryService(EventLoop& loop, Embedder& embedder, MemoryThread& 
 
 MemoryService::~MemoryService() {
   *alive_ = false;
+  gate_->close();
   loop_.cancel(fill_timer_);
 }
 
@@ -26,14 +27,19 @@ void MemoryService::vectors_of(const std::vector<std::string>& texts, std::funct
     loop_.post([done = std::move(done)] { done({}); });
     return;
   }
-  embedder_.embed_all(texts, [this, alive = alive_, identity = *identity,
-                              done = std::move(done)](Result<std::vector<Vector>> vectors) mutable {
+  embedder_.embed_each(texts, [this, alive = alive_, identity = *identity,
+                               done = std::move(done)](const std::vector<Result<Vector>>& answers) mutable {
     if (!*alive) return;
-    if (!vectors || vectors->front()->empty()) return done({});
-    if (told_ == identity) return done(std::move(*vectors));
-    const size_t dimensions = vectors->front()->size();
+    std::vector<Vector> vectors;
+    size_t dimensions = 0;
+    for (const Result<Vector>& answer : answers) {
+      if (!answer && !text_is_at_fault(answer.error().code)) return done({});
+      vectors.push_back(answer ? *answer : nullptr);
+      if (answer && dimensions == 0) dimensions = (*answer)->size();
+    }
+    if (told_ == identity || dimensions == 0) return done(std::move(vectors));
     facts_.run([identity, dimensions](LongTerm& store) { return store.use_embedder(identity, dimensions); },
-               [this, identity, vectors = std::move(*vectors), done = std::move(done)](const Status& told) mutable {
+               [this, identity, vectors = std::move(vectors), done = std::move(done)](const Status& told) mutable {
                  if (!told) return done({});
                  told_ = identity;
                  fill_in_later(kFillPause);
@@ -51,7 +57,9 @@ void MemoryService::add(std::vector<NewFact> facts, Done<std::vector<Added>> don
   vectors_of(texts, [this, alive = alive_, facts = std::move(facts),
                      done = std::move(done)](std::vector<Vector> vectors) mutable {
     if (!*alive) return;
-    for (size_t i = 0; i < vectors.size(); ++i) facts[i].vector = *vectors[i];
+    for (size_t i = 0; i < vectors.size(); ++i) {
+      if (vectors[i] != nullptr) facts[i].vector = *vectors[i];
+    }
     if (vectors.empty()) fill_in_later(kFillRetry);
     facts_.run([facts = std::move(facts)](LongTerm& store) mutable { return store.add(std::move(facts)); },
                std::move(done));
@@ -65,7 +73,7 @@ void MemoryService::search(Query query, Done<std::vector<Hit>> done) {
   vectors_of(texts, [this, alive = alive_, query = std::move(query),
                      done = std::move(done)](const std::vector<Vector>& vectors) mutable {
     if (!*alive) return;
-    if (!vectors.empty()) query.vector = *vectors.front();
+    if (!vectors.empty() && vectors.front() != nullptr) query.vector = *vectors.front();
     facts_.run([query = std::move(query)](LongTerm& store) { return store.search(query); }, std::move(done));
   });
 }
@@ -137,16 +145,21 @@ void MemoryService::fill_in_later(Duration delay) {
   });
 }
 
-// One batch of facts without a vector, and the next one later. Does nothing while there is no model: whoever adds a
-// fact then comes by again.
+// One batch of facts without a vector, and the next one later, until all were asked for. A text that the model can't
+// take (it is too long) is passed over, so that it stops nobody behind it. Does nothing while there is no model:
+// whoever adds a fact then comes by again.
 void MemoryService::fill_in() {
   if (filling_ || !embedder_.identity()) return;
   filling_ = true;
-  facts_.run([](LongTerm& store) { return store.without_vector(kFillBatch); },
-             [this](Result<std::vector<Fact>> bare) {
+  const auto ended = [this](std::optional<Duration> again) {
+    filling_ = false;
+    if (again) fill_in_later(*again);
+  };
+  facts_.run([after = filled_to_](LongTerm& store) { return store.without_vector(kFillBatch, after); },
+             [this, ended](Result<std::vector<Fact>> bare) {
                if (!bare || bare->empty()) {
-                 filling_ = false;
-                 return;
+                 filled_to_ = 0;
+                 return ended(std::nullopt);
                }
                std::vector<std::string> texts;
                std::vector<FactId> ids;
@@ -154,20 +167,20 @@ void MemoryService::fill_in() {
                  texts.push_back(fact.text);
                  ids.push_back(fact.id);
                }
-               vectors_of(texts, [this, alive = alive_, ids = std::move(ids)](const std::vector<Vector>& vectors) {
-                 if (!*alive) return;
-                 if (vectors.empty()) {
-                   filling_ = false;
-                   return fill_in_later(kFillRetry);
-                 }
-                 std::vector<std::pair<FactId, std::vector<float>>> pairs;
-                 for (size_t i = 0; i < ids.size(); ++i) pairs.emplace_back(ids[i], *vectors[i]);
-                 facts_.run([pairs = std::move(pairs)](LongTerm& store) { return store.set_vectors(pairs); },
-                            [this](const Status& set) {
-                              filling_ = false;
-                              fill_in_later(set ? kFillPause : kFillRetry);
-                            });
-               });
+               vectors_of(texts,
+                          [this, ended, alive = alive_, ids = std::move(ids)](const std::vector<Vector>& vectors) {
+                            if (!*alive) return;
+                            if (vectors.empty()) return ended(kFillRetry);
+                            std::vector<std::pair<FactId, std::vector<float>>> pairs;
+                            for (size_t i = 0; i < ids.size(); ++i) {
+                              if (vectors[i] != nullptr) pairs.emplace_back(ids[i], *vectors[i]);
+                            }
+                            facts_.run([pairs = std::move(pairs)](LongTerm& store) { return store.set_vectors(pairs); },
+                                       [this, ended, last = ids.back()](const Status& set) {
+                                         filled_to_ = set ? last : 0;
+                                         ended(set ? kFillPause : kFillRetry);
+                                       });
+                          });
              });
 }
 

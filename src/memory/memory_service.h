@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/gate.h"
 #include "memory/blocks.h"
 #include "memory/embedder.h"
 #include "memory/memory_thread.h"
@@ -64,14 +65,16 @@ class MemoryService {
   void with_values(Work work, Finish done) {
     using Answer = std::invoke_result_t<Work&, store::KeyValue&, Blocks&>;
     auto answer = std::make_shared<std::optional<Answer>>();
-    loop_.blocking([this, answer, work = std::move(work)]() mutable { answer->emplace(work(values_, blocks_)); },
+    loop_.blocking([this, gate = gate_, answer,
+                    work = std::move(work)]() mutable { gate->pass([&] { answer->emplace(work(values_, blocks_)); }); },
                    [alive = alive_, answer, done = std::move(done)]() mutable {
                      if (*alive) done(std::move(**answer));
                    });
   }
 
  private:
-  // `done` gets one vector per text, or none at all where there is no model; then the store knows whose they are.
+  // `done` gets one vector per text (nullptr: the model can't take it), or none at all where there is no model or it
+  // fails; the store knows whose they are.
   void vectors_of(const std::vector<std::string>& texts, std::function<void(std::vector<Vector>)> done);
   void fill_in();
   void fill_in_later(Duration delay);
@@ -90,7 +93,9 @@ class MemoryService {
   std::string told_;                             // the embedder's identity as the store knows it
   TimerId fill_timer_ = TimerId::none;
   bool filling_ = false;
+  FactId filled_to_ = 0;  // facts up to this one were asked for in this round
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();  // what waits in the blocking pool may come after this ended
 };
 
 }  // namespace skep::memory

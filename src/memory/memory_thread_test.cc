@@ -55,7 +55,7 @@ struct FakeStore final : LongTerm {
   Result<size_t> forget(const std::vector<FactId>&) override { return size_t{0}; }
   Result<size_t> forget(const Filter&) override { return size_t{0}; }
   Status use_embedder(const std::string&, size_t) override { return {}; }
-  Result<std::vector<Fact>> without_vector(size_t) override { return std::vector<Fact>(); }
+  Result<std::vector<Fact>> without_vector(size_t, FactId) override { return std::vector<Fact>(); }
   Status set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>&) override { return {}; }
   Status sync() override { return ++seen->syncs, Status(); }
   Result<LongTermStatistics> statistics() override { return LongTermStatistics(); }

@@ -323,11 +323,12 @@ Status PostgresFacts::use_embedder(const std::string& identity, size_t dimension
   return {};
 }
 
-Result<std::vector<Fact>> PostgresFacts::without_vector(size_t limit) {
-  SKEP_TRY(
-      const PgRows rows,
-      impl_->db.run(
-          {fmt::format("SELECT {} FROM skep_facts WHERE vector IS NULL ORDER BY id LIMIT {}", kColumns, limit), {}}));
+Result<std::vector<Fact>> PostgresFacts::without_vector(size_t limit, FactId after) {
+  SKEP_TRY(const PgRows rows,
+           impl_->db.run(
+               {fmt::format("SELECT {} FROM skep_facts WHERE vector IS NULL AND id > $1::bigint ORDER BY id LIMIT {}",
+                            kColumns, limit),
+                {std::to_string(after)}}));
   std::vector<Fact> facts;
   for (int row = 0; row < rows.size(); ++row) {
     SKEP_TRY(Fact fact, fact_at(rows, row));

@@ -32,7 +32,7 @@ class PostgresFacts final : public LongTerm {
   Result<size_t> forget(const std::vector<FactId>& ids) override;
   Result<size_t> forget(const Filter& filter) override;
   Status use_embedder(const std::string& identity, size_t dimensions) override;
-  Result<std::vector<Fact>> without_vector(size_t limit) override;
+  Result<std::vector<Fact>> without_vector(size_t limit, FactId after) override;
   Status set_vectors(const std::vector<std::pair<FactId, std::vector<float>>>& vectors) override;
   Status sync() override { return {}; }  // a commit is durable when it is acknowledged
   Result<LongTermStatistics> statistics() override;

@@ -112,7 +112,6 @@ struct TextIndex::Impl {
   std::string path;
   Database db;
   Statement insert, erase, find;
-  bool open_change = false;
   uint64_t applied = 0;
 
   Error error(std::string_view what) const {
@@ -137,11 +136,11 @@ struct TextIndex::Impl {
     SKEP_TRY(Statement s, prepare(sql));
     return sqlite3_step(s.get()) == SQLITE_ROW ? sqlite3_column_int64(s.get(), 0) : 0;
   }
+  // Whether a transaction is open. SQLite's own word: after some errors (a full disk) it rolls back by itself.
+  bool changing() const { return sqlite3_get_autocommit(db.get()) == 0; }
   Status begin() {
-    if (open_change) return {};
-    SKEP_CHECK(run("BEGIN"));
-    open_change = true;
-    return {};
+    if (changing()) return {};
+    return run("BEGIN");
   }
   Status step(const Statement& s) {
     const int code = sqlite3_step(s.get());
@@ -197,29 +196,29 @@ TextIndex& TextIndex::operator=(TextIndex&&) noexcept = default;
 TextIndex::~TextIndex() = default;
 
 Result<TextIndex> TextIndex::open(const std::string& path) {
-  for (const bool again : {false, true}) {
-    auto impl = std::make_unique<Impl>();
-    impl->path = path;
-    const Status connected = impl->connect();
-    if (connected) return TextIndex(std::move(impl));
-    if (again || connected.error().code != ErrorCode::corrupt) return fail(connected.error());
-    impl.reset();
-    for (const char* part : {"", "-wal", "-shm"}) {
-      std::error_code ignored;
-      std::filesystem::remove(path + part, ignored);
-    }
+  TextIndex index(std::make_unique<Impl>());
+  index.impl_->path = path;
+  const Status connected = index.impl_->connect();
+  if (connected) return index;
+  if (connected.error().code != ErrorCode::corrupt) return fail(connected.error());
+  SKEP_CHECK(index.remake());
+  return index;
+}
+
+Status TextIndex::remake() {
+  auto fresh = std::make_unique<Impl>();
+  fresh->path = std::move(impl_->path);
+  impl_ = std::move(fresh);  // closes the old file
+  for (const char* part : {"", "-wal", "-shm"}) {
+    std::error_code ignored;
+    std::filesystem::remove(impl_->path + part, ignored);
   }
-  return fail(ErrorCode::internal, "unreachable");
+  return impl_->connect();
 }
 
 uint64_t TextIndex::applied() const { return impl_->applied; }
 Status TextIndex::add(const Fact& fact) { return impl_->write(impl_->insert, fact); }
 Status TextIndex::remove(const Fact& fact) { return impl_->write(impl_->erase, fact); }
-
-Status TextIndex::clear() {
-  SKEP_CHECK(impl_->begin());
-  return impl_->run("INSERT INTO facts(facts) VALUES('delete-all')");
-}
 
 Result<std::vector<TextIndex::Match>> TextIndex::search(const std::vector<std::string>& words, const Filter& filter,
                                                         size_t limit) {
@@ -240,11 +239,10 @@ Result<std::vector<TextIndex::Match>> TextIndex::search(const std::vector<std::s
 }
 
 Status TextIndex::commit(uint64_t applied) {
-  if (!impl_->open_change && applied == impl_->applied) return {};
+  if (!impl_->changing() && applied == impl_->applied) return {};
   SKEP_CHECK(impl_->begin());
   SKEP_CHECK(impl_->run(fmt::format("UPDATE state SET applied={}", applied).c_str()));
   SKEP_CHECK(impl_->run("COMMIT"));
-  impl_->open_change = false;
   impl_->applied = applied;
   return {};
 }

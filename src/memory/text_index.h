@@ -57,7 +57,8 @@ class TextIndex {
   Status add(const Fact& fact);
   // `fact` as it was added: FTS5 must be told the words to take out.
   Status remove(const Fact& fact);
-  Status clear();
+  // An empty one in a file of its own, whatever the old one holds. After an error it must be called again.
+  Status remake();
 
   // Facts that have any of the words, of this agent (and shared ones) and with these tags if the filter says so; times
   // are not looked at. The best first.

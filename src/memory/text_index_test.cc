@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "memory/file.h"
+#include "store/testing_full_disk.h"
 
 namespace skep::memory {
 namespace {
@@ -94,6 +95,25 @@ TEST_F(TextIndexTest, AfterAPurgeNoWordOfTheRemovedIsInAnyFile) {
   for (const auto& entry : fs::directory_iterator(folder_)) {
     EXPECT_EQ(read_file(entry.path()).value().find("quicksilver"), std::string::npos) << entry.path();
   }
+}
+
+TEST_F(TextIndexTest, AfterAFullDiskItGoesOn) {
+  TextIndex index = open();
+  ASSERT_TRUE(index.add(fact(1, "a", "pump")));
+  ASSERT_TRUE(index.commit(1));
+  {
+    const store::FullDisk full(200'000);
+    Status done;
+    for (FactId id = 2; done && id < 20'000; ++id) {
+      done = index.add(fact(id, "a", fmt::format("valve w{} x{} y{} z{}", id, id, id, id)));
+    }
+    if (done) done = index.commit(2);
+    ASSERT_FALSE(done);
+  }
+  EXPECT_TRUE(index.add(fact(30'000, "a", "fan")));
+  const Status done = index.commit(3);
+  EXPECT_TRUE(done) << done.error().text();
+  EXPECT_EQ(found(index, {"fan"}), Ids{30'000});
 }
 
 TEST_F(TextIndexTest, AFileThatIsNoDatabaseIsMadeAnew) {

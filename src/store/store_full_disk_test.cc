@@ -1,35 +1,14 @@
-// No room on the disk. The process's own limit on file sizes (RLIMIT_FSIZE) stands for it: writes beyond it fail with
-// EFBIG as they fail with ENOSPC on a full disk, and can be made to succeed again.
+// No room on the disk.
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-
-#include <csignal>
-#include <thread>
 
 #include "base/random.h"
 #include "store/store.h"
 #include "store/testing_folder.h"
+#include "store/testing_full_disk.h"
 
 namespace skep::store {
 namespace {
-
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    ::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  rlimit before_{};
-};
 
 std::string noise(Random& random, size_t size) {
   std::string value(size, '\0');
