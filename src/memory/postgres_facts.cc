@@ -23,6 +23,7 @@ namespace {
 
 constexpr size_t kCandidates = 48;
 constexpr size_t kMostWords = 8;
+constexpr std::chrono::minutes kLongWork{5};  // for a VACUUM or an index over all facts
 
 constexpr const char* kSchema = R"(
 CREATE EXTENSION IF NOT EXISTS vector;
@@ -110,6 +111,17 @@ struct PostgresFacts::Impl {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("a vector has {} dimensions, the embedder's have {}", vector.size(), dimensions));
   }
+  // What goes over the whole table takes its time.
+  template <typename Work>
+  auto at_length(const Work& work) {
+    db.set_limit(kLongWork);
+    auto done = work();
+    db.set_limit(options.limit);
+    return done;
+  }
+  Status vacuum() {
+    return at_length([&] { return db.run("VACUUM skep_facts"); });
+  }
   // The nearest facts as id, agent, text, source, tags, time, cosine.
   [[nodiscard]] PgStatement nearest(const std::vector<float>& vector, const Filter& filter, size_t count) const {
     PgStatement s;
@@ -127,7 +139,9 @@ PostgresFacts::PostgresFacts(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 PostgresFacts::~PostgresFacts() = default;
 
 Result<std::unique_ptr<PostgresFacts>> PostgresFacts::open(PostgresFactsOptions options) {
-  SKEP_TRY(PgConnection db, PgConnection::open(options.connection));
+  // A filter may leave few of the nearest: the index is walked on until there are enough.
+  SKEP_TRY(PgConnection db,
+           PgConnection::open(options.connection, {options.limit, {"SET hnsw.iterative_scan = strict_order"}}));
   const Status made = db.run(kSchema);
   if (!made) {
     Error error = made.error();
@@ -139,8 +153,6 @@ Result<std::unique_ptr<PostgresFacts>> PostgresFacts::open(PostgresFactsOptions 
   SKEP_TRY(const PgRows state, db.run({"SELECT embedder, dimensions FROM skep_facts_state", {}}));
   auto impl = std::unique_ptr<Impl>(
       new Impl{std::move(options), std::move(db), state.text(0, 0), static_cast<size_t>(state.number(0, 1))});
-  // A filter may leave few of the nearest: the index is walked on until there are enough.
-  static_cast<void>(impl->db.run("SET hnsw.iterative_scan = strict_order"));
   return std::unique_ptr<PostgresFacts>(new PostgresFacts(std::move(impl)));
 }
 
@@ -291,7 +303,7 @@ Result<std::vector<Fact>> PostgresFacts::list(const Filter& filter, FactId after
 
 Result<size_t> PostgresFacts::forget(const std::vector<FactId>& ids) {
   SKEP_TRY(const PgRows gone, impl_->db.run({"DELETE FROM skep_facts WHERE id = ANY($1::bigint[])", {id_array(ids)}}));
-  if (gone.affected() > 0) SKEP_CHECK(impl_->db.run("VACUUM skep_facts"));
+  if (gone.affected() > 0) SKEP_CHECK(impl_->vacuum());
   return static_cast<size_t>(gone.affected());
 }
 
@@ -300,7 +312,7 @@ Result<size_t> PostgresFacts::forget(const Filter& filter) {
   const std::string conditions = where(filter, s.parameters);
   s.sql = "DELETE FROM skep_facts WHERE " + conditions;
   SKEP_TRY(const PgRows gone, impl_->db.run(s));
-  if (gone.affected() > 0) SKEP_CHECK(impl_->db.run("VACUUM skep_facts"));
+  if (gone.affected() > 0) SKEP_CHECK(impl_->vacuum());
   return static_cast<size_t>(gone.affected());
 }
 
@@ -310,14 +322,15 @@ Status PostgresFacts::use_embedder(const std::string& identity, size_t dimension
   }
   if (impl_->embedder == identity && impl_->dimensions == dimensions) return {};
   // The index takes vectors of its length alone: rows that were just emptied are still seen while it is built.
-  SKEP_CHECK(impl_->db.run_together(
-      {{"DROP INDEX IF EXISTS skep_facts_vector", {}},
-       {"UPDATE skep_facts SET vector = NULL WHERE vector IS NOT NULL", {}},
-       {"UPDATE skep_facts_state SET embedder = $1, dimensions = $2::int", {identity, std::to_string(dimensions)}},
-       {fmt::format("CREATE INDEX skep_facts_vector ON skep_facts USING hnsw ((vector::vector({0})) vector_cosine_ops) "
-                    "WHERE vector_dims(vector) = {0}",
-                    dimensions),
-        {}}}));
+  const std::vector<PgStatement> anew = {
+      {"DROP INDEX IF EXISTS skep_facts_vector", {}},
+      {"UPDATE skep_facts SET vector = NULL WHERE vector IS NOT NULL", {}},
+      {"UPDATE skep_facts_state SET embedder = $1, dimensions = $2::int", {identity, std::to_string(dimensions)}},
+      {fmt::format("CREATE INDEX skep_facts_vector ON skep_facts USING hnsw ((vector::vector({0})) vector_cosine_ops) "
+                   "WHERE vector_dims(vector) = {0}",
+                   dimensions),
+       {}}};
+  SKEP_CHECK(impl_->at_length([&] { return impl_->db.run_together(anew); }));
   impl_->embedder = identity;
   impl_->dimensions = dimensions;
   return {};

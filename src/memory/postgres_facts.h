@@ -6,8 +6,9 @@
 // as float; what is forgotten is deleted and vacuumed, and what a server keeps beyond that (its write-ahead log,
 // backups) is the server's.
 //
-// A connection that broke is made again at the next call; the call that met the break fails with unavailable.
+// A connection that broke is made again at the next call; a call that is under way fails with unavailable.
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ namespace skep::memory {
 struct PostgresFactsOptions {
   std::string connection;  // libpq: postgresql://… or "host=… dbname=…"
   Scoring scoring;
+  std::chrono::milliseconds limit = std::chrono::seconds(10);  // of a call; a server that hangs is given up then
 };
 
 class PostgresFacts final : public LongTerm {

@@ -36,7 +36,8 @@ struct EventFilter {
 class EventStore {
  public:
   virtual ~EventStore() = default;
-  // All or nothing. unavailable: try again later (server gone, disk full).
+  // All or nothing. invalid_argument, conflict: one of the events can't be kept, now or later; any other error: try
+  // again (server gone, disk full).
   virtual Status append(const std::vector<Event>& events) = 0;
   virtual Result<std::vector<Event>> query(const EventFilter& filter) = 0;
   // Retention; also prepares what appends of the next days need.

@@ -5,7 +5,7 @@
 namespace skep::store {
 
 EventLog::EventLog(std::unique_ptr<EventStore> store, const Clock& clock, EventLogOptions options)
-    : store_(std::move(store)), clock_(clock), options_(options), thread_([this] { run(); }) {}
+    : store_(std::move(store)), clock_(clock), options_(options), batch_(options.batch), thread_([this] { run(); }) {}
 
 EventLog::~EventLog() {
   {
@@ -29,12 +29,18 @@ void EventLog::add(Event event) {
   if (queue_.size() == 1 || queue_.size() == options_.batch) work_.notify_one();
 }
 
+Result<std::vector<Event>> EventLog::query(const EventFilter& filter) {
+  const std::unique_lock one(querying_, options_.patience);
+  if (!one.owns_lock()) return fail(ErrorCode::overloaded, "the event log is busy with another question", "try again");
+  return store_->query(filter);
+}
+
 bool EventLog::flush(Duration most) {
   std::unique_lock lock(mutex_);
   int64_t wanted = counters_.added - counters_.shed;
   hurry_ = true;
   work_.notify_one();
-  return written_.wait_for(lock, most, [&] { return counters_.written >= wanted; });
+  return written_.wait_for(lock, most, [&] { return counters_.written + counters_.dropped >= wanted; });
 }
 
 EventLog::Counters EventLog::counters() const {
@@ -63,7 +69,8 @@ void EventLog::run() {
       if (stopping_) return;
       continue;
     }
-    work_.wait_for(lock, options_.collect, [&] { return stopping_ || hurry_ || queue_.size() >= options_.batch; });
+    work_.wait_for(lock, options_.collect,
+                   [&] { return stopping_ || hurry_ || queue_.size() >= options_.batch || batch_ < options_.batch; });
     if (write_batch(lock)) {
       wait = options_.retry;
       continue;
@@ -75,7 +82,7 @@ void EventLog::run() {
 }
 
 bool EventLog::write_batch(std::unique_lock<std::mutex>& lock) {
-  size_t count = std::min(queue_.size(), options_.batch);
+  size_t count = std::min(queue_.size(), batch_);
   std::vector<Event> batch(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(count));
   lock.unlock();
   Status written = store_->append(batch);
@@ -83,11 +90,18 @@ bool EventLog::write_batch(std::unique_lock<std::mutex>& lock) {
   if (!written) {
     ++counters_.failures;
     counters_.trouble = written.error();
-    return false;
+    const ErrorCode code = written.error().code;
+    if (code != ErrorCode::invalid_argument && code != ErrorCode::conflict) return false;
+    if (count > 1) return batch_ = count / 2, true;
+    ++counters_.dropped;
+    queue_.pop_front();
+    written_.notify_all();
+    return true;
   }
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(count));
   counters_.written += static_cast<int64_t>(count);
   counters_.trouble.reset();
+  batch_ = std::min(options_.batch, 2 * batch_);
   written_.notify_all();
   return true;
 }

@@ -1,7 +1,8 @@
 #pragma once
 // The way of events into their store: a bounded queue and a thread of its own, so that writing them never slows what
 // they tell of. Batches go out every quarter of a second, or when one is full. While the store is away they wait, up to
-// the bound; beyond it new ones are shed, and counted.
+// the bound; beyond it new ones are shed, and counted. An event that the store can't keep is found by halving its
+// batch, and dropped, and counted: it holds up nobody.
 
 #include <condition_variable>
 #include <deque>
@@ -21,6 +22,8 @@ struct EventLogOptions {
   Duration retry = std::chrono::seconds(1);  // after a failure; doubled up to 30 s
   Duration retention = std::chrono::hours(24 * 30);
   Duration house_keeping = std::chrono::hours(1);
+  // Of those who want to query while somebody does: one at a time, so that a store that hangs holds up one thread.
+  Duration patience = std::chrono::milliseconds(500);
 };
 
 class EventLog {
@@ -32,13 +35,14 @@ class EventLog {
 
   // Any thread; never waits. The time is set if it is not.
   void add(Event event);
-  // Any thread; waits for the store.
-  Result<std::vector<Event>> query(const EventFilter& filter) { return store_->query(filter); }
+  // Any thread; waits for the store. overloaded: another query takes long.
+  Result<std::vector<Event>> query(const EventFilter& filter);
   // Waits until all that was added before is written, at most so long; false: it is not.
   bool flush(Duration most);
 
   struct Counters {
     int64_t added = 0, written = 0, shed = 0, failures = 0;
+    int64_t dropped = 0;  // the store can't keep them
     size_t waiting = 0;
     std::optional<Error> trouble;  // why nothing is written now
   };
@@ -58,6 +62,8 @@ class EventLog {
   Counters counters_;
   bool hurry_ = false;  // somebody waits in flush()
   bool stopping_ = false;
+  size_t batch_ = 0;  // of the next try; halved when the store refuses an event of it
+  std::timed_mutex querying_;
   std::thread thread_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "base/random.h"
 #include "store/event_log.h"
 #include "store/postgres_connection.h"
 #include "store/postgres_events.h"
@@ -175,6 +176,173 @@ TEST(EventLog, ShedsAndCountsWhenItsStoreStaysAway) {
   EXPECT_TRUE(log.flush(30s));
   EXPECT_EQ(log.counters().written, 100);
   EXPECT_FALSE(log.counters().trouble);
+}
+
+// Refuses a whole batch for one of its events.
+class PickyStore final : public EventStore {
+ public:
+  explicit PickyStore(std::shared_ptr<std::atomic<int>> tries) : tries_(std::move(tries)) {}
+  Status append(const std::vector<Event>& events) override {
+    ++*tries_;
+    for (const Event& one : events) {
+      if (one.kind == "bad.one") return fail(ErrorCode::invalid_argument, "not this one");
+    }
+    return {};
+  }
+  Result<std::vector<Event>> query(const EventFilter&) override { return std::vector<Event>(); }
+  Status keep_house(WallTime, Duration) override { return {}; }
+  std::string_view name() const override { return "picky"; }
+
+ private:
+  std::shared_ptr<std::atomic<int>> tries_;
+};
+
+TEST(EventLog, AnEventThatItsStoreRefusesIsDroppedAndHoldsUpNobody) {
+  SystemClock clock;
+  auto tries = std::make_shared<std::atomic<int>>(0);
+  EventLogOptions options;
+  options.collect = 1ms;
+  EventLog log(std::make_unique<PickyStore>(tries), clock, options);
+  for (int i = 0; i < 3000; ++i) log.add(event({}, i == 700 || i == 2111 ? "bad.one" : "x.y"));
+  ASSERT_TRUE(log.flush(30s));
+  EXPECT_EQ(log.counters().written, 2998);
+  EXPECT_EQ(log.counters().dropped, 2);
+  EXPECT_LT(*tries, 80) << "halved, not one by one";
+}
+
+TEST(EventLog, AQueryThatHangsHoldsUpOneThreadAlone) {
+  struct Gated final : EventStore {
+    Status append(const std::vector<Event>&) override { return {}; }
+    Result<std::vector<Event>> query(const EventFilter&) override {
+      inside = true;
+      std::lock_guard wait(gate);
+      return std::vector<Event>();
+    }
+    Status keep_house(WallTime, Duration) override { return {}; }
+    std::string_view name() const override { return "gated"; }
+    std::mutex gate;
+    std::atomic<bool> inside = false;
+  };
+  SystemClock clock;
+  auto made = std::make_unique<Gated>();
+  Gated& store = *made;
+  EventLogOptions options;
+  options.patience = 1ms;
+  EventLog log(std::move(made), clock, options);
+  std::unique_lock closed(store.gate);
+  std::thread first([&] { EXPECT_TRUE(log.query({})); });
+  while (!store.inside) std::this_thread::yield();
+  EXPECT_EQ(log.query({}).error().code, ErrorCode::overloaded);
+  closed.unlock();
+  first.join();
+  EXPECT_TRUE(log.query({}));
+}
+
+TEST(PgConnection, AServerThatHangsIsGivenUpAndAskedAgainLater) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  PgConnection db(server()->connection(), {.limit = 200ms, .session = {}});
+  ASSERT_TRUE(db.run("SELECT 1"));
+  server()->hang();
+  const auto one = db.run({"SELECT 1", {}});
+  EXPECT_EQ(one.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(db.run_together({{"SELECT 1", {}}, {"SELECT 2", {}}}).error().code, ErrorCode::unavailable);
+  EXPECT_EQ(db.copy_in("COPY pg_class FROM STDIN", "x").error().code, ErrorCode::unavailable);
+  server()->go_on();
+  Status back;
+  do {  // it is left alone for as long as it let us wait
+    std::this_thread::sleep_for(10ms);
+    back = db.run("SELECT 1");
+  } while (!back && back.error().code == ErrorCode::unavailable);
+  EXPECT_TRUE(back) << back.error().text();
+}
+
+TEST(PgConnection, AStatementThatTakesTooLongEndsAndTheConnectionGoesOn) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  PgConnection db(server()->connection(), {.limit = 100ms, .session = {}});
+  EXPECT_EQ(db.run("SELECT pg_sleep(60)").error().code, ErrorCode::deadline_exceeded);
+  EXPECT_TRUE(db.run("SELECT 1"));
+  db.set_limit(30s);
+  EXPECT_TRUE(db.run("SELECT pg_sleep(0.3)"));
+}
+
+TEST(PgConnection, AfterARestartTheFirstCallSucceedsWithTheSessionsSettings) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  PgConnection db(server()->connection(), {.limit = 10s, .session = {"SET work_mem = '7MB'", "SET no_such = 1"}});
+  EXPECT_EQ(db.run({"SHOW work_mem", {}})->text(0, 0), "7MB");
+  server()->kill();
+  ASSERT_TRUE(server()->run());
+  const auto after = db.run({"SHOW work_mem", {}});
+  ASSERT_TRUE(after) << after.error().text();
+  EXPECT_EQ(after->text(0, 0), "7MB");
+}
+
+TEST(PostgresEvents, AHungServerKeepsNobodyFromEnding) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  Postgres fresh;
+  SystemClock clock;
+  {
+    EventLogOptions options;
+    options.collect = 1ms;
+    EventLog log(PostgresEvents::make({.url = server()->connection(), .limit = 200ms}), clock, options);
+    log.add(event({}, "x.y"));
+    ASSERT_TRUE(log.flush(30s));
+    server()->hang();
+    for (int i = 0; i < 10; ++i) log.add(event({}, "x.y"));
+    EXPECT_FALSE(log.query({}));
+    EXPECT_FALSE(log.query({}));
+  }
+  server()->go_on();
+}
+
+TEST(PostgresEvents, OneEventThatCannotBeKeptCostsNoOther) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  Postgres fresh;
+  SystemClock clock;
+  EventLogOptions options;
+  options.collect = 1ms;
+  EventLog log(PostgresEvents::make({.url = server()->connection()}), clock, options);
+  Event cut = event({}, "task.failed", "a");
+  cut.detail = "answered 400: r\xc3\xa9sum\xc3";  // cut in mid-character
+  Random random(1);
+  std::string endless;  // more than an index takes
+  for (int i = 0; i < 20'000; ++i) endless += static_cast<char>('!' + random.below(90));
+  log.add(event({}, "before.x"));
+  log.add(cut);
+  log.add(event({}, "endless.agent", endless));
+  log.add(event({}, "after.x"));
+  ASSERT_TRUE(log.flush(30s)) << (log.counters().trouble ? log.counters().trouble->text() : "");
+  EXPECT_EQ(log.counters().written, 3);
+  EXPECT_EQ(log.counters().dropped, 1);
+  EXPECT_EQ(log.query({.kind = "task"})->front().detail, "answered 400: r\xc3\xa9sum\xef\xbf\xbd");
+}
+
+TEST(PostgresEvents, QueriesGoToTheReplica) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  Postgres fresh;
+  ASSERT_TRUE(PgConnection(server()->connection()).run("DROP DATABASE IF EXISTS replica"));
+  ASSERT_TRUE(PgConnection(server()->connection()).run("CREATE DATABASE replica"));
+  PostgresEvents there({.url = server()->connection("replica")});
+  ASSERT_TRUE(there.append({event(kNoon, "on.replica")}));
+  PostgresEvents store({.url = server()->connection(), .replica_url = server()->connection("replica")});
+  ASSERT_TRUE(store.append({event(kNoon, "on.primary")}));
+  const auto seen = store.query({});
+  ASSERT_TRUE(seen && seen->size() == 1);
+  EXPECT_EQ(seen->front().kind, "on.replica");
+  EXPECT_EQ(PostgresEvents({.url = server()->connection()}).query({})->front().kind, "on.primary");
+}
+
+TEST(PostgresEvents, AShortRangeOfALongDayIsFoundByBrin) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here";
+  Postgres fresh;
+  PostgresEvents store({.url = server()->connection()});
+  ASSERT_TRUE(store.append({event(kNoon, "first.x")}));
+  PgConnection db(server()->connection(), {.limit = 60s, .session = {}});
+  ASSERT_TRUE(
+      db.run("INSERT INTO events SELECT '2026-11-21 12:00:00+00'::timestamptz + i * interval '100 ms', 'x.y', '', '', "
+             "'', '', 0, 0, 0, 0, repeat('d', 100) FROM generate_series(1, 200000) i; ANALYZE events"));
+  const auto plan = store.explain({.since = kNoon + 1h, .until = kNoon + 1h + 10s});
+  ASSERT_TRUE(plan) << plan.error().text();
+  EXPECT_NE(plan->find("Bitmap Index Scan on events_20261121_at_idx"), std::string::npos) << *plan;
 }
 
 TEST(PostgresEvents, ATimeRangeReadsOnlyItsPartitions) {

@@ -50,10 +50,40 @@ std::string timestamp(int64_t microseconds) {
                      rest / 60'000'000 % 60, rest / 1'000'000 % 60, rest % 1'000'000);
 }
 
-// COPY's text format: tabs, line ends and backslashes escaped. PostgreSQL's text holds no zero byte.
+// The length of the well-formed UTF-8 sequence that `text` begins with; 0: it begins with none. RFC 3629: no overlong
+// forms, no surrogates, nothing beyond U+10FFFF.
+size_t utf8_sequence(std::string_view text) {
+  const auto at = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
+    return at(i) >= low && at(i) <= high;
+  };
+  const unsigned first = at(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool second = follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf);
+    return second && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool second = follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf);
+    return second && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+// COPY's text format: tabs, line ends and backslashes escaped. PostgreSQL's text holds no zero byte and well-formed
+// UTF-8 alone; an error's words may be cut in mid-character, and become U+FFFD there.
 void append_field(std::string& row, std::string_view text) {
   if (!row.empty() && row.back() != '\n') row += '\t';
-  for (char c : text) {
+  while (!text.empty()) {
+    const size_t length = utf8_sequence(text);
+    if (length != 1) {
+      row += length == 0 ? "\xef\xbf\xbd" : text.substr(0, length);
+      text.remove_prefix(std::max<size_t>(length, 1));
+      continue;
+    }
+    const char c = text.front();
+    text.remove_prefix(1);
     switch (c) {
       case '\0':
         break;
@@ -74,8 +104,6 @@ void append_field(std::string& row, std::string_view text) {
     }
   }
 }
-
-constexpr std::chrono::seconds kStatementLimit{30};  // a query that takes longer fails
 
 PgStatement query_for(const EventFilter& filter) {
   PgStatement query;
@@ -112,9 +140,9 @@ struct PostgresEvents::Impl {
   std::condition_variable free_one;
   std::vector<PgConnection> readers;
 
-  explicit Impl(PostgresOptions o) : options(std::move(o)), writer(options.url, kStatementLimit) {
+  explicit Impl(PostgresOptions o) : options(std::move(o)), writer(options.url, {options.limit, {}}) {
     const std::string& url = options.replica_url.empty() ? options.url : options.replica_url;
-    for (int i = 0; i < std::max(options.readers, 1); ++i) readers.emplace_back(url, kStatementLimit);
+    for (int i = 0; i < std::max(options.readers, 1); ++i) readers.emplace_back(url, PgOptions{options.limit, {}});
   }
 
   Status ensure_partitions(const std::set<Day>& days) {
@@ -130,13 +158,13 @@ struct PostgresEvents::Impl {
 
   Result<PgRows> read(const PgStatement& statement) {
     std::unique_lock lock(mutex);
-    free_one.wait(lock, [&] { return !readers.empty(); });
+    if (!free_one.wait_for(lock, options.limit, [&] { return !readers.empty(); })) {
+      return fail(ErrorCode::overloaded, "postgresql: all connections for queries are busy", "try again");
+    }
     PgConnection one = std::move(readers.back());
     readers.pop_back();
     lock.unlock();
     auto rows = one.run(statement);
-    // A connection that the server has closed meanwhile (a restart) is made again, once.
-    if (!rows && rows.error().code == ErrorCode::unavailable) rows = one.run(statement);
     lock.lock();
     readers.push_back(std::move(one));
     free_one.notify_one();
@@ -165,11 +193,15 @@ Status PostgresEvents::append(const std::vector<Event>& events) {
     append_field(rows, e.detail);
     rows += '\n';
   }
+  const std::string copy = fmt::format("COPY events ({}) FROM STDIN", kColumns);
   SKEP_CHECK(impl_->ensure_partitions(days));
-  Status copied = impl_->writer.copy_in(fmt::format("COPY events ({}) FROM STDIN", kColumns), rows);
+  Status copied = impl_->writer.copy_in(copy, rows);
+  if (copied || copied.error().code == ErrorCode::unavailable) return copied;
   // Somebody may have dropped a partition behind our back.
-  if (!copied && copied.error().code != ErrorCode::unavailable) impl_->partitions.clear();
-  return copied;
+  impl_->partitions.clear();
+  if (copied.error().code != ErrorCode::conflict) return copied;
+  SKEP_CHECK(impl_->ensure_partitions(days));
+  return impl_->writer.copy_in(copy, rows);
 }
 
 Result<std::vector<Event>> PostgresEvents::query(const EventFilter& filter) {

@@ -5,6 +5,7 @@
 //
 // Connections: one for the writer, and a small pool for queries; each is made again when it breaks.
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct PostgresOptions {
   std::string replica_url;  // for queries; empty: `url`
   int readers = 4;          // connections for queries
   int days_ahead = 3;       // of partitions
+  std::chrono::milliseconds limit = std::chrono::seconds(10);  // of a query or a batch
 };
 
 class PostgresEvents final : public EventStore {

@@ -12,7 +12,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,10 +91,14 @@ class TestingPostgres {
   // Without a chance to tidy up.
   void kill() {
     if (process_ <= 0) return;
+    go_on();
     ::kill(process_, SIGKILL);
     waitpid(process_, nullptr, 0);
     process_ = 0;
   }
+  // Stops the server and what it started, as if the machine behind the network had gone silent.
+  void hang() const { signal_all(SIGSTOP); }
+  void go_on() const { signal_all(SIGCONT); }
   [[nodiscard]] std::string connection(const std::string& database = "postgres") const {
     return "host=" + folder_ + " user=skep dbname=" + database;
   }
@@ -103,6 +109,18 @@ class TestingPostgres {
         folder_((std::filesystem::temp_directory_path() / fmt::format("skep-postgres-{}", getpid())).string()) {}
 
   [[nodiscard]] std::string data() const { return folder_ + "/data"; }
+
+  void signal_all(int signal) const {
+    ::kill(process_, signal);
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+      const auto child = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
+      std::ifstream stat(entry.path() / "stat");
+      std::string number, name, state;
+      pid_t parent = 0;
+      if (child > 0 && stat >> number >> name >> state >> parent && parent == process_) ::kill(child, signal);
+    }
+  }
 
   pid_t execute(const std::string& program, const std::vector<std::string>& arguments) const {
     const std::string path = bin_ + "/" + program;
