@@ -138,7 +138,17 @@ struct Agent::Impl {
       for (size_t i = 0; i < q.size(); ++i) q[i] += weight[p] * windows[p][now + i];
     }
     F = {};
-    for (size_t p = 0; p < windows.size(); ++p) F.F -= weight[p] * policy_F[p];
+    for (size_t p = 0; p < windows.size(); ++p) {
+      F.F -= weight[p] * policy_F[p];
+      for (size_t t = 0; t < seen.size(); ++t) {
+        const double* at = windows[p].data() + t * compiled.states();
+        const FreeEnergy part = belief::free_energy(compiled, seen[t].data(), at, at);
+        F.accuracy += weight[p] * part.accuracy;
+        F.neg_entropy += weight[p] * part.neg_entropy;
+      }
+    }
+    F.complexity = F.F + F.accuracy;
+    F.cross_entropy = F.complexity - F.neg_entropy;
   }
 
   void plan() {

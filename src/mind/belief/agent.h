@@ -52,7 +52,8 @@ struct AgentOptions {
   uint64_t seed = 0;
 };
 
-// Variational free energy in nats; F = complexity - accuracy.
+// Variational free energy in nats; F = complexity - accuracy. Of marginal messages: F is the policies' of the window,
+// averaged over policies; accuracy and neg_entropy are those of its observed steps, and complexity is what is left.
 struct FreeEnergy {
   double neg_entropy = 0;    // Σ q ln q
   double cross_entropy = 0;  // -Σ q ln prior

@@ -66,6 +66,41 @@ TEST(Agent, WithoutAnObservationOnlyPredicts) {
   EXPECT_FALSE(agent.infer_states(std::vector<int>{0}).has_value());
 }
 
+TEST(Agent, AWindowsFreeEnergyIsComplexityLessAccuracy) {
+  const auto model = random_model({.states = {3}, .observations = {4, 2}, .controls = {2}}, 15);
+  AgentOptions options;
+  options.inference = Inference::marginal_messages;
+  options.inference_horizon = 2;
+  Agent agent = Agent::create(model, options).value();
+  std::vector<std::vector<int>> seen;
+  for (const std::vector<int>& o : {std::vector<int>{1, 0}, {3, -1}, {0, 1}}) {
+    const auto weight = agent.policy_terms().q_pi.empty() ? std::vector<double>{0.5, 0.5} : agent.policy_terms().q_pi;
+    ASSERT_TRUE(agent.infer_states(o).has_value());
+    seen.push_back(o);
+    if (seen.size() > 2) seen.erase(seen.begin());
+    double accuracy = 0;
+    for (int p = 0; p < 2; ++p) {
+      for (size_t t = 0; t < seen.size(); ++t) {
+        for (int s = 0; s < 3; ++s) {
+          for (int m = 0; m < 2; ++m) {
+            if (seen[t][static_cast<size_t>(m)] < 0) continue;
+            accuracy += weight[static_cast<size_t>(p)] *
+                        agent.window_belief(p, static_cast<int>(t), 0)[static_cast<size_t>(s)] *
+                        std::log(model.A[static_cast<size_t>(m)].at({seen[t][static_cast<size_t>(m)], s}));
+          }
+        }
+      }
+    }
+    const FreeEnergy& F = agent.free_energy();
+    EXPECT_NEAR(F.accuracy, accuracy, 1e-9);
+    EXPECT_LT(F.accuracy, 0);
+    EXPECT_NEAR(F.F, F.complexity - F.accuracy, 1e-12);
+    EXPECT_NEAR(F.complexity, F.neg_entropy + F.cross_entropy, 1e-12);
+    agent.infer_policies();
+    agent.sample_action();
+  }
+}
+
 TEST(Agent, HabitsGrowWithUse) {
   const auto model = random_model({.states = {4}, .observations = {4}, .controls = {3}}, 7);
   Agent agent = Agent::create(model).value();
