@@ -49,7 +49,7 @@ void read_world(YamlFields& fields, WorldConfig& world) {
 Result<PopulationConfig> read_population(const YamlNode& node) {
   PopulationConfig population;
   population.name = node.key();
-  std::string mind = to_string(population.mind), actions = "sampled";
+  std::string mind = to_string(population.mind), actions = "sampled", precision = "float32";
   YamlFields fields(node);
   fields.integer("agents", population.agents, 1, most_agents);
   fields.choice("mind", mind, {"planning", "reactive", "random"});
@@ -57,9 +57,14 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   fields.number("gamma", population.gamma, 0.01, 1000);
   fields.boolean("curiosity", population.curiosity);
   fields.choice("actions", actions, {"sampled", "deterministic"});
+  fields.choice("precision", precision, {"float32", "float64", "compact"});
+  fields.number("tolerance", population.tolerance, 0, 0.5);
   SKEP_CHECK(fields.finish());
   population.mind = mind == "random" ? Mind::random : mind == "reactive" ? Mind::reactive : Mind::planning;
   population.sampled = actions == "sampled";
+  population.precision = precision == "compact"   ? BeliefPrecision::compact
+                         : precision == "float64" ? BeliefPrecision::f64
+                                                  : BeliefPrecision::f32;
   return population;
 }
 

@@ -20,6 +20,8 @@ enum class Mind : uint8_t {
   random,    // no mind: uniform actions, the floor of every comparison
 };
 
+enum class BeliefPrecision : uint8_t { f32, f64, compact };  // compact: rows in bytes, bfloat16 or f32
+
 struct WorldConfig {
   WorldKind kind = WorldKind::foraging;
   int width = 5;
@@ -41,6 +43,8 @@ struct PopulationConfig {
   double gamma = 8;       // precision over policies
   bool curiosity = true;  // count information gain, not only utility
   bool sampled = true;    // actions are drawn; false: the most probable one
+  BeliefPrecision precision = BeliefPrecision::f32;
+  double tolerance = 0.01;  // compact: how far a packed row may be from what it holds, L1
 };
 
 struct CoalitionConfig {

@@ -29,6 +29,8 @@ belief::PopulationOptions options_of(const PopulationConfig& config, uint64_t se
   options.action_selection = config.sampled ? belief::ActionSelection::sampled : belief::ActionSelection::deterministic;
   options.use_states_info_gain = config.curiosity;
   options.seed = seed;
+  if (config.precision == BeliefPrecision::f64) options.precision = belief::Precision::f64;
+  if (config.precision == BeliefPrecision::compact) options.tolerance = config.tolerance;
   return options;
 }
 

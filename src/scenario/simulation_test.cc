@@ -63,6 +63,29 @@ TEST(Simulation, TheSameSeedGivesTheSameFramesWhateverTheThreads) {
   }
 }
 
+// Packed rows are other numbers, but the same behaviour on the whole; without tolerance they are the same numbers.
+TEST(Simulation, BeliefsMayLieInFewerOrMoreBytes) {
+  const auto with = [](const std::string& precision) {
+    return fmt::format(
+        "name: x\nsteps: 30\nworld: {{kind: foraging, width: 4, height: 4}}\n"
+        "populations: {{a: {{agents: 30, horizon: 2, {}}}}}\n",
+        precision);
+  };
+  const auto plain = frames(with("precision: float32"), 7, 1);
+  EXPECT_EQ(frames(with("precision: compact, tolerance: 0"), 7, 1), plain);
+  const auto packed = frames(with("precision: compact, tolerance: 0.05"), 7, 1);
+  EXPECT_NE(packed, plain);
+  EXPECT_EQ(frames(with("precision: compact, tolerance: 0.05"), 7, 3), packed);
+  const auto reward = [&](const std::string& precision) {
+    const auto cells = run_sweep(with(precision), "x.yaml", {.seeds = 4, .threads = 2}).value();
+    double sum = 0;
+    for (const auto& run : cells[0].means) sum += run[0].reward / 4;
+    return sum;
+  };
+  EXPECT_NEAR(reward("precision: compact, tolerance: 0.01"), reward("precision: float64"), 0.1);
+  EXPECT_FALSE(parse_scenario(with("precision: float16"), "x.yaml"));
+}
+
 TEST(Simulation, PlanningBeatsReactingWhereKnowingHasToBeFetched) {
   const auto cells = run_sweep(R"(name: x
 steps: 60

@@ -14,6 +14,12 @@ constexpr uint32_t kMostAgents = 1u << 26;
 constexpr uint64_t kMostPolicies = 1u << 16;  // × kChunk values of scratch per thread
 constexpr double kMostOwnBytes = 1e12;
 
+// Whether the joint of the factors is small enough for the vector kernels.
+bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
+  if (o.backend != BackendKind::automatic) return o.backend == BackendKind::vector_joint;
+  return model.factors() == 1 || model.joint_states() <= o.joint_limit;
+}
+
 Status check(const GenerativeModel& model, const PopulationOptions& o) {
   const auto refuse = [](std::string what) { return fail(ErrorCode::invalid_argument, std::move(what)); };
   if (o.capacity == 0 || o.capacity > kMostAgents)
@@ -24,6 +30,12 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.history_beliefs && o.history == 0) return refuse("history_beliefs needs history");
   if (o.learning && !o.own_models) return refuse("learning needs own_models");
   if (o.learning && (model.pA.empty() || model.pB.empty())) return refuse("learning needs a model with pA and pB");
+  if (o.tolerance && !(*o.tolerance >= 0 && *o.tolerance <= 0.5)) return refuse("tolerance: expected 0 to 0.5");
+  if (o.tolerance &&
+      (o.own_models || o.history > 0 || !o.file.empty() || o.precision != Precision::f32 || !use_vectors(model, o))) {
+    return fail(ErrorCode::unsupported,
+                "packed rows need vector kernels in f32, a shared model, no history and no file");
+  }
   if (o.plan && policies_of(model).size() > kMostPolicies)
     return fail(ErrorCode::too_large, fmt::format("more than {} policies", kMostPolicies));
   if (o.plan && o.own_models && static_cast<size_t>(model.joint_actions()) > kernel::kMostOwnActions) {
@@ -31,12 +43,6 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
                 fmt::format("own models plan over at most {} joint actions", kernel::kMostOwnActions));
   }
   return {};
-}
-
-// Whether the joint of the factors is small enough for the vector kernels.
-bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
-  if (o.backend != BackendKind::automatic) return o.backend == BackendKind::vector_joint;
-  return model.factors() == 1 || model.joint_states() <= o.joint_limit;
 }
 
 Result<StateFile> make_state(const GenerativeModel& model, const PopulationOptions& o, const StateLayout& layout) {
@@ -75,6 +81,7 @@ Result<std::unique_ptr<Population>> make_vector(GenerativeModel model, Populatio
   StateLayout layout = common_layout(model, o);
   layout.backend = static_cast<uint32_t>(BackendKind::vector_joint);
   layout.stride = static_cast<uint32_t>(tables.stride);
+  if (o.tolerance) layout.capacity = PopulationBase::unpacked_rows(pool);
   if (o.own_models) {
     layout.own_sides = o.file.empty() ? 1 : 2;
     layout.own_block = OwnLayout::of(tables, o.learning, factored ? &*factored : nullptr).entries * sizeof(T);

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,6 +61,9 @@ struct PopulationOptions {
   double lr_pA = 1.0, lr_pB = 1.0, forgetting = 0.0;
   uint32_t history = 0;          // entries of the ring buffer of each agent
   bool history_beliefs = false;  // the ring holds distributions too
+  // Rows lie in bytes, bfloat16 or f32, the smallest that keeps each within this L1 distance (compact_beliefs.h), and
+  // are unpacked for a step. Vector kernels in f32, a shared model, in memory, without history.
+  std::optional<double> tolerance;
   uint64_t seed = 0;
   std::filesystem::path file;  // empty: in memory
 };
@@ -111,13 +115,15 @@ class Population {
   // Sets the belief over the joint (or the concatenated marginals of the mean-field backend); must sum to 1.
   virtual Status set_belief(uint32_t slot, std::span<const double> belief) = 0;
 
-  // f32 populations: the row of beliefs itself, belief_size() long.
+  // f32 populations: the row of beliefs itself, belief_size() long. Empty where rows are packed (`tolerance`).
   [[nodiscard]] virtual std::span<const float> belief(uint32_t slot) const = 0;
   // The same of f64 populations.
   [[nodiscard]] virtual std::span<const double> belief_f64(uint32_t slot) const = 0;
   // Any precision; writes belief_size() values.
   virtual void copy_belief(uint32_t slot, std::span<double> out) const = 0;
   [[nodiscard]] virtual size_t belief_size() const = 0;  // joint states, or the sum of num_states under mean-field
+  // Largest L1 distance to what unpacked rows would hold, carried as in compact_population.h; 0 without `tolerance`.
+  [[nodiscard]] virtual double error_bound(uint32_t slot) const = 0;
   // Another number whenever the slot's belief may be another: after a step of it, set_belief(), add(). For those who
   // keep what they made of a belief.
   [[nodiscard]] virtual uint64_t belief_version(uint32_t slot) const = 0;

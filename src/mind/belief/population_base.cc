@@ -14,6 +14,12 @@
 
 namespace skep::belief {
 
+namespace {
+
+constexpr float kImpossibleSurprise = 36.8F;  // -ln kernel::kImpossible, less rounding
+
+}  // namespace
+
 PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options, kernel::ThreadPool& pool,
                                StateFile state, size_t belief_size)
     : model_(std::move(model)),
@@ -40,6 +46,56 @@ PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options,
       chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk) {
   std::iota(all_slots_.begin(), all_slots_.end(), 0U);
   pending_slots_.reserve(state_.durable() ? options_.capacity : 0);
+  if (!options_.tolerance) return;
+  for (uint32_t first = 0; first < options_.capacity; first += kChunk)
+    compact_.emplace_back(std::min(kChunk, options_.capacity - first), belief_size_, *options_.tolerance);
+  place_.resize(options_.capacity, unpacked_rows(pool_) - 1);
+  error_.resize(options_.capacity);
+}
+
+float* PopulationBase::spare_unpacked() const {
+  return reinterpret_cast<float*>(state_.beliefs() + (unpacked_rows(pool_) - 1) * row_bytes_);
+}
+
+const std::byte* PopulationBase::readable_row(uint32_t slot) const {
+  if (!packed()) return current_row(slot);
+  float* row = spare_unpacked();
+  if (!slots_.taken(slot)) {
+    std::fill_n(row, belief_size_, 0.0F);
+    return reinterpret_cast<const std::byte*>(row);
+  }
+  compact_[slot / kChunk].load(slot % kChunk, {row, belief_size_});
+  return reinterpret_cast<const std::byte*>(row);
+}
+
+// Returns what packing changed.
+float PopulationBase::pack_row(uint32_t slot, const std::byte* row) {
+  const std::span belief(reinterpret_cast<const float*>(row), belief_size_);
+  return static_cast<float>(compact_[slot / kChunk].store(slot % kChunk, belief));
+}
+
+void PopulationBase::unpack(const Batch& batch) {
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    const uint32_t slot = batch.slots[i];
+    place_[slot] = batch.thread * kChunk + i;
+    auto* row = reinterpret_cast<float*>(current_row(slot));
+    compact_[slot / kChunk].load(slot % kChunk, {row, belief_size_});
+  }
+}
+
+// The error of what was unpacked, through the correction, and what packing adds.
+void PopulationBase::pack(const Batch& batch) {
+  for (uint32_t i = 0; i < batch.n; ++i) {
+    const uint32_t slot = batch.slots[i];
+    if (const double likeliest = largest_likelihood(batch.observation(i)); likeliest > 0) {
+      const double grown =
+          2 * likeliest * static_cast<double>(error_[slot]) * std::exp(static_cast<double>(free_energy_[slot]));
+      if (error_[slot] > 0 && free_energy_[slot] >= kImpossibleSurprise)
+        believe(batch.observation(i), current_row(slot));
+      error_[slot] = static_cast<float>(std::min(2.0, grown));
+    }
+    error_[slot] = std::min(2.0F, error_[slot] + pack_row(slot, current_row(slot)));
+  }
 }
 
 Status PopulationBase::restore_all() {
@@ -124,13 +180,14 @@ Result<AgentId> PopulationBase::add() {
     return fail(ErrorCode::overloaded, fmt::format("population full: {} agents", capacity()),
                 "create it with a larger capacity");
   }
-  std::byte* start = writable_row(*slot);
+  std::byte* start = packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : writable_row(*slot);
   ++generation_[*slot];
   age_[*slot] = 0;
   started_[*slot] = 0;
   actions_[*slot] = 0;
   free_energy_[*slot] = 0;
   write_start(*slot, start);
+  if (packed()) error_[*slot] = pack_row(*slot, start);
   record_change(*slot);
   return at(*slot);
 }
@@ -139,6 +196,7 @@ Status PopulationBase::remove(AgentId agent) {
   if (!alive(agent))
     return fail(ErrorCode::not_found, fmt::format("no agent {} of generation {}", agent.slot, agent.generation));
   slots_.release(agent.slot);
+  if (packed()) compact_[agent.slot / kChunk].erase(agent.slot % kChunk);
   record_change(agent.slot);
   return {};
 }
@@ -208,6 +266,10 @@ Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<cons
 void PopulationBase::run(const Step& step) {
   const auto agents = step.all ? capacity() : static_cast<uint32_t>(step.some.size());
   const uint32_t chunks = (agents + kChunk - 1) / kChunk;
+  if (packed() && !step.all) {  // named slots may share a store, which one thread at a time may change
+    for (uint32_t chunk = 0; chunk < chunks; ++chunk) run_chunk(step, chunk, 0);
+    return;
+  }
   pool_.run(chunks, [this, &step](uint32_t chunk, uint32_t thread) { run_chunk(step, chunk, thread); });
 }
 
@@ -246,8 +308,10 @@ void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread
   if (!previous_actions_.empty()) {
     for (uint32_t i = 0; i < batch.n; ++i) previous_actions_[batch.slots[i]] = actions_[batch.slots[i]];
   }
+  if (packed()) unpack(batch);
   update(batch);
   finish(batch);
+  if (packed()) pack(batch);
 }
 
 // Ages, sides, records and history of the agents that update() has just computed.
@@ -353,7 +417,7 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
   const double expected = std::round(sum);
   if (!(std::abs(sum - expected) < 1e-5) || expected < 1)
     return fail(ErrorCode::invalid_argument, fmt::format("belief: sums to {}", sum));
-  std::byte* out = writable_row(slot);
+  std::byte* out = packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : writable_row(slot);
   for (size_t i = 0; i < belief_size_; ++i) {
     if (options_.precision == Precision::f32) {
       reinterpret_cast<float*>(out)[i] = static_cast<float>(belief[i]);
@@ -361,6 +425,7 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
       reinterpret_cast<double*>(out)[i] = belief[i];
     }
   }
+  if (packed()) error_[slot] = pack_row(slot, out);
   // From now on the belief is what counts, not D.
   started_[slot] = 1;
   ++set_[slot];
@@ -370,7 +435,7 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
 
 std::span<const float> PopulationBase::belief(uint32_t slot) const {
   assert(slot < capacity());
-  if (options_.precision != Precision::f32) return {};
+  if (options_.precision != Precision::f32 || packed()) return {};
   return {reinterpret_cast<const float*>(current_row(slot)), belief_size_};
 }
 
@@ -383,7 +448,7 @@ std::span<const double> PopulationBase::belief_f64(uint32_t slot) const {
 void PopulationBase::copy_belief(uint32_t slot, std::span<double> out) const {
   assert(slot < capacity() && out.size() == belief_size_);
   if (options_.precision == Precision::f32) {
-    std::copy_n(reinterpret_cast<const float*>(current_row(slot)), belief_size_, out.begin());
+    std::copy_n(reinterpret_cast<const float*>(readable_row(slot)), belief_size_, out.begin());
   } else {
     std::copy_n(reinterpret_cast<const double*>(current_row(slot)), belief_size_, out.begin());
   }
@@ -413,8 +478,11 @@ Bytes PopulationBase::bytes() const {
   const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
   const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
                    of(age_) + of(generation_) + of(set_) + of(ring_) + of(started_) + of(side_) + of(before_) +
-                   of(record_side_) + of(pending_) + of(pending_slots_) + of(all_slots_) + of(q_pi_) + of(neg_efe_);
-  return Bytes(static_cast<int64_t>(n));
+                   of(record_side_) + of(pending_) + of(place_) + of(error_) + of(pending_slots_) + of(all_slots_) +
+                   of(q_pi_) + of(neg_efe_);
+  Bytes total(static_cast<int64_t>(n));
+  for (const CompactBeliefs& rows : compact_) total = Bytes(total.count + rows.bytes().count);
+  return total;
 }
 
 }  // namespace skep::belief

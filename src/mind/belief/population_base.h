@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "mind/belief/compact_beliefs.h"
 #include "mind/belief/population.h"
 #include "mind/belief/slot_map.h"
 #include "mind/belief/state_file.h"
@@ -23,6 +24,11 @@ class PopulationBase : public Population {
   size_t size() const final { return slots_.size(); }
   uint32_t capacity() const final { return slots_.capacity(); }
 
+  // Packed rows: a chunk for each thread, and one row for everything between steps.
+  static uint32_t unpacked_rows(const kernel::ThreadPool& pool) {
+    return static_cast<uint32_t>(pool.threads()) * kChunk + 1;
+  }
+
   // Reads slots, ages and sides back from a file. Called once by the factory, after construction.
   Status restore_all();
 
@@ -36,6 +42,7 @@ class PopulationBase : public Population {
   void set_action(uint32_t slot, uint16_t joint_action) final;
   void set_actions(std::span<const uint16_t> joint_actions) final;
   Status set_belief(uint32_t slot, std::span<const double> belief) final;
+  double error_bound(uint32_t slot) const final { return packed() ? static_cast<double>(error_[slot]) : 0; }
   std::span<const float> belief(uint32_t slot) const final;
   std::span<const double> belief_f64(uint32_t slot) const final;
   void copy_belief(uint32_t slot, std::span<double> out) const final;
@@ -72,15 +79,26 @@ class PopulationBase : public Population {
 
   // Writes the agents' new beliefs to target_row, free_energy_, and with options.plan actions_ and policies.
   virtual void update(const Batch& batch) = 0;
+  // P(observation | state) of the state that makes it likeliest, which errors of packed rows may grow by; 0 if nothing
+  // was observed.
+  [[nodiscard]] virtual double largest_likelihood(const uint16_t*) const { return 1; }
+  // Makes the likelihood of what was observed the belief: of a packed row to which that seemed impossible, perhaps only
+  // for what was rounded away.
+  virtual void believe(const uint16_t*, std::byte*) const {}
   // What the backend keeps beside the rows; after slots and sides are known again.
   virtual void restore_own() {}
   // The row of a new agent; zero-filled beyond belief_size. Also resets its own model.
   virtual void write_start(uint32_t slot, std::byte* row) = 0;
 
+  // Of packed rows: where the slot's stands during its step.
   [[nodiscard]] std::byte* row(uint32_t slot, uint32_t side) const {
-    return state_.beliefs() + (size_t{slot} * sides_ + side) * row_bytes_;
+    const size_t at = packed() ? place_[slot] : size_t{slot} * sides_ + side;
+    return state_.beliefs() + at * row_bytes_;
   }
   [[nodiscard]] std::byte* current_row(uint32_t slot) const { return row(slot, side_[slot]); }
+  // To be read between steps: the row itself, or packed ones unpacked into the row that is kept for it.
+  [[nodiscard]] const std::byte* readable_row(uint32_t slot) const;
+  [[nodiscard]] bool packed() const { return !compact_.empty(); }
   // Learning only: the belief before the current one.
   [[nodiscard]] std::byte* row_before(uint32_t slot) const {
     return row(slot, sides_ == 4 ? before_[slot] : side_[slot] ^ 1U);
@@ -133,15 +151,22 @@ class PopulationBase : public Population {
   // A change outside a step: recorded now, committed with the next step.
   void record_change(uint32_t slot);
   void mark_pending(uint32_t slot, uint8_t what);
+  void unpack(const Batch& batch);
+  void pack(const Batch& batch);
+  float pack_row(uint32_t slot, const std::byte* row);
+  [[nodiscard]] float* spare_unpacked() const;
   void turn_to(uint32_t slot, uint32_t side);
   [[nodiscard]] uint32_t spare_row(uint32_t slot) const;
   // A copy of the current row on the side that may be written, which becomes current.
   std::byte* writable_row(uint32_t slot);
   Status check_observation(const uint16_t* observation, uint32_t slot) const;
 
-  std::vector<uint32_t> all_slots_;    // 0, 1, …
-  std::vector<uint32_t> chunk_slots_;  // [threads][kChunk]
-  std::vector<uint8_t> named_;         // step_some: finds slots named twice
+  std::vector<uint32_t> all_slots_;      // 0, 1, …
+  std::vector<uint32_t> chunk_slots_;    // [threads][kChunk]
+  std::vector<uint8_t> named_;           // step_some: finds slots named twice
+  std::vector<CompactBeliefs> compact_;  // packed rows, by chunk
+  std::vector<uint32_t> place_;          // by slot: the unpacked row, during its step
+  std::vector<float> error_;             // by slot: error_bound()
 };
 
 }  // namespace skep::belief

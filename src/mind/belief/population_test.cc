@@ -137,6 +137,110 @@ TEST(Population, FiltersTheJointOfSeveralFactorsExactly) {
   expect_agreement(model, with(13, Precision::f32), 2e-6, 2e-4);
 }
 
+// Packed rows through everything that a population does, against one whose rows are f32.
+TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
+  auto two = ThreadPool::create(2, Pinning::never);
+  auto one = ThreadPool::create(1);
+  const auto model = random_model(
+      {.states = {4, 5}, .observations = {4, 3}, .controls = {2, 3}, .policy_length = 2, .mixing = 0.3}, 23);
+  constexpr uint32_t agents = 1100;
+  auto options = with(agents, Precision::f32);
+  options.action_selection = ActionSelection::sampled;
+  options.alpha = 1;
+  options.seed = 3;
+  auto plain = make(model, options, *two);
+  options.tolerance = 0;
+  auto exact = make(model, options, *two);
+  options.tolerance = 0.02;
+  auto packed = make(model, options, *two);
+  auto alone = make(model, options, *one);
+  EXPECT_TRUE(packed->belief(0).empty());
+  Random random(4);
+  std::vector<double> q(20), p(20);
+  size_t in_bound = 0, off = 0;
+  for (int t = 0; t < 6; ++t) {
+    const auto observations = random_observations(random, model, agents, true);
+    const std::vector<uint32_t> some{3, 1099, 512, 511};
+    const std::vector<uint16_t> news{1, 0, 2, 1, kNotObserved, 2, 3, 0};
+    const uint32_t gone = random.below(agents);
+    const std::vector<uint16_t> before(plain->actions().begin(), plain->actions().end());
+    for (Population* each : {plain.get(), exact.get(), packed.get(), alone.get()}) {
+      each->set_actions(before);  // the same life for all
+      ASSERT_TRUE(each->step(observations).has_value());
+    }
+    EXPECT_TRUE(std::equal(plain->actions().begin(), plain->actions().end(), exact->actions().begin()));
+    EXPECT_TRUE(std::equal(packed->actions().begin(), packed->actions().end(), alone->actions().begin()));
+    const std::vector<uint16_t> actions(plain->actions().begin(), plain->actions().end());
+    for (Population* each : {plain.get(), exact.get(), packed.get(), alone.get()}) {
+      each->set_actions(actions);
+      ASSERT_TRUE(each->step_some(some, news).has_value());
+      ASSERT_TRUE(each->remove(each->at(gone)).has_value());
+      ASSERT_EQ(each->add().value().slot, gone);
+      ASSERT_TRUE(each->set_belief(7, std::vector<double>(20, 0.05)).has_value());
+    }
+    for (uint32_t slot = 0; slot < agents; ++slot) {
+      plain->copy_belief(slot, p);
+      exact->copy_belief(slot, q);
+      ASSERT_EQ(p, q) << slot;
+      ASSERT_EQ(exact->error_bound(slot), 0);
+      packed->copy_belief(slot, q);
+      double error = 0, total = 0;
+      for (size_t s = 0; s < 20; ++s) {
+        error += std::abs(q[s] - p[s]);
+        total += q[s];
+      }
+      ASSERT_NEAR(total, 1, 1e-5);
+      ASSERT_LE(error, packed->error_bound(slot) + 2e-5) << slot << " in step " << t;
+      in_bound += packed->error_bound(slot) < 0.5 ? 1 : 0;
+      off += error > 1e-4 ? 1 : 0;
+      std::vector<double> marginal(5), of_alone(20);
+      packed->marginal(slot, 1, marginal);
+      double expected = 0;
+      for (size_t s = 0; s < 4; ++s) expected += q[s * 5 + 2];
+      ASSERT_NEAR(marginal[2], expected, 1e-6);
+      alone->copy_belief(slot, of_alone);
+      ASSERT_EQ(q, of_alone) << "the number of threads changed something";
+    }
+  }
+  EXPECT_GT(in_bound, agents) << "bounds that say nothing";
+  EXPECT_GT(off, agents) << "nothing was packed";
+  for (auto change : {+[](PopulationOptions& o) { o.precision = Precision::f64; },
+                      +[](PopulationOptions& o) { o.history = 2; }, +[](PopulationOptions& o) { o.own_models = true; },
+                      +[](PopulationOptions& o) { o.backend = BackendKind::mean_field; },
+                      +[](PopulationOptions& o) { o.file = "/tmp/never"; }}) {
+    auto other = options;
+    change(other);
+    EXPECT_EQ(Population::create(model, other, *one).error().code, ErrorCode::unsupported);
+  }
+  options.capacity = 20'000;
+  auto many = make(model, options, *one);
+  options.tolerance.reset();
+  EXPECT_LT(many->bytes().count, make(model, options, *one)->bytes().count * 7 / 10);
+  options.tolerance = 0.6;
+  EXPECT_EQ(Population::create(model, options, *one).error().code, ErrorCode::invalid_argument);
+}
+
+// Else an agent would be wrong for ever where what it sees contradicts a rounded belief.
+TEST(Population, APackedRowTakesTheLikelihoodWhereWhatIsSeenSeemsImpossible) {
+  auto pool = ThreadPool::create(1);
+  GenerativeModel model;
+  model.A = {Tensor({2, 3}, {1, 0.5, 0, 0, 0.5, 1})};
+  model.B = {Tensor({3, 3, 1}, {1, 0, 0, 0, 1, 0, 0, 0, 1})};
+  model.D = {Tensor({3}, {0.9985, 0.001, 0.0005})};
+  auto options = with(1, Precision::f32);
+  options.tolerance = 0.01;
+  auto packed = make(complete(model).value(), options, *pool);
+  std::vector<double> q(3);
+  packed->copy_belief(0, q);
+  ASSERT_EQ(q, (std::vector<double>{1, 0, 0})) << "what is too small for a byte";
+  EXPECT_NEAR(packed->error_bound(0), 0.003, 1e-6);
+  ASSERT_TRUE(packed->step(std::vector<uint16_t>{1}).has_value());
+  packed->copy_belief(0, q);
+  EXPECT_NEAR(q[1], 1.0 / 3, 0.01);
+  EXPECT_NEAR(q[2], 2.0 / 3, 0.01);
+  EXPECT_EQ(packed->error_bound(0), 2);
+}
+
 // What `automatic` promises: the joint as large as asked for, and no larger.
 TEST(Population, FiltersExactlyUpToItsJointLimitAndByMeanFieldBeyond) {
   auto pool = ThreadPool::create(1);

@@ -79,7 +79,7 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
       layout_(OwnLayout::of(tables_, options_.learning, factored_ ? &*factored_ : nullptr)),
       kernels_(kernel::belief_kernels<T>()),
       own_side_(options_.own_models ? options_.capacity : 0) {
-  runs_ = sides_ == 1 && model_.modalities() == 1 && row_bytes_ <= kernels_.longest_run_row &&
+  runs_ = sides_ == 1 && !options_.tolerance && model_.modalities() == 1 && row_bytes_ <= kernels_.longest_run_row &&
           tables_.transitions.bytes() <= kCachedTransitions;
   policies_ = tree_.policies;
   plain_policies_ = tree_.depth == 1 && model_.factors() == 1 && tree_.policies == tables_.actions;
@@ -90,11 +90,44 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
     neg_efe_.resize(policies_ * options_.capacity);
   }
   if (options_.learning) copy_first_counts();
+  for (size_t o = 0; o < tables_.outcomes && options_.tolerance; ++o) {
+    const T* row = tables_.likelihood.data() + o * tables_.stride;
+    likeliest_.push_back(static_cast<double>(*std::max_element(row, row + tables_.states)));
+  }
   for (int t = 0; t < pool.threads(); ++t) scratch_.emplace_back(*this);
 }
 
 template <typename T>
+double VectorPopulation<T>::largest_likelihood(const uint16_t* observation) const {
+  double product = 1;
+  bool observed = false;
+  for (size_t m = 0; m < model_.num_obs.size(); ++m) {
+    if (observation[m] == kNotObserved) continue;
+    observed = true;
+    product *= likeliest_[tables_.first_outcome[m] + observation[m]];
+  }
+  return observed ? product : 0;
+}
+
+template <typename T>
+void VectorPopulation<T>::believe(const uint16_t* observation, std::byte* row) const {
+  T* q = reinterpret_cast<T*>(row);
+  const auto likelihood = [&](size_t s) {
+    T product = 1;
+    for (size_t m = 0; m < model_.num_obs.size(); ++m) {
+      if (observation[m] != kNotObserved)
+        product *= tables_.likelihood.data()[(tables_.first_outcome[m] + observation[m]) * tables_.stride + s];
+    }
+    return product;
+  };
+  T sum = 0;
+  for (size_t s = 0; s < tables_.states; ++s) sum += likelihood(s);
+  for (size_t s = 0; s < tables_.states && sum > 0; ++s) q[s] = likelihood(s) / sum;
+}
+
+template <typename T>
 std::string VectorPopulation<T>::backend() const {
+  if (options_.tolerance) return fmt::format("vector {} f32, rows packed", kernels_.target);
   return fmt::format("vector {} {}", kernels_.target, sizeof(T) == 4 ? "f32" : "f64");
 }
 
@@ -103,7 +136,7 @@ void VectorPopulation<T>::marginal(uint32_t slot, int factor, std::span<double> 
   assert(factor >= 0 && factor < model_.factors() &&
          out.size() == static_cast<size_t>(model_.num_states[static_cast<size_t>(factor)]));
   std::fill(out.begin(), out.end(), 0.0);
-  const T* q = typed_row(current_row(slot));
+  const T* q = typed_row(readable_row(slot));
   size_t inner = 1;  // joint states that share a state of the factors up to this one
   for (auto f = static_cast<size_t>(factor) + 1; f < model_.num_states.size(); ++f)
     inner *= static_cast<size_t>(model_.num_states[f]);
@@ -159,7 +192,7 @@ void VectorPopulation<T>::order_by_action(const Batch& batch, Scratch& s) const 
   const auto prefetch = [prefetched](const std::byte* row) {
     for (size_t line = 0; line < prefetched; line += 64) __builtin_prefetch(row + line, 1, 3);
   };
-  if (sides_ == 1 && batch.modalities == 1) {  // the usual case: source is target
+  if (sides_ == 1 && batch.modalities == 1 && !packed()) {  // the usual case: source is target
     T* const rows = reinterpret_cast<T*>(state_.beliefs());
     const uint16_t* const observations = batch.observations;
     const bool by_slot = batch.by_slot;
@@ -230,7 +263,7 @@ template <typename T>
 void VectorPopulation<T>::filter_by_action(const Batch& batch, Scratch& s) const {
   order_by_action(batch, s);
   s.order = s.sorted.data();
-  const bool one_side = sides_ == 1 && batch.modalities == 1;
+  const bool one_side = sides_ == 1 && batch.modalities == 1 && !packed();
   kernel::FilterArgs<T> args;
   args.states = tables_.states;
   args.modalities = batch.modalities;

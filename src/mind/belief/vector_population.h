@@ -47,6 +47,8 @@ class VectorPopulation final : public PopulationBase {
   void update(const Batch& batch) override;
   void restore_own() override;
   void write_start(uint32_t slot, std::byte* row) override;
+  double largest_likelihood(const uint16_t* observation) const override;
+  void believe(const uint16_t* observation, std::byte* row) const override;
 
  private:
   // What one thread works in. Allocated once.
@@ -100,8 +102,9 @@ class VectorPopulation final : public PopulationBase {
   const kernel::BeliefKernels<T>& kernels_;
   std::vector<Scratch> scratch_;  // per thread
   std::vector<uint8_t> own_side_;
-  bool runs_ = false;            // shared transitions are few and small: agents need no ordering by action
-  bool plain_policies_ = false;  // one step, policy p is joint action p, one factor: q_pi is the action posterior
+  std::vector<double> likeliest_;  // packed rows: by outcome of all modalities, its largest likelihood
+  bool runs_ = false;              // shared transitions are few and small: agents need no ordering by action
+  bool plain_policies_ = false;    // one step, policy p is joint action p, one factor: q_pi is the action posterior
 };
 
 }  // namespace skep::belief
