@@ -1,7 +1,7 @@
 // Populations for numpy. Observations and actions go in as they are, beliefs, actions and free energies come out as
-// views of the population's own memory: nothing is copied, and a step changes what the views show. One exception:
-// `beliefs` of a population with a file or with learning, whose rows change places, is a copy; `belief(slot)` is a
-// view.
+// views of the population's own memory: nothing is copied, and a step changes what the views show. Exceptions:
+// `beliefs` of a population with a file or with learning, whose rows change places, is a copy, where `belief(slot)` is
+// a view; and packed rows are copied either way.
 
 #include "population.h"
 
@@ -58,11 +58,17 @@ class PythonPopulation : public PopulationHandle {
   static py::array belief(const py::object& self, uint32_t slot) {
     auto& population = *self.cast<PythonPopulation&>().population_;
     if (slot >= population.capacity()) throw py::index_error("slot");
+    if (population.options().tolerance) {  // packed: there is no row to look at
+      py::array_t<double> copy(static_cast<py::ssize_t>(population.belief_size()));
+      population.copy_belief(slot, {copy.mutable_data(), population.belief_size()});
+      return copy;
+    }
     return population.options().precision == belief::Precision::f32 ? view(self, population.belief(slot))
                                                                     : view(self, population.belief_f64(slot));
   }
 
-  // [capacity, states], a view of the rows where they lie evenly: they do in memory, unless learning needs two each.
+  // [capacity, states], a view of the rows where they lie evenly: they do in memory, unless learning needs two each or
+  // they are packed.
   static py::array beliefs(const py::object& self) {
     auto& population = *self.cast<PythonPopulation&>().population_;
     const auto capacity = static_cast<py::ssize_t>(population.capacity());
@@ -73,7 +79,7 @@ class PythonPopulation : public PopulationHandle {
       return read_only(py::array(py::dtype::of<T>(), {capacity, states}, {(second.data() - first.data()) * size, size},
                                  first.data(), self));
     };
-    if (o.file.empty() && !o.learning) {
+    if (o.file.empty() && !o.learning && !o.tolerance) {
       const uint32_t second = capacity > 1 ? 1 : 0;
       return o.precision == belief::Precision::f32 ? rows(population.belief(0), population.belief(second))
                                                    : rows(population.belief_f64(0), population.belief_f64(second));
@@ -135,8 +141,8 @@ void define_population(py::module_& module) {
                        bool use_states_info_gain, const std::string& action_selection, bool plan,
                        const std::string& backend, int64_t joint_limit, const std::string& dtype, bool own_models,
                        bool learning, double lr_pA, double lr_pB, double forgetting, uint32_t history,
-                       bool history_beliefs, const std::string& file, uint64_t seed, int threads,
-                       const py::object& A_factor_list, const py::object& B_factor_list) {
+                       bool history_beliefs, std::optional<double> tolerance, const std::string& file, uint64_t seed,
+                       int threads, const py::object& A_factor_list, const py::object& B_factor_list) {
              belief::PopulationOptions o;
              o.capacity = capacity;
              o.gamma = gamma;
@@ -153,6 +159,7 @@ void define_population(py::module_& module) {
              o.forgetting = forgetting;
              o.history = history;
              o.history_beliefs = history_beliefs;
+             o.tolerance = tolerance;
              o.plan = plan;
              o.keep_policies = plan;
              if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype: float32 or float64");
@@ -172,8 +179,8 @@ void define_population(py::module_& module) {
            py::arg("joint_limit") = belief::PopulationOptions().joint_limit, py::arg("dtype") = "float32",
            py::arg("own_models") = false, py::arg("learning") = false, py::arg("lr_pA") = 1.0, py::arg("lr_pB") = 1.0,
            py::arg("forgetting") = 0.0, py::arg("history") = 0, py::arg("history_beliefs") = false,
-           py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0, py::arg("A_factor_list") = py::none(),
-           py::arg("B_factor_list") = py::none())
+           py::arg("tolerance") = py::none(), py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0,
+           py::arg("A_factor_list") = py::none(), py::arg("B_factor_list") = py::none())
       .def_static(
           "open",
           [](const std::string& file, int threads) {

@@ -162,6 +162,21 @@ class Populations(unittest.TestCase):
                 with self.assertRaises(IndexError):
                     population.belief(300)
 
+    def test_packed_rows_plan_like_others(self):
+        plain, _, _ = small_population()
+        packed, _, _ = small_population(tolerance=0.01)
+        self.assertIn("packed", packed.backend)
+        observations = np.random.default_rng(3).integers(0, 5, 300).astype(np.uint16)
+        plain.step(observations)
+        packed.step(observations)
+        self.assertLess(np.abs(plain.beliefs - packed.beliefs).sum(axis=1).max(), 0.05)
+        self.assertGreater(np.mean(plain.actions == packed.actions), 0.95)
+        np.testing.assert_array_equal(packed.belief(4), packed.beliefs[4])
+        packed.remove(4)
+        self.assertEqual(packed.belief(4).sum(), 0)
+        with self.assertRaises(ValueError):
+            small_population(tolerance=0.01, dtype="float64")
+
     def test_own_models_are_followed(self):
         population, A, B = small_population(agents=4, own_models=True)
         other = np.roll(A, 1, axis=0)
