@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Draws what `skep bench model --only sizes --json` measured as an SVG: size against decode rate, and against accuracy
-where the models were scored. One file of results per model.
+"""Draws what `skep bench model --json` measured as an SVG. Of `--only sizes`: size against decode rate, and against
+accuracy where the models were scored. Of `--only curves`: accuracy against the layers removed. One file of results per
+model.
 
     bench/model/plot.py OUT.svg RESULTS.json …
 """
 import html
 import json
+import re
 import sys
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 460, 300, 56, 44, 28, 70
@@ -16,10 +18,23 @@ def read(paths):
     """{model: {type: {what: value}}}"""
     models = {}
     for path in paths:
-        for row in json.load(open(path))["rows"]:
+        for row in json.load(open(path))["results"]:
             name, _, what = row["name"].partition(": ")
             model, _, kind = name.rpartition(" ")
             models.setdefault(model, {}).setdefault(kind, {})[what] = row["value"]
+    return models
+
+
+def read_curves(paths):
+    """{model: {"N removed" or "N distilled": {"size": layers removed, "accuracy": percent}}}"""
+    models = {}
+    for path in paths:
+        for row in json.load(open(path))["results"]:
+            found = re.fullmatch(r"(\S+) (?:whole|without (\d+) of \d+ layers)(, .* distillation)?: accuracy", row["name"])
+            if found:
+                removed = int(found[2] or 0)
+                model = found[1] + (" distilled" if found[3] else "")
+                models.setdefault(model, {})[f"{row['value']:.0f} %"] = {"size": removed, "accuracy": row["value"]}
     return models
 
 
@@ -32,14 +47,14 @@ def nice(most):
     return step
 
 
-def panel(models, what, unit, shift):
+def panel(models, what, unit, shift, across="size (MiB)"):
     points = [(m, t, v["size"], v[what]) for m, types in models.items() for t, v in types.items() if what in v]
     if not points:
         return ""
     most_x, most_y = max(p[2] for p in points) * 1.08, max(p[3] for p in points) * 1.1
     x = lambda v: shift + LEFT + v / most_x * (WIDTH - LEFT - RIGHT)
     y = lambda v: HEIGHT - BOTTOM - v / most_y * (HEIGHT - BOTTOM - TOP)
-    out = [f'<text x="{shift + LEFT}" y="16" font-weight="bold">{what} ({unit}) by size (MiB)</text>']
+    out = [f'<text x="{shift + LEFT}" y="16" font-weight="bold">{what} ({unit}) by {across}</text>']
     for most, line in ((most_x, lambda v: (x(v), HEIGHT - BOTTOM + 16, "middle")), (most_y, lambda v: (shift + LEFT - 6, y(v) + 4, "end"))):
         step, v = nice(most), 0
         while v <= most:
@@ -54,7 +69,7 @@ def panel(models, what, unit, shift):
         out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         for _, kind, size, value in own:
             out.append(f'<circle cx="{x(size):.1f}" cy="{y(value):.1f}" r="3.5" fill="{colour}"><title>{html.escape(model)} {kind}: '
-                       f'{size:.1f} MiB, {value:.3g} {unit}</title></circle>')
+                       f'{across} {size:.3g}, {value:.3g} {unit}</title></circle>')
             out.append(f'<text x="{x(size) + 6:.1f}" y="{y(value) - 5:.1f}" font-size="10" fill="{colour}">{kind}</text>')
         if own:
             out.append(f'<text x="{x(own[-1][2]) + 6:.0f}" y="{y(own[-1][3]) + 12:.0f}" fill="{colour}">{html.escape(model)}</text>')
@@ -62,9 +77,10 @@ def panel(models, what, unit, shift):
 
 
 def main():
-    models = read(sys.argv[2:])
+    curves = read_curves(sys.argv[2:])
+    models = read(sys.argv[2:]) if not curves else {}
     kinds = ["decode"] + sorted({w for types in models.values() for v in types.values() for w in v if w.startswith("accuracy")})
-    panels = [p for i, k in enumerate(kinds) if (p := panel(models, k, "tokens/s" if k == "decode" else "%", i * WIDTH))]
+    panels = [panel(curves, "accuracy", "%", 0, "layers removed")] if curves else [p for i, k in enumerate(kinds) if (p := panel(models, k, "tokens/s" if k == "decode" else "%", i * WIDTH))]
     with open(sys.argv[1], "w") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT}" font-family="sans-serif" '
                    f'font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(panels) + "\n</svg>\n")
