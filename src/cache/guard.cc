@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <iterator>
 #include <utility>
 #include <vector>
+
+#include "cache/guard_words.h"
 
 namespace skep::cache {
 namespace {
@@ -16,47 +19,7 @@ struct Features {
   std::vector<Feature> turning;   // words and signs that turn a question round, wherever they stand
 };
 
-constexpr std::array kUnits = {
-    std::pair{"zero", 0},      std::pair{"one", 1},         std::pair{"two", 2},           std::pair{"three", 3},
-    std::pair{"four", 4},      std::pair{"five", 5},        std::pair{"six", 6},           std::pair{"seven", 7},
-    std::pair{"eight", 8},     std::pair{"nine", 9},        std::pair{"ten", 10},          std::pair{"eleven", 11},
-    std::pair{"twelve", 12},   std::pair{"thirteen", 13},   std::pair{"fourteen", 14},     std::pair{"fifteen", 15},
-    std::pair{"sixteen", 16},  std::pair{"seventeen", 17},  std::pair{"eighteen", 18},     std::pair{"nineteen", 19},
-    std::pair{"twenty", 20},   std::pair{"thirty", 30},     std::pair{"forty", 40},        std::pair{"fifty", 50},
-    std::pair{"sixty", 60},    std::pair{"seventy", 70},    std::pair{"eighty", 80},       std::pair{"ninety", 90},
-    std::pair{"hundred", 100}, std::pair{"thousand", 1000}, std::pair{"million", 1000000}, std::pair{"third", 3},
-    std::pair{"half", -2},     std::pair{"twice", -3},      std::pair{"double", -3},       std::pair{"dozen", 12}};
-
-// Each of these turns a question round; a word counts by itself, whatever stands around it.
-constexpr std::array kTurning = {
-    "not",     "no",     "never",   "without",  "none",     "nobody",    "nothing",    "neither",    "nor",
-    "cannot",  "except", "unless",  "hardly",   "false",    "true",      "disable",    "enable",     "disabled",
-    "enabled", "off",    "on",      "before",   "after",    "above",     "below",      "over",       "under",
-    "more",    "less",   "fewer",   "most",     "least",    "max",       "min",        "maximum",    "minimum",
-    "highest", "lowest", "largest", "smallest", "increase", "decrease",  "raise",      "lower",      "start",
-    "stop",    "open",   "close",   "add",      "remove",   "delete",    "create",     "install",    "uninstall",
-    "allow",   "deny",   "refuse",  "accept",   "up",       "down",      "left",       "right",      "first",
-    "second",  "last",   "old",     "new",      "hot",      "cold",      "fast",       "slow",       "buy",
-    "sell",    "import", "export",  "encrypt",  "decrypt",  "to",        "from",       "in",         "out",
-    "yes",     "all",    "any",     "some",     "only",     "best",      "worst",      "win",        "lose",
-    "he",      "she",    "his",     "her",      "my",       "your",      "today",      "tomorrow",   "yesterday",
-    "now",     "always", "safe",    "unsafe",   "legal",    "illegal",   "possible",   "impossible", "valid",
-    "invalid", "lock",   "unlock",  "mean",     "median",   "ascending", "descending", "north",      "south",
-    "east",    "west",   "sync",    "async"};
-
-constexpr std::array kCalendar = {
-    "january",  "february", "march",  "april",   "may",       "june",     "july",   "august",   "september", "october",
-    "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",    "jan",
-    "feb",      "mar",      "apr",    "jun",     "jul",       "aug",      "sep",    "oct",      "nov",       "dec",
-    "mon",      "tue",      "wed",    "thu",     "fri",       "sat",      "sun",    "am",       "pm",        "utc"};
-
-constexpr std::array kMeasures = {"g",   "kg",  "mg",  "t",   "lb",  "lbs", "oz",  "m",   "km",  "cm",  "mm",  "ft",
-                                  "mi",  "l",   "ml",  "dl",  "s",   "ms",  "us",  "ns",  "min", "h",   "hr",  "d",
-                                  "w",   "kw",  "mw",  "v",   "kv",  "mv",  "ma",  "hz",  "khz", "mhz", "ghz", "c",
-                                  "f",   "k",   "b",   "kb",  "mb",  "gb",  "tb",  "kib", "mib", "gib", "tib", "pa",
-                                  "kpa", "bar", "psi", "eur", "usd", "gbp", "mph", "kmh", "nm",  "kwh", "wh",  "cal",
-                                  "j",   "kj",  "rpm", "ppm", "db",  "px",  "pt",  "x",   "bit", "bps"};
-
+// Bytes beyond ASCII belong to letters: prepared() has made signs of the rest.
 bool letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || static_cast<unsigned char>(c) >= 0x80;
 }
@@ -74,6 +37,50 @@ bool in(const Table& table, std::string_view word) {
   return std::find(table.begin(), table.end(), word) != table.end();
 }
 
+// One character of UTF-8 and its length; a byte that begins none is one by itself.
+std::pair<uint32_t, size_t> character(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  const size_t length = first < 0xC0 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  if (length == 1 || text.size() < length) return {first, 1};
+  uint32_t point = first & (0xFFU >> (length + 1));
+  for (size_t i = 1; i < length; ++i) point = point << 6U | (static_cast<unsigned char>(text[i]) & 0x3FU);
+  return {point, length};
+}
+
+constexpr char kSign = '\x01';  // in prepared text: a sign follows, up to the next space
+
+// Typography as ASCII (’ − “ full width), spaces as one kind, and every sign beyond ASCII (€ ° ≤ ²) marked as one.
+std::string prepared(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const auto [point, length] = character(text);
+    const std::string_view bytes = text.substr(0, length);
+    text.remove_prefix(length);
+    if (point < 0x80) {
+      out += point == static_cast<unsigned char>(kSign) ? ' ' : static_cast<char>(point);
+    } else if (point == 0x2018 || point == 0x2019 || point == 0x02BC) {
+      out += '\'';
+    } else if (point == 0x201C || point == 0x201D || point == 0x201E || point == 0xAB || point == 0xBB) {
+      out += '"';
+    } else if (point == 0x2212 || point == 0x2013) {
+      out += '-';
+    } else if (point >= 0xFF01 && point <= 0xFF5E) {
+      out += static_cast<char>(point - 0xFEE0);
+    } else if (point == 0xA0 || (point >= 0x2000 && point <= 0x200F) || point == 0x2026 || point == 0x2014) {
+      out += ' ';
+    } else if (length > 1 && ((point >= 0xA1 && point <= 0xBF) || point == 0xD7 || point == 0xF7 ||
+                              (point >= 0x2010 && point <= 0x2BFF) || point >= 0x1F000)) {
+      out += kSign;
+      out += bytes;
+      out += ' ';
+    } else {
+      out += bytes;
+    }
+  }
+  return out;
+}
+
 class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
@@ -82,16 +89,21 @@ class Reader {
     while (at_ < text_.size()) {
       char c = text_[at_];
       if (quote(c)) continue;
-      if (digit(c) || (c == '.' && digit(peek(1)))) {
+      if (c == kSign) {
+        const size_t end = std::min(text_.find(' ', at_), text_.size());
+        add("sign", std::string(text_.substr(at_ + 1, end - at_ - 1)));
+        at_ = end;
+      } else if (digit(c) || (c == '.' && digit(peek(1)))) {
         number();
       } else if (letter(c)) {
         word();
       } else {
         if (c == '.' || c == '!' || c == '?' || c == ':' || c == '\n') sentence_begins_ = true;
-        // Arithmetic and comparison turn a question round as words do.
-        if (std::string_view("<>=+*/^%$&|~@#").find(c) != std::string_view::npos) turn("sign", std::string(1, c));
-        if (c == '-' && (at_ == 0 || text_[at_ - 1] == ' ') && (digit(peek(1)) || peek(1) == '.')) {
-          turn("sign", "-");
+        // Arithmetic and comparison turn a question round as words do, and here their order counts.
+        const bool factorial =
+            c == '!' && at_ > 0 && (digit(text_[at_ - 1]) || text_[at_ - 1] == ')' || peek(1) == '=');
+        if (factorial || std::string_view("<>=+-*/^%$&|~@#()[]{}\\").find(c) != std::string_view::npos) {
+          add("sign", std::string(1, c));
         }
         ++at_;
       }
@@ -104,24 +116,16 @@ class Reader {
   void add(std::string kind, std::string value) { features_.in_order.emplace_back(std::move(kind), std::move(value)); }
   void turn(std::string kind, std::string value) { features_.turning.emplace_back(std::move(kind), std::move(value)); }
 
-  // "…", `…`, “…”, and '…' where it does not begin inside a word; to the end where none closes it.
+  // "…", `…`, and '…' where neither end is inside a word; to the end where none closes it.
   bool quote(char c) {
-    std::string_view open, close;
-    if (c == '"' || c == '`') {
-      open = close = text_.substr(at_, 1);
-    } else if (text_.substr(at_).starts_with("\xe2\x80\x9c")) {
-      open = "\xe2\x80\x9c";
-      close = "\xe2\x80\x9d";
-    } else if (c == '\'' && (at_ == 0 || !letter(text_[at_ - 1]))) {
-      open = close = "'";
-      if (text_.find('\'', at_ + 1) == text_.npos) return false;
-    } else {
-      return false;
+    if (c != '"' && c != '`' && !(c == '\'' && (at_ == 0 || !letter(text_[at_ - 1])))) return false;
+    size_t end = text_.find(c, at_ + 1);
+    while (c == '\'' && end != text_.npos && end + 1 < text_.size() && letter(text_[end + 1])) {
+      end = text_.find(c, end + 1);
     }
-    size_t end = text_.find(close, at_ + open.size());
-    size_t begin = at_ + open.size();
-    add("quoted", std::string(text_.substr(begin, end == text_.npos ? text_.npos : end - begin)));
-    at_ = end == text_.npos ? text_.size() : end + close.size();
+    if (c == '\'' && end == text_.npos) return false;
+    add("quoted", std::string(text_.substr(at_ + 1, end == text_.npos ? text_.npos : end - at_ - 1)));
+    at_ = end == text_.npos ? text_.size() : end + 1;
     return true;
   }
 
@@ -136,9 +140,7 @@ class Reader {
       if (!inside) break;
       ++at_;
     }
-    std::string value = lowered(text_.substr(begin, at_ - begin));
-    value.erase(std::remove(value.begin(), value.end(), ','), value.end());  // 1,000 and 1000
-    add("number", canonical(value));
+    add("number", canonical(lowered(text_.substr(begin, at_ - begin))));
     if (peek(0) == '%') add("unit", "%");
     if (peek(0) == ' ' && letter(peek(1))) {  // 5 kg, 5 g
       size_t end = at_ + 1;
@@ -149,19 +151,20 @@ class Reader {
     sentence_begins_ = false;
   }
 
-  // 81.0 and 081 are 81; what is more than digits and one point stays as it is.
-  static std::string canonical(const std::string& value) {
-    if (value.find_first_not_of("0123456789.") != value.npos) return value;
-    if (std::count(value.begin(), value.end(), '.') > 1) return value;
-    std::string result = value;
-    if (result.find('.') != result.npos) {
-      while (result.ends_with('0')) result.pop_back();
-      if (result.ends_with('.')) result.pop_back();
+  // 81.0 is 81 and 1,000 is 1000; but 3.10 may be a version and 1,5 a decimal: anything else stays as it is.
+  static std::string canonical(std::string value) {
+    if (value.find_first_not_of("0123456789.,") != value.npos) return value;
+    const size_t point = std::min(value.find('.'), value.size());
+    std::string whole = value.substr(0, point), fraction = value.substr(point);
+    if (fraction.find_first_not_of(".0") == fraction.npos && std::count(fraction.begin(), fraction.end(), '.') <= 1) {
+      fraction.clear();
     }
-    size_t zeros = result.find_first_not_of('0');
-    if (zeros == result.npos) return "0";
-    result.erase(0, zeros);
-    return result.starts_with('.') ? "0" + result : result;
+    bool thousands = whole.find(',') != whole.npos;
+    for (size_t i = 0; thousands && i < whole.size(); ++i) {
+      thousands = (whole[whole.size() - 1 - i] == ',') == (i % 4 == 3);
+    }
+    if (thousands) whole.erase(std::remove(whole.begin(), whole.end(), ','), whole.end());
+    return whole + fraction;
   }
 
   void word() {
@@ -198,27 +201,39 @@ class Reader {
   }
 
   void single(std::string low, std::string_view raw, bool begins) {
-    if (low.ends_with("n't") || low == "cant" || low == "dont" || low == "wont" || low == "isnt") {
+    if (low.ends_with("n't") || in(kNegations, low)) {
       turn("negation", "not");
+      against_ = "not";
       return;
     }
     if (low.ends_with("'s")) low.resize(low.size() - 2);
-    for (const auto& [name, value] : kUnits) {
+    if (const size_t quote = low.find('\''); quote != low.npos) low.resize(quote);  // you're, I'd
+    if (low.empty()) return;
+    if (!against_.empty() && !in(kLittle, low)) {
+      turn("what stands against it", against_ + " " + low);
+      against_.clear();
+    }
+    if (in(kSetsAgainst, low)) against_ = low;
+    for (const auto& [name, value] : kNumberWords) {
       if (low == name) {
         add("number", std::to_string(value));
         return;
       }
     }
+    const std::string_view singular = low.ends_with('s') ? std::string_view(low).substr(0, low.size() - 1) : low;
     if (in(kCalendar, low)) {
       if (low == "may" && !upper(raw.front())) return;  // the verb
       add("date", low.substr(0, 3));
-    } else if (low == "not" || low == "cannot") {
-      turn("negation", "not");
+    } else if (in(kUnitWords, low) || in(kUnitWords, singular)) {
+      add("unit", std::string(singular));
     } else if (in(kTurning, low)) {
       turn("turning word", low);
-    } else if (low.size() > 4 && (low.starts_with("un") || low.starts_with("non") || low.starts_with("dis"))) {
+    } else if (low.size() > 4 && std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                                             [&](const char* prefix) { return low.starts_with(prefix); })) {
       turn("prefix", low);
-    } else if (upper(raw.front()) && low.size() > 1 && (!begins || all_upper(raw))) {
+    } else if (static_cast<unsigned char>(raw.front()) >= 0x80) {
+      add("name", low);  // whether it is capitalised isn't known
+    } else if (upper(raw.front()) && low != "i" && low != "a" && (!begins || all_upper(raw) || !in(kBeginnings, low))) {
       add("name", low);
     }
   }
@@ -228,14 +243,16 @@ class Reader {
   std::string_view text_;
   size_t at_ = 0;
   bool sentence_begins_ = true;
+  std::string against_;  // the negation or comparison whose object is the next word
   Features features_;
 };
 
 }  // namespace
 
 GuardVerdict compare_questions(std::string_view asked, std::string_view cached) {
-  Features a = Reader(asked).read();
-  Features b = Reader(cached).read();
+  const std::string one = prepared(asked), other = prepared(cached);
+  Features a = Reader(one).read();
+  Features b = Reader(other).read();
   // The same things in another order are another question, too: "from Rome to Paris", "10 before 20".
   if (a.in_order != b.in_order) {
     auto [left, right] = std::mismatch(a.in_order.begin(), a.in_order.end(), b.in_order.begin(), b.in_order.end());

@@ -2,11 +2,12 @@
 // The guard before a semantic hit: two questions may mean nearly the same to an embedding and ask for different things.
 // "Is 81 degrees too hot?" is no answer to "Is 18 degrees too hot?", and neither is a yes to a no.
 //
-// Compared are, in their order: numbers (also written out, "eighty-one") and their units, dates and times, quoted text
-// and code, names (capitalised words inside a sentence), identifiers (pump-4, log_2); and, in any order: negations and
-// the words and signs that turn a question round (min/max, before/after, from/to, < …). Any difference refuses: it
-// refuses too often rather than too seldom. Its words are English; in other languages, numbers, quotes, names and
-// identifiers still count. Pure.
+// Compared are, in their order: numbers (also written out, "eighty-one"), units, dates and times, signs and brackets,
+// quoted text and code, names (capitalised words, but for those that sentences begin with), identifiers (pump-4,
+// log_2); and, in any order: negations with what they are about ("tabs, not spaces"), and the words that turn a
+// question round (min/max, before/after, when/where, this/next …). Any difference refuses: it refuses too often rather
+// than too seldom. Its words are English, with the negations of some other languages; elsewhere numbers, quotes, names
+// and identifiers still count. Pure.
 
 #include <string>
 #include <string_view>

@@ -59,6 +59,61 @@ constexpr Pair kDifferent[] = {
     {"Should I buy the stock?", "Should I sell the stock?"},
     {"Explain TCP", "Explain UDP"},
     {"Wie heiß ist 81 Grad?", "Wie heiß ist 18 Grad?"},
+    // Numbers and signs.
+    {"Is it in Python 3.10?", "Is it in Python 3.1?"},
+    {"What is new in 22.10?", "What is new in 22.1?"},
+    {"Take 1,5 mg", "Take 15 mg"},
+    {"Enter code 007", "Enter code 7"},
+    {"What is (2+3)*4?", "What is 2+3*4?"},
+    {"What is 2 + 3 * 4?", "What is 2 * 3 + 4?"},
+    {"Compute f(-5)", "Compute f(5)"},
+    {"Let x=-5", "Let x=5"},
+    {"Is \xe2\x88\x92"
+     "5 cold?",
+     "Is 5 cold?"},
+    {"Is x\xe2\x89\xa4"
+     "3?",
+     "Is x\xe2\x89\xa5"
+     "3?"},
+    {"Convert m\xc2\xb2", "Convert m\xc2\xb3"},
+    {"Round \xef\xbc\x98\xef\xbc\x91", "Round \xef\xbc\x91\xef\xbc\x98"},
+    {"What is 5! now?", "What is 5 now?"},
+    {"The fourth of the list", "The fifth of the list"},
+    {"Is a billion enough?", "Is a trillion enough?"},
+    // Units and dates.
+    {"Is 20 \xc2\xb0"
+     "C warm?",
+     "Is 20 \xc2\xb0"
+     "F warm?"},
+    {"Is 20 \xe2\x82\xac much?", "Is 20 \xc2\xa3 much?"},
+    {"Does it take 5 days?", "Does it take 5 weeks?"},
+    {"Is it 2 miles away?", "Is it 2 kilometers away?"},
+    {"What is planned this week?", "What is planned next week?"},
+    // Negations.
+    {"Why can\xe2\x80\x99t it start?", "Why can it start?"},
+    {"It doesnt start", "It does start"},
+    {"Is it correct?", "Is it incorrect?"},
+    {"Use tabs, not spaces", "Use spaces, not tabs"},
+    {"Rather tea than coffee", "Rather coffee than tea"},
+    {"Warum startet es nicht?", "Warum startet es?"},
+    // Quotes and names.
+    {"Translate \xc2\xab"
+     "chat\xc2\xbb",
+     "Translate \xc2\xab"
+     "chien\xc2\xbb"},
+    {"Translate \xe2\x80\x9e"
+     "Hund\xe2\x80\x9c",
+     "Translate \xe2\x80\x9e"
+     "Katze\xe2\x80\x9c"},
+    {"Translate 'I don't like cats'", "Translate 'I don't like dogs'"},
+    {"Ask Dr. Smith", "Ask Dr. Jones"},
+    {"Paris is how far away?", "London is how far away?"},
+    {"Is vitamin B good?", "Is vitamin C good?"},
+    {"Wo liegt \xc3\x96sterreich?", "Wo liegt \xc3\x84gypten?"},
+    // Question words and opposites.
+    {"When was it built?", "Where was it built?"},
+    {"What is their sum?", "What is their product?"},
+    {"Did the upload work?", "Did the download work?"},
 };
 
 constexpr Pair kSame[] = {
@@ -71,6 +126,8 @@ constexpr Pair kSame[] = {
     {"Is 81.0 too much?", "Is 81 too much?"},
     {"Is twenty too much?", "Is 20 too much?"},
     {"Why is the sky blue?", "why is the sky blue"},
+    {"What\xe2\x80\x99s the capital of France?", "What's the capital of France?"},
+    {"Which colour does the pump have?", "What colour does the pump have?"},
 };
 
 TEST(Guard, RefusesPairsThatOnlyLookAlike) {

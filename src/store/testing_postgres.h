@@ -104,8 +104,8 @@ class TestingPostgres {
   }
 
  private:
-  explicit TestingPostgres(std::string bin)
-      : bin_(std::move(bin)),
+  explicit TestingPostgres(const std::string& bin)
+      : bin_(std::filesystem::absolute(bin)),
         folder_((std::filesystem::temp_directory_path() / fmt::format("skep-postgres-{}", getpid())).string()) {}
 
   [[nodiscard]] std::string data() const { return folder_ + "/data"; }
