@@ -5,7 +5,7 @@
 namespace skep::agent {
 namespace {
 
-constexpr int64_t kKeyVersion = 1;  // change it with what an answer is made from
+constexpr int64_t kKeyVersion = 2;  // change it with what an answer is made from
 constexpr uint8_t kAnswerVersion = 1;
 
 cache::CacheKey key_of(const engine::Generate& g, const language::Request& input, std::string_view model,
@@ -31,7 +31,8 @@ cache::CacheKey key_of(const engine::Generate& g, const language::Request& input
   const engine::Sampling& s = g.sampling;
   key.real("temperature", s.temperature).integer("top_k", s.top_k).real("top_p", s.top_p).real("min_p", s.min_p);
   key.real("repeat", s.repeat_penalty).real("presence", s.presence_penalty).real("frequency", s.frequency_penalty);
-  key.integer("last_n", s.penalty_last_n).integer("seed", input.overrides.seed.value_or(0));  // s.seed may be drawn
+  key.integer("last_n", s.penalty_last_n).integer("seeded", input.overrides.seed ? 1 : 0);
+  key.integer("seed", input.overrides.seed.value_or(0));  // s.seed may be drawn
   for (const auto& [token, bias] : s.logit_bias) key.integer("token", token).real("bias", bias);
   key.integer("max_tokens", g.max_tokens).integer("ignore_eos", g.ignore_eos ? 1 : 0);
   for (const std::string& stop : g.stop) key.text("stop", stop);

@@ -12,6 +12,8 @@ namespace {
 
 constexpr double kSimilarEnough = 0.95;  // cosine
 constexpr size_t kPieceBytes = 24;       // of a stream from the cache, about: what a few tokens say
+constexpr Duration kLooking =
+    std::chrono::milliseconds(500);  // for a similar question; its model may have to load first
 
 // The answer in pieces as a stream would have it: cut between words where there are some, never inside a character.
 std::vector<language::Delta> pieces_of(const language::Message& message) {
@@ -58,6 +60,7 @@ struct CachedTasks::Flight final : TaskListener {
     std::shared_ptr<TaskListener> listener;
     Asked again;  // what to do if the flight ends by its first rider's limits; the first one's is not used
     bool joined = false;
+    bool caught_up = true;  // false: it has not heard yet what was said before it came
   };
 
   Flight(CachedTasks& o, std::shared_ptr<bool> a) : owner(o), alive(std::move(a)) {}
@@ -107,7 +110,7 @@ struct CachedTasks::Flight final : TaskListener {
     for (const Rider& rider : riders) ids.push_back(rider.id);
     for (TaskId id : ids) {
       auto found = std::find_if(riders.begin(), riders.end(), [&](const Rider& rider) { return rider.id == id; });
-      if (found == riders.end()) continue;
+      if (found == riders.end() || !found->caught_up) continue;
       Rider copy{found->id, found->listener, {}, found->joined};
       tell(copy);
     }
@@ -141,13 +144,7 @@ bool CachedTasks::cacheable(const TaskRequest& request, const Plan& plan) const 
   if (!request.cache.look_up && !request.cache.store) return false;
   if (plan.generate.sampling.temperature == 0 || request.input.overrides.seed) return true;
   const AgentSpec* agent = agent_of(request, plan);
-  return agent != nullptr && agent->cache == CacheUse::always;
-}
-
-TaskId CachedTasks::submit(TaskRequest request, std::shared_ptr<TaskListener> listener) {
-  const TaskId id = parts_.dispatcher.reserve();
-  submit(id, std::move(request), std::move(listener));
-  return id;
+  return agent != nullptr && (agent->cache == CacheUse::always || agent->cache == CacheUse::similar);
 }
 
 void CachedTasks::submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) {
@@ -175,30 +172,35 @@ void CachedTasks::submit(TaskId id, TaskRequest request, std::shared_ptr<TaskLis
 
 void CachedTasks::look_up(Asked asked) {
   if (asked.request.cache.look_up) {
-    if (answer_from_cache(asked, asked.key, false)) return;
-    if (auto found = flights_.find(asked.key); found != flights_.end()) {
-      auto flight = found->second;
-      auto urgency = asked.request.priority.value_or(asked.plan.priority);
-      if (static_cast<int>(urgency) >= static_cast<int>(flight->priority)) {
-        ++counters_.joined;
-        TaskId id = asked.id;
-        riders_[id] = flight;
-        auto listener = asked.listener;
-        flight->riders.push_back({id, listener, std::move(asked), true});
-        parts_.loop.post([alive = alive_, this, id] {
-          auto riding = *alive ? riders_.find(id) : riders_.end();
-          if (!*alive || riding == riders_.end()) return;
-          for (const auto& rider : riding->second->riders) {
-            if (rider.id == id) return riding->second->catch_up(Flight::Rider{id, rider.listener, {}, true});
-          }
-        });
-        return;
-      }
-    }
+    if (answer_from_cache(asked, asked.key, false) || join(asked)) return;
     ++counters_.misses;
     if (asked.similar) return ask_similar(std::move(asked));
   }
   fly(std::move(asked));
+}
+
+// True: it goes along with a flight of the same key, and `asked` is gone.
+bool CachedTasks::join(Asked& asked) {
+  auto found = flights_.find(asked.key);
+  if (found == flights_.end() || asked.request.deadline) return false;
+  auto flight = found->second;
+  auto urgency = asked.request.priority.value_or(asked.plan.priority);
+  if (static_cast<int>(urgency) < static_cast<int>(flight->priority)) return false;
+  ++counters_.joined;
+  TaskId id = asked.id;
+  riders_[id] = flight;
+  auto listener = asked.listener;
+  flight->riders.push_back({id, listener, std::move(asked), true, false});
+  parts_.loop.post([alive = alive_, this, id] {
+    auto riding = *alive ? riders_.find(id) : riders_.end();
+    if (!*alive || riding == riders_.end()) return;
+    for (auto& rider : riding->second->riders) {
+      if (rider.id != id) continue;
+      rider.caught_up = true;
+      return riding->second->catch_up(Flight::Rider{id, rider.listener, {}, true});
+    }
+  });
+  return true;
 }
 
 bool CachedTasks::answer_from_cache(Asked& asked, const cache::CacheKey& key, bool similar) {
@@ -236,6 +238,10 @@ void CachedTasks::ask_similar(Asked asked) {
   cache::CacheKey scope = answer_scope(asked.plan.generate, asked.request.input, asked.content);
   TaskId id = asked.id;
   looking_[id] = std::make_shared<Asked>(std::move(asked));
+  parts_.loop.after(kLooking, [alive = alive_, this, id] {
+    auto node = *alive ? looking_.extract(id) : decltype(looking_)::node_type();
+    if (!node.empty() && !join(*node.mapped())) fly(std::move(*node.mapped()));
+  });
   parts_.similar->find(scope, question, kSimilarEnough,
                        [alive = alive_, this, id, question](const std::vector<cache::Similar::Match>& matches) {
                          if (!*alive) return;
@@ -251,7 +257,7 @@ void CachedTasks::ask_similar(Asked asked) {
                            if (answer_from_cache(waiting, match.key, true)) return;
                            parts_.similar->forget(match.key);  // its answer has gone
                          }
-                         fly(std::move(waiting));
+                         if (!join(waiting)) fly(std::move(waiting));
                        });
 }
 
@@ -290,6 +296,7 @@ void CachedTasks::answered(Flight& flight, const TaskResult& result) {
   }
   flight.riders.clear();
   for (const auto& rider : riders) {
+    if (!rider.caught_up) flight.catch_up(rider);
     TaskResult mine = result;
     mine.id = rider.id;
     mine.cache = {rider.joined ? CacheNote::State::hit : CacheNote::State::miss, rider.joined ? "flight" : "", {}};
@@ -314,6 +321,7 @@ void CachedTasks::Flight::failed(const TaskFailure& failure) {
       owner.look_up(std::move(rider.again));
       continue;
     }
+    if (!rider.caught_up) catch_up(rider);
     TaskFailure mine = failure;
     mine.id = rider.id;
     rider.listener->failed(mine);
@@ -330,6 +338,18 @@ void CachedTasks::cancel(TaskId task) {
   if (!flight->riders.empty()) return;  // others listen on
   landed(flight->key, flight.get());
   parts_.dispatcher.cancel(flight->task);
+}
+
+Status CachedTasks::invalidate(const std::string& tag) {
+  if (parts_.cache == nullptr) return {};
+  const auto carries = [&](const Flight& flight) {
+    return tag.empty() || std::find(flight.tags.begin(), flight.tags.end(), tag) != flight.tags.end();
+  };
+  for (auto& [id, flight] : riders_) {
+    if (carries(*flight)) flight->store = false;
+  }
+  std::erase_if(flights_, [&](const auto& entry) { return carries(*entry.second); });
+  return tag.empty() ? parts_.cache->clear() : parts_.cache->invalidate(tag);
 }
 
 Status CachedTasks::warm(const TaskRequest& request, language::Message answer) {

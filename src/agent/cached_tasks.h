@@ -3,13 +3,13 @@
 // answered is joined, all others go to the dispatcher, and what they say is kept.
 //
 // Which tasks: those whose answer is decided by what is asked (temperature 0, or a seed), and those of agents that
-// opted in (roster: `cache: always` keeps sampled answers, `cache: similar` also asks for questions that mean the same,
-// behind cache/guard.h). Log probabilities are never answered from the cache.
+// opted in (roster: `cache: always` keeps sampled answers, `cache: similar` does that and asks for questions that mean
+// the same, behind cache/guard.h). Log probabilities are never answered from the cache.
 //
-// Joining (single-flight): tasks with the same key share one generation; who comes late hears at once what was said so
-// far. A joiner that leaves takes nothing from the others; the generation ends when the last one has left. Nobody joins
-// a generation of lower urgency, and where it ends by the first one's own limits (deadline, quota), the others try
-// again by themselves.
+// Joining (single-flight): tasks with the same key share one generation; who comes late hears what was said so far. A
+// joiner that leaves takes nothing from the others; the generation ends when the last one has left. Nobody joins a
+// generation of lower urgency, nor with a deadline of its own. Where it ends by the first one's limits (deadline,
+// quota) before a word was said, the others try again by themselves; later, they hear of its end.
 //
 // Lives on the event loop; listeners hear on the loop and never from inside submit().
 
@@ -46,13 +46,15 @@ class CachedTasks final : public Tasks {
   CachedTasks(const CachedTasks&) = delete;
   CachedTasks& operator=(const CachedTasks&) = delete;
 
-  TaskId submit(TaskRequest request, std::shared_ptr<TaskListener> listener) override;
-  // The same under an id that the dispatcher reserved.
-  void submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener);
+  void submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) override;
   void cancel(TaskId task) override;
 
   // Lets questions be compared by meaning, for agents that opted in. Outlives this; null: not any more.
   void use(cache::Similar* similar) { parts_.similar = similar; }
+
+  // Answers with this tag (empty: all) are not found any more, and what is being answered is joined and kept by nobody.
+  // An error: the second level may bring them back after a restart.
+  Status invalidate(const std::string& tag);
 
   // Puts an answer where a task would find it: for warming.
   Status warm(const TaskRequest& request, language::Message answer);
@@ -80,6 +82,7 @@ class CachedTasks final : public Tasks {
   [[nodiscard]] const AgentSpec* agent_of(const TaskRequest& request, const Plan& plan) const;
   void look_up(Asked asked);
   bool answer_from_cache(Asked& asked, const cache::CacheKey& key, bool similar);
+  bool join(Asked& asked);
   void ask_similar(Asked asked);
   void fly(Asked asked);
   void answered(Flight& flight, const TaskResult& result);
@@ -89,7 +92,7 @@ class CachedTasks final : public Tasks {
   std::unordered_map<cache::CacheKey, std::shared_ptr<Flight>, cache::CacheKeyHash> flights_;  // that can be joined
   std::unordered_map<TaskId, std::shared_ptr<Flight>> riders_;
   std::unordered_map<TaskId, std::shared_ptr<TaskListener>> answering_;  // hits, until they are told
-  std::unordered_map<TaskId, std::shared_ptr<Asked>> looking_;           // for similar questions
+  std::unordered_map<TaskId, std::shared_ptr<Asked>> looking_;           // for similar questions, not for long
   Counters counters_;
   std::function<void(const TaskResult&, const CacheNote&)> heard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -43,7 +43,8 @@ class CachedTasksTest : public TaskFixture {
   }
   std::pair<TaskId, std::shared_ptr<Hearing>> submit(TaskRequest request) {
     auto hearing = std::make_shared<Hearing>();
-    TaskId id = tasks.submit(std::move(request), hearing);
+    const TaskId id = dispatcher.reserve();
+    tasks.submit(id, std::move(request), hearing);
     return {id, hearing};
   }
   std::shared_ptr<Hearing> ask(const std::string& text, const std::string& agent = "") {
@@ -100,13 +101,21 @@ TEST_F(CachedTasksTest, SampledAnswersAreKeptOnlyForAgentsThatWantIt) {
     ASSERT_EQ(generating(), 1U) << i;
     answer("a");
   }
+  for (const char* agent : {"always", "alike"}) {
+    sampled.agent = agent;
+    submit(sampled);
+    settle();
+    answer("a");
+    auto hearing = submit(sampled).second;
+    settle();
+    EXPECT_EQ(hearing->note.state, CacheNote::State::hit) << agent;
+  }
   sampled.agent = "always";
+  sampled.input.overrides.seed = 0;
   submit(sampled);
   settle();
+  EXPECT_EQ(generating(), 1U) << "whoever names a seed wants its answer, not just any";
   answer("a");
-  auto hearing = submit(sampled).second;
-  settle();
-  EXPECT_EQ(hearing->note.state, CacheNote::State::hit);
   TaskRequest seeded = question("q");
   seeded.input.overrides.temperature = 0.8F;
   seeded.input.overrides.seed = 4;
@@ -175,6 +184,38 @@ TEST_F(CachedTasksTest, TasksInFlightAreJoinedAndTheLateOneHearsTheBeginning) {
   EXPECT_EQ(tasks.counters().joined, 1);
 }
 
+TEST_F(CachedTasksTest, OneThatJoinsWhilePiecesComeHearsEachOnceAndInOrder) {
+  auto first = ask("q");
+  auto& engine = *factory.alive("m");
+  const auto generation = engine.running.begin()->first;
+  engine.say(generation, "one ");
+  auto second = submit(question("q")).second;
+  engine.say(generation, "two ");  // before the second one was told what there is
+  loop.run_ready();
+  EXPECT_EQ(second->text, "one two ");
+  auto third = submit(question("q")).second;
+  answer("three");  // the end, too
+  for (const auto& hearing : {first, second, third}) {
+    EXPECT_EQ(hearing->text, "one two three");
+    EXPECT_EQ(hearing->starts, 1);
+    EXPECT_EQ(hearing->ends, 1);
+  }
+}
+
+TEST_F(CachedTasksTest, WhatIsInvalidatedWhileItIsAnsweredIsKeptAndJoinedByNobody) {
+  auto first = ask("q", "exact");
+  EXPECT_TRUE(tasks.invalidate("agent:exact"));
+  auto second = ask("q", "exact");
+  EXPECT_EQ(generating(), 2U) << "it was asked after the invalidation";
+  answer("old");
+  EXPECT_EQ(first->text, "old");
+  EXPECT_EQ(cache.entries(), 0U);
+  answer("new");
+  EXPECT_EQ(ask("q", "exact")->text, "new");
+  EXPECT_TRUE(tasks.invalidate(""));
+  EXPECT_EQ((ask("q", "exact"), generating()), 1U);
+}
+
 TEST_F(CachedTasksTest, OneWhoLeavesTakesNothingFromTheOthers) {
   auto [leader, first] = submit(question("q"));
   settle();
@@ -197,10 +238,14 @@ TEST_F(CachedTasksTest, TheFirstOnesDeadlineIsNotTheOthers) {
   hasty.deadline = 4s;
   auto first = submit(hasty).second;
   auto patient = submit(question("q")).second;
+  auto hastier = submit(hasty).second;
+  EXPECT_EQ(tasks.counters().joined, 1) << "whoever has a deadline keeps it by itself";
   for (int i = 0; i < 6; ++i) loop.advance(1s);
-  if (first->failure) {  // expired while it waited or ran: the other goes on by itself
-    EXPECT_EQ(first->failure->error.code, ErrorCode::deadline_exceeded);
+  for (const auto& late : {first, hastier}) {
+    ASSERT_TRUE(late->failure);
+    EXPECT_EQ(late->failure->error.code, ErrorCode::deadline_exceeded);
   }
+  EXPECT_FALSE(patient->failure);
   settle();
   ASSERT_EQ(generating(), 1U);
   answer("a");

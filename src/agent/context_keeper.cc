@@ -34,6 +34,17 @@ std::string question_of(const std::vector<Message>& messages) {
   return {};
 }
 
+// Conversations that began alike share an archive: what this one does not hold is not for it to see. A text may have
+// been cut at its end.
+void only_its_own(const std::vector<Message>& messages, std::vector<std::string>& recalled) {
+  if (recalled.empty()) return;
+  std::vector<std::string> own;
+  for (size_t i = 0; i < messages.size(); ++i) own.push_back(language::transcript(messages, {i, i + 1}));
+  std::erase_if(recalled, [&](const std::string& text) {
+    return std::none_of(own.begin(), own.end(), [&](const std::string& mine) { return mine.starts_with(text); });
+  });
+}
+
 // A summary is a sixteenth of the budget: a window has room for some of them.
 int summary_tokens(int budget) { return std::clamp(budget / 16, 48, 512); }
 
@@ -140,6 +151,7 @@ void ContextKeeper::counted(const std::shared_ptr<Job>& job, int tokens) {
   job->services->recall(job->conversation->key, question_of(job->messages), options_.window.recalled,
                         [this, alive = alive_, job](std::vector<std::string> recalled) {
                           if (!*alive) return;
+                          only_its_own(job->messages, recalled);
                           job->recalled = recalled;
                           with_recalled(job, std::move(recalled));
                         });

@@ -220,6 +220,18 @@ TEST_F(ContextKeeperTest, ConversationsAreBounded) {
   EXPECT_EQ(small.counters().fitted, 20);
 }
 
+TEST_F(ContextKeeperTest, NothingOfAnotherConversationThatBeganAlikeIsRecalled) {
+  services->kept["me/agent/1"] = {"user: the secret word is zebra", "user: and now the word"};
+  std::vector<Message> messages = {said("system", "be brief")};
+  for (int i = 0; i < 30; ++i)
+    messages.push_back(said(i % 2 == 0 ? "user" : "assistant", "some words said in turn " + std::to_string(i)));
+  messages.push_back(said("user", "what is the secret word"));
+  const auto fitted = prepare(messages, 200);
+  ASSERT_TRUE(fitted);
+  EXPECT_GT(fitted->recalled, 0U);
+  EXPECT_EQ(all_text(fitted->messages).find("zebra"), std::string::npos);
+}
+
 TEST(ContextKeeperKey, TellsConversationsApartByTheirBeginning) {
   const std::vector<Message> a = {said("system", "s"), said("user", "one")},
                              b = {said("system", "s"), said("user", "two")};

@@ -32,7 +32,7 @@ struct Correspondence::Job {
   std::optional<Letter> letter;
   std::vector<language::Message> said;  // the new messages, to be remembered
   Visit visit;
-  TaskId asked = 0;  // the id among the tasks, once it is there
+  bool asked = false;  // it is among the tasks, under its id
   bool over = false;
   bool comes_again = false;  // its letter gets another job later
 };
@@ -68,7 +68,7 @@ Correspondence::Correspondence(Parts parts, CorrespondenceOptions options) : par
 Correspondence::~Correspondence() {
   *alive_ = false;
   gate_->close();
-  for (auto& [number, timer] : retries_) parts_.loop.cancel(timer);
+  for (auto& [number, retry] : retries_) parts_.loop.cancel(retry.timer);
 }
 
 TaskId Correspondence::say(TaskRequest task, const std::string& conversation, std::shared_ptr<TaskListener> listener) {
@@ -120,7 +120,8 @@ void Correspondence::ask(const std::shared_ptr<Job>& job, std::vector<language::
   TaskRequest task = job->task;
   task.input.messages = std::move(history);
   task.input.messages.insert(task.input.messages.end(), job->said.begin(), job->said.end());
-  job->asked = parts_.tasks.submit(std::move(task), std::make_shared<Answer>(*this, job));
+  job->asked = true;
+  parts_.tasks.submit(job->id, std::move(task), std::make_shared<Answer>(*this, job));
 }
 
 // First it is written, then it is told.
@@ -178,7 +179,8 @@ void Correspondence::cancel(TaskId task) {
   auto found = jobs_.find(task);
   if (found == jobs_.end()) return;
   auto job = found->second;
-  if (job->asked != 0) parts_.tasks.cancel(job->asked);
+  if (job->asked) parts_.tasks.cancel(job->id);
+  if (job->letter) letter_failed(job, {job->id, {ErrorCode::cancelled, "it was cancelled", ""}, {}});
   next(job);
 }
 
@@ -242,12 +244,28 @@ void Correspondence::recover() {
       });
 }
 
+void Correspondence::replaced(const std::string& agent) {
+  std::vector<std::shared_ptr<Job>> waiting;
+  for (const auto& [id, job] : jobs_) {
+    if (job->agent == agent) waiting.push_back(job);
+  }
+  for (const auto& job : waiting) {
+    job->letter.reset();  // it went with the old state
+    failed(job, {job->id, {ErrorCode::conflict, fmt::format("the state of '{}' was replaced", agent), ""}, {}});
+  }
+  for (const auto& [number, retry] : retries_) {
+    if (retry.agent == agent) parts_.loop.cancel(retry.timer);
+  }
+  std::erase_if(retries_, [&](const auto& entry) { return entry.second.agent == agent; });
+  opened_.erase(agent);
+}
+
 // What may pass is tried again, later and later; what can't be answered keeps its letter, with the reason.
 void Correspondence::letter_failed(const std::shared_ptr<Job>& job, const TaskFailure& failure) {
   Letter& letter = *job->letter;
   ++letter.attempts;
   if (may_pass(failure.error.code) && letter.attempts < options_.attempts) {
-    Duration wait = options_.retry * (1 << std::min(letter.attempts - 1, 10));
+    const Duration wait = std::min(options_.retry * (1 << std::min(letter.attempts - 1, 10)), options_.longest_retry);
     uint64_t number = next_retry_++;
     job->comes_again = true;
     auto again = std::make_shared<Job>();
@@ -258,10 +276,11 @@ void Correspondence::letter_failed(const std::shared_ptr<Job>& job, const TaskFa
     again->said = job->said;
     again->listener = job->listener;
     again->letter = letter;
-    retries_[number] = parts_.loop.after(wait, [this, number, again] {
+    const TimerId timer = parts_.loop.after(wait, [this, number, again] {
       retries_.erase(number);
       enqueue(again);
     });
+    retries_[number] = {job->agent, timer};
     return;
   }
   if (heard_) heard_(job->agent, letter, &failure.error);

@@ -26,8 +26,9 @@ namespace skep::agent {
 
 struct CorrespondenceOptions {
   size_t waiting = 64;  // in one conversation; beyond it, overloaded
-  int attempts = 5;     // for a letter whose model can't answer just now; then its failure is noted
-  Duration retry = std::chrono::seconds(5);  // doubled each time
+  int attempts = 100;   // for a letter whose model can't answer just now; then its failure is noted
+  Duration retry = std::chrono::seconds(5);          // doubled each time, up to
+  Duration longest_retry = std::chrono::minutes(5);  // 100 attempts take about eight hours
 };
 
 class Correspondence {
@@ -47,12 +48,15 @@ class Correspondence {
 
   // `task` names the agent and holds the new messages and the parameters.
   TaskId say(TaskRequest task, const std::string& conversation, std::shared_ptr<TaskListener> listener);
-  void cancel(TaskId task);  // idempotent; nothing of it is remembered
+  void cancel(TaskId task);  // idempotent; nothing of it is remembered, but that a letter was not answered
 
   // `done` with the letter's id once it is written. not_found: nobody of that name.
   void deliver(const std::string& agent, Letter letter, std::function<void(Result<uint64_t>)> done);
-  // Takes up the letters that wait since an earlier run.
+  // Takes up the letters that wait and have no job: since an earlier run, or since they were imported.
   void recover();
+  // The agent's state is another one now (imported, forgotten), with nobody at work in it: what waited for the old one
+  // is over.
+  void replaced(const std::string& agent);
 
   void on_letter(std::function<void(const std::string& agent, const Letter&, const Error* failure)> heard) {
     heard_ = std::move(heard);
@@ -78,7 +82,11 @@ class Correspondence {
   std::unordered_map<std::string, Line> lines_;                    // by agent and conversation
   std::unordered_map<TaskId, std::shared_ptr<Job>> jobs_;          // by the id that say() gave
   std::unordered_map<std::string, std::vector<uint64_t>> opened_;  // letters that have a job, by agent
-  std::unordered_map<uint64_t, TimerId> retries_;
+  struct Retry {
+    std::string agent;
+    TimerId timer;
+  };
+  std::unordered_map<uint64_t, Retry> retries_;
   uint64_t next_retry_ = 1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();

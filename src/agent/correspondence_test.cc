@@ -161,6 +161,40 @@ TEST_F(CorrespondenceTest, ALetterThatCannotBeAnsweredKeepsItsReason) {
   EXPECT_EQ(heard, Texts{"ada: Impossible. failed"});
 }
 
+TEST_F(CorrespondenceTest, ALettersTaskCanBeCancelledAndTheNextOneIsAnswered) {
+  ASSERT_TRUE(deliver("first"));
+  ASSERT_TRUE(deliver("second"));
+  settle();
+  ASSERT_EQ(dispatcher.tasks().size(), 1U);
+  mail->cancel(dispatcher.tasks().front().id);
+  settle();
+  ASSERT_EQ(generating(), 1U);
+  EXPECT_EQ(prompt(), "second");
+  answer("a");
+  auto state = agents->load("ada");
+  ASSERT_EQ(state->mailbox().size(), 1U);
+  EXPECT_NE(state->mailbox().front().failure.find("cancelled"), std::string::npos);
+}
+
+TEST_F(CorrespondenceTest, WhatWaitedForAForgottenAgentIsOver) {
+  factory.scripts["m"].load_fails = Error{ErrorCode::unavailable, "no room", ""};
+  ASSERT_TRUE(deliver("to the old one"));
+  settle();
+  EXPECT_EQ(generating(), 0U) << "it is tried again later";
+  ASSERT_TRUE(home->forget("ada"));
+  mail->replaced("ada");
+  factory.scripts["m"].load_fails.reset();
+  ASSERT_EQ(*deliver("to the new one"), 1U) << "the same number again";
+  loop.advance(10min);
+  ASSERT_EQ(generating(), 1U);
+  EXPECT_EQ(prompt(), "to the new one");
+  answer("a");
+  loop.advance(10min);
+  EXPECT_EQ(generating(), 0U);
+  EXPECT_EQ(remembered(), (Texts{"to the new one", "a"}));
+  EXPECT_TRUE(agents->load("ada")->mailbox().empty());
+}
+
 TEST_F(CorrespondenceTest, TooManyInOneConversationAreRefused) {
   std::vector<std::shared_ptr<Hearing>> all;
   for (int i = 0; i < 80; ++i) all.push_back(say("message " + std::to_string(i)).second);

@@ -96,6 +96,7 @@ void Home::visit(const std::string& agent, std::function<void(Result<Visit>)> ar
   if (waiting == waking_.end()) {
     waiting = waking_.try_emplace(agent).first;
     waiting->second.asked = loop_.now();
+    waiting->second.number = next_wake_++;
     waiting->second.timer = loop_.after(options_.wake_timeout, [this, agent] { give_up(agent); });
     queue_.push_back(agent);
   }
@@ -116,19 +117,22 @@ void Home::begin_reading() {
 
 void Home::read(const std::string& agent) {
   ++reading_;
+  const uint64_t wake = waking_.at(agent).number;
   auto state = std::make_shared<Result<AgentState>>(AgentState());
   loop_.blocking([store = &store_, gate = gate_, agent, state] { gate->pass([&] { *state = store->load(agent); }); },
-                 [this, alive = alive_, agent, state] {
+                 [this, alive = alive_, agent, wake, state] {
                    if (!*alive) return;
                    --reading_;
-                   arrived(agent, std::move(*state));
+                   arrived(agent, wake, std::move(*state));
                    begin_reading();
                  });
 }
 
-void Home::arrived(const std::string& agent, Result<AgentState> state) {
-  auto node = waking_.extract(agent);
-  if (node.empty()) return;  // everybody has given up; the next visit reads again
+void Home::arrived(const std::string& agent, uint64_t number, Result<AgentState> state) {
+  const auto found = waking_.find(agent);
+  // Everybody had given up; whoever came since reads what is there now.
+  if (found == waking_.end() || found->second.number != number) return;
+  auto node = waking_.extract(found);
   Wake& wake = node.mapped();
   loop_.cancel(wake.timer);
   if (!state) {
@@ -247,10 +251,16 @@ void Home::relieve_pressure() {
   }
 }
 
-Status Home::import_agent(const std::string& agent, std::string_view text) {
-  if (residents_.contains(agent) && residents_.at(agent)->visits > 0) {
+Status Home::at_rest(const std::string& agent) const {
+  const auto found = residents_.find(agent);
+  if (waking_.contains(agent) || (found != residents_.end() && found->second->visits > 0)) {
     return fail(ErrorCode::conflict, fmt::format("'{}' is at work", agent), "try again when it is idle");
   }
+  return {};
+}
+
+Status Home::import_agent(const std::string& agent, std::string_view text) {
+  SKEP_CHECK(at_rest(agent));
   SKEP_CHECK(store_.import_agent(agent, text));
   if (residents_.contains(agent)) put_to_sleep(agent, "imported");
   quarantined_.erase(agent);
@@ -258,9 +268,7 @@ Status Home::import_agent(const std::string& agent, std::string_view text) {
 }
 
 Status Home::forget(const std::string& agent) {
-  if (residents_.contains(agent) && residents_.at(agent)->visits > 0) {
-    return fail(ErrorCode::conflict, fmt::format("'{}' is at work", agent), "try again when it is idle");
-  }
+  SKEP_CHECK(at_rest(agent));
   SKEP_CHECK(store_.forget(agent));
   if (residents_.contains(agent)) put_to_sleep(agent, "forgotten");
   quarantined_.erase(agent);

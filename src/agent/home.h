@@ -80,7 +80,7 @@ class Home {
   // quarantined; overloaded: too many wait; deadline_exceeded: it took too long.
   void visit(const std::string& agent, std::function<void(Result<Visit>)> arrived);
 
-  // Replaces or removes what is on disk, with the agent asleep. conflict: somebody visits it.
+  // Replaces or removes what is on disk, with the agent asleep. conflict: somebody visits it, or is about to.
   Status import_agent(const std::string& agent, std::string_view text);
   Status forget(const std::string& agent);
 
@@ -109,13 +109,15 @@ class Home {
   struct Wake {
     TimePoint asked{};
     TimerId timer = TimerId::none;
+    uint64_t number = 0;  // tells its reading from that of an earlier wake
     bool reading = false;
     std::vector<std::function<void(Result<Visit>)>> waiting;
   };
 
   void begin_reading();
   void read(const std::string& agent);
-  void arrived(const std::string& agent, Result<AgentState> state);
+  void arrived(const std::string& agent, uint64_t wake, Result<AgentState> state);
+  [[nodiscard]] Status at_rest(const std::string& agent) const;
   void give_up(const std::string& agent);
   void left(Resident& resident);
   Status save(Resident& resident, const std::function<Status(AgentState&)>& change);
@@ -134,6 +136,7 @@ class Home {
   std::unordered_map<std::string, Wake> waking_;
   std::deque<std::string> queue_;  // of those that are not read yet
   int reading_ = 0;
+  uint64_t next_wake_ = 1;
   std::map<int64_t, std::set<std::string>> due_;  // by bucket
   TimerId timer_ = TimerId::none;
   std::map<std::string, Error> quarantined_;

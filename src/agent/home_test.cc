@@ -73,6 +73,26 @@ TEST_F(HomeTest, AVisitPostponesSleepAndPins) {
   EXPECT_EQ(home->phase("a"), Phase::idle) << "idle since its last visit";
 }
 
+TEST_F(HomeTest, NothingIsReplacedUnderOneWhoIsWaking) {
+  move_in();
+  write("a", "hello");
+  auto text = agents.export_agent("a");
+  ASSERT_TRUE(text);
+  write("a", "and more");
+  loop.advance(1h);
+  ASSERT_EQ(home->phase("a"), Phase::asleep);
+  std::optional<Visit> here;
+  home->visit("a", [&](Result<Visit> visit) { here = std::move(*visit); });
+  ASSERT_EQ(home->phase("a"), Phase::waking);
+  EXPECT_EQ(home->forget("a").error().code, ErrorCode::conflict);
+  EXPECT_EQ(home->import_agent("a", *text).error().code, ErrorCode::conflict);
+  loop.run_ready();
+  ASSERT_TRUE(here);
+  here->leave();
+  EXPECT_TRUE(home->import_agent("a", *text));
+  EXPECT_EQ(visit("a")->state(), *agents.load("a"));
+}
+
 TEST_F(HomeTest, ManyWaitForOneWakeAndItIsReadOnce) {
   move_in();
   std::vector<Visit> visits;

@@ -149,8 +149,10 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   plan.generate.max_tokens = parameters.max_tokens;
   plan.generate.share_scope = request.caller;
   if (engine::Sampling& s = plan.generate.sampling; s.seed == 0 && s.temperature > 0) {
-    // Known here, so that an answer that moves to another engine goes on exactly.
-    s.seed = static_cast<uint32_t>(mix_bits(plans_) >> 32U) | 1U;
+    // Known here, so that an answer that moves to another engine goes on exactly. Engines draw where it is 0: who asks
+    // for the seed 0 gets another one, always the same.
+    constexpr uint32_t kForZero = 0x9E3779B9;
+    s.seed = request.input.overrides.seed ? kForZero : static_cast<uint32_t>(mix_bits(plans_) >> 32U) | 1U;
   }
   if (auto info = models_.find(route.model)) {
     if (!request.adapter.empty()) {

@@ -11,8 +11,8 @@ namespace skep::agent {
 class Tasks {
  public:
   virtual ~Tasks() = default;
-  // Ends in exactly one of the listener's finished() and failed(), unless cancelled.
-  virtual TaskId submit(TaskRequest request, std::shared_ptr<TaskListener> listener) = 0;
+  // Ends in exactly one of the listener's finished() and failed(), unless cancelled. `id`: Dispatcher::reserve().
+  virtual void submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) = 0;
   virtual void cancel(TaskId task) = 0;  // idempotent; the listener hears nothing more
 };
 

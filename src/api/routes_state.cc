@@ -150,7 +150,8 @@ void log(ApiContext& context, StateBackend& state, const ExchangePtr& exchange) 
   });
 }
 
-// Lines of {"task": as for POST /api/tasks, "answer": text}. Stops at the first that is wrong, and says which.
+// Lines of {"task": as for POST /api/tasks, "answer": text, "for": the API key's name whose task it is (by default the
+// one that warms)}: answers are shared within a key alone. Stops at the first that is wrong, and says which.
 void warm(ApiContext&, StateBackend& state, const ExchangePtr& exchange) {
   const HttpRequest& request = exchange->request();
   size_t number = 0, warmed = 0;
@@ -174,6 +175,7 @@ void warm(ApiContext&, StateBackend& state, const ExchangePtr& exchange) {
     std::string answer = fields.required_text("answer");
     HttpRequest one;
     one.caller = request.caller;
+    one.caller.name = fields.text_or("for", request.caller.name);
     one.body = fields.raw_object("task");
     if (error) return wrong(error->error);
     auto asked = wire::parse_control_task(one);
@@ -216,8 +218,7 @@ void add_state_routes(Router& router, ApiContext& context) {
     e->respond(json_response(wire::state_cache(s.cache())));
   });
   add("DELETE", "/api/cache", Role::admin, [](ApiContext&, StateBackend& s, const ExchangePtr& e) {
-    s.invalidate(e->request().query_value("tag"));
-    e->respond(no_content());
+    answer_status(e)(s.invalidate(e->request().query_value("tag")));
   });
   add("POST", "/api/cache/warm", Role::admin, warm);
 }

@@ -60,7 +60,7 @@ class StateBackend {
   virtual void log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) = 0;
 
   [[nodiscard]] virtual CacheView cache() const = 0;
-  virtual void invalidate(const std::string& tag) = 0;  // empty: everything
+  virtual Status invalidate(const std::string& tag) = 0;  // empty: everything
   virtual Status warm(const agent::TaskRequest& task, std::string answer) = 0;
 };
 

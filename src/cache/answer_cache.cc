@@ -1,6 +1,7 @@
 #include "cache/answer_cache.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "store/encoding.h"
 
@@ -33,13 +34,25 @@ AnswerCache::~AnswerCache() {
 
 void AnswerCache::load_tags() {
   if (second_ == nullptr) return;
+  // A version that no entry has, and that differs with every start.
+  const auto distrust = [this] {
+    ++counters_.disk_failures;
+    versions_[kAll] = static_cast<uint64_t>(clock_.wall().time_since_epoch().count());
+  };
   std::string after;
   for (;;) {
     auto names = second_->keys(kTags, "", after);
-    if (!names || names->empty()) return;
+    if (!names) return distrust();
+    if (names->empty()) return;
     for (const std::string& name : *names) {
       auto version = second_->get(kTags, name);
-      if (version && *version) versions_[name] = std::strtoull((*version)->c_str(), nullptr, 10);
+      if (!version) return distrust();
+      if (!*version) continue;  // it has just expired
+      const std::string& digits = **version;
+      uint64_t number = 0;
+      const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+      if (wrong != std::errc() || end != digits.data() + digits.size()) return distrust();
+      versions_[name] = number;
     }
     after = names->back();
   }
@@ -178,13 +191,16 @@ std::optional<AnswerCache::Entry> AnswerCache::read_from_disk(const CacheKey& ke
   return std::nullopt;
 }
 
-void AnswerCache::invalidate(const std::string& tag) {
+Status AnswerCache::invalidate(const std::string& tag) {
   if (versions_.size() >= kMostTags && !versions_.contains(tag)) return clear();
   uint64_t& version = versions_[tag];
   ++version;
-  if (second_ != nullptr && !second_->put(kTags, tag, std::to_string(version))) ++counters_.disk_failures;
+  if (second_ == nullptr) return {};
+  Status noted = second_->put(kTags, tag, std::to_string(version));
+  if (!noted) ++counters_.disk_failures;
+  return noted;
 }
 
-void AnswerCache::clear() { invalidate(kAll); }
+Status AnswerCache::clear() { return invalidate(kAll); }
 
 }  // namespace skep::cache

@@ -62,8 +62,9 @@ class AnswerCache {
            std::optional<Duration> ttl = {});
   void erase(const CacheKey& key);
 
-  void invalidate(const std::string& tag);
-  void clear();
+  // An error: they are gone for this run, and L2, which could not note it, may bring them back after the next start.
+  Status invalidate(const std::string& tag);
+  Status clear();
 
   struct Counters {
     int64_t memory_hits = 0, disk_hits = 0, misses = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0,
@@ -87,7 +88,7 @@ class AnswerCache {
   void write_to_disk(const CacheKey& key, Entry& entry);
   void drop(const CacheKey& key);
   std::optional<Entry> read_from_disk(const CacheKey& key);
-  void load_tags();
+  void load_tags();  // whatever can't be read there: nothing that is on disk is believed
 
   const Clock& clock_;
   store::KeyValue* second_;

@@ -138,7 +138,7 @@ TEST_F(AnswerCacheTest, InvalidatingATagReachesBothLevelsAndTheNextRun) {
     AnswerCache cache(clock, &disk, options);
     cache.put(key(1), "a", {"agent:a", "model:m"});
     cache.put(key(2), "b", {"agent:b", "model:m"});
-    cache.invalidate("agent:a");
+    EXPECT_TRUE(cache.invalidate("agent:a"));
     EXPECT_FALSE(cache.find(key(1)));
     EXPECT_TRUE(cache.find(key(2)));
   }
@@ -147,7 +147,7 @@ TEST_F(AnswerCacheTest, InvalidatingATagReachesBothLevelsAndTheNextRun) {
   EXPECT_TRUE(cache.find(key(2)));
   cache.put(key(1), "a again", {"agent:a", "model:m"});
   EXPECT_EQ(cache.find(key(1))->value, "a again");
-  cache.invalidate("model:m");
+  EXPECT_TRUE(cache.invalidate("model:m"));
   EXPECT_FALSE(cache.find(key(1)));
   EXPECT_FALSE(cache.find(key(2)));
 }
@@ -155,7 +155,7 @@ TEST_F(AnswerCacheTest, InvalidatingATagReachesBothLevelsAndTheNextRun) {
 TEST_F(AnswerCacheTest, ClearLeavesNothing) {
   AnswerCache cache(clock, &disk, options);
   cache.put(key(1), "a", {});
-  cache.clear();
+  EXPECT_TRUE(cache.clear());
   EXPECT_FALSE(cache.find(key(1)));
   cache.put(key(1), "b", {});
   EXPECT_EQ(cache.find(key(1))->value, "b");
@@ -167,12 +167,26 @@ TEST_F(AnswerCacheTest, GoesOnWithoutItsSecondLevel) {
   cache.put(key(1), "a", {"t"});
   EXPECT_EQ(cache.find(key(1))->value, "a");
   EXPECT_FALSE(cache.find(key(2)));
-  cache.invalidate("t");
+  EXPECT_FALSE(cache.invalidate("t")) << "after a restart it may be back";
   EXPECT_FALSE(cache.find(key(1)));
   EXPECT_GT(cache.counters().disk_failures, 0);
   AnswerCache alone(clock, nullptr, options);
   alone.put(key(1), "a", {});
   EXPECT_TRUE(alone.find(key(1)));
+}
+
+TEST_F(AnswerCacheTest, WhereTagsCantBeReadNothingOnTheDiskIsBelieved) {
+  {
+    AnswerCache cache(clock, &disk, options);
+    cache.put(key(1), "a", {"t"});
+    EXPECT_TRUE(cache.invalidate("other"));
+  }
+  EXPECT_TRUE(AnswerCache(clock, &disk, options).find(key(1)));
+  disk.map[{"cache-tags", "other"}] = "1x";
+  AnswerCache cache(clock, &disk, options);
+  EXPECT_FALSE(cache.find(key(1)));
+  cache.put(key(2), "b", {"t"});
+  EXPECT_TRUE(cache.find(key(2)));
 }
 
 TEST_F(AnswerCacheTest, ABrokenEntryOnDiskIsAMiss) {

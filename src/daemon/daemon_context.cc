@@ -1,6 +1,7 @@
 #include "daemon/daemon_context.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace skep::daemon {
 namespace {
@@ -9,17 +10,27 @@ constexpr const char* kSummarise =
     "You shorten conversations. Write what matters of the following part: names, numbers, decisions, what was asked "
     "and what is still open. Short sentences, no introduction.";
 
+// Tells how the summary ended, also where somebody cancelled its task: then nobody listens any more.
 class Summary final : public agent::TaskListener {
  public:
   explicit Summary(std::function<void(Result<std::string>)> done) : done_(std::move(done)) {}
+  ~Summary() override {
+    if (done_) done_(fail(ErrorCode::cancelled, "the summary was cancelled"));
+  }
+  Summary(const Summary&) = delete;
+  Summary& operator=(const Summary&) = delete;
   void delta(const language::Delta& delta) override { text_ += delta.content; }
   void finished(const agent::TaskResult& /*result*/) override {
-    if (text_.find_first_not_of(" \t\r\n") == text_.npos) return done_(fail(ErrorCode::internal, "an empty summary"));
-    done_(std::move(text_));
+    const bool empty = text_.find_first_not_of(" \t\r\n") == text_.npos;
+    tell(empty ? fail(ErrorCode::internal, "an empty summary") : Result<std::string>(std::move(text_)));
   }
-  void failed(const agent::TaskFailure& failure) override { done_(fail(failure.error)); }
+  void failed(const agent::TaskFailure& failure) override { tell(fail(failure.error)); }
 
  private:
+  void tell(Result<std::string> summary) {
+    if (auto done = std::exchange(done_, nullptr)) done(std::move(summary));
+  }
+
   std::string text_;
   std::function<void(Result<std::string>)> done_;
 };
@@ -63,7 +74,8 @@ void DaemonContext::summarise(std::string text, int tokens, std::function<void(R
 void DaemonContext::archive(const std::string& conversation, std::vector<std::string> texts,
                             std::function<void()> done) {
   memory::MemoryService* memory = parts_.memory;
-  if (memory == nullptr) return parts_.loop.post(std::move(done));
+  // Without an agent it would be everybody's.
+  if (memory == nullptr || request_.agent.empty()) return parts_.loop.post(std::move(done));
   std::vector<memory::NewFact> facts;
   for (std::string& text : texts) {
     memory::NewFact fact;
@@ -84,7 +96,9 @@ void DaemonContext::archive(const std::string& conversation, std::vector<std::st
 void DaemonContext::recall(const std::string& conversation, const std::string& question, size_t most,
                            std::function<void(std::vector<std::string>)> done) {
   memory::MemoryService* memory = parts_.memory;
-  if (memory == nullptr || question.empty()) return parts_.loop.post([done = std::move(done)] { done({}); });
+  if (memory == nullptr || request_.agent.empty() || question.empty()) {
+    return parts_.loop.post([done = std::move(done)] { done({}); });
+  }
   memory::Query query;
   query.text = question;
   query.limit = most;

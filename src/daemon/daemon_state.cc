@@ -170,7 +170,11 @@ void DaemonState::sweep() {
 }
 
 agent::TaskId DaemonState::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
-  if (request.conversation.empty()) return window_->submit(std::move(request), std::move(listener));
+  if (request.conversation.empty()) {
+    const agent::TaskId id = parts_.dispatcher.reserve();
+    window_->submit(id, std::move(request), std::move(listener));
+    return id;
+  }
   if (request.agent.empty() && parts_.roster.find(request.model) != nullptr) request.agent = request.model;
   auto refuse = [&](Error error) {
     agent::TaskId id = parts_.dispatcher.reserve();
@@ -261,10 +265,11 @@ void DaemonState::forget_conversation(const std::string& agent, const std::strin
   }
   home_->visit(agent, [this, agent, conversation, done = std::move(done)](Result<agent::Visit> visit) {
     if (!visit) return done(fail(visit.error()));
-    const Status forgotten = visit->change([&](agent::AgentState& state) -> Status {
+    Status forgotten = visit->change([&](agent::AgentState& state) -> Status {
       state.forget_conversation(conversation);
       return {};
     });
+    if (forgotten) forgotten = invalidate("agent:" + agent);  // its answers may repeat what was said
     if (!forgotten || facts_ == nullptr) return done(forgotten);
     // What the window put aside of it goes, too.
     memory::Filter archived;
@@ -287,14 +292,19 @@ void DaemonState::export_agent(const std::string& agent, std::function<void(Resu
 void DaemonState::import_agent(const std::string& agent, std::string text, std::function<void(Status)> done) {
   Status here = known(agent);
   if (here) here = home_->import_agent(agent, text);
-  if (here) invalidate("agent:" + agent);
+  if (here) {
+    mail_->replaced(agent);
+    mail_->recover();
+  }
+  if (here) here = invalidate("agent:" + agent);
   parts_.loop.post([done = std::move(done), here] { done(here); });
 }
 
 void DaemonState::forget_agent(const std::string& agent, std::function<void(Status)> done) {
   Status here = known(agent);
   if (here) here = home_->forget(agent);
-  if (here) invalidate("agent:" + agent);
+  if (here) mail_->replaced(agent);
+  if (here) here = invalidate("agent:" + agent);
   if (!here || facts_ == nullptr) return parts_.loop.post([done = std::move(done), here] { done(here); });
   facts_->forget_agent(agent, [done = std::move(done)](const Result<memory::Forgotten>& gone) {
     done(gone ? Status() : fail(gone.error()));
@@ -364,11 +374,7 @@ api::CacheView DaemonState::cache() const {
   return view;
 }
 
-void DaemonState::invalidate(const std::string& tag) {
-  if (!cache_) return;
-  if (tag.empty()) return cache_->clear();
-  cache_->invalidate(tag);
-}
+Status DaemonState::invalidate(const std::string& tag) { return tasks_->invalidate(tag); }
 
 Status DaemonState::warm(const agent::TaskRequest& task, std::string answer) {
   language::Message message;

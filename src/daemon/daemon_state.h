@@ -63,7 +63,7 @@ class DaemonState final : public api::StateBackend {
   void backup(const std::string& name, std::function<void(Result<api::BackupView>)> done) override;
   void log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) override;
   [[nodiscard]] api::CacheView cache() const override;
-  void invalidate(const std::string& tag) override;
+  Status invalidate(const std::string& tag) override;
   Status warm(const agent::TaskRequest& task, std::string answer) override;
 
  private:

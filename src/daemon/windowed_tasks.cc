@@ -21,16 +21,17 @@ int64_t most_tokens(const std::vector<engine::ChatMessage>& messages) {
 
 WindowedTasks::WindowedTasks(Parts parts) : parts_(parts), context_(parts.loop, context_options(parts.config)) {}
 
-agent::TaskId WindowedTasks::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
-  const auto room = budget(request);
-  if (!room) return parts_.tasks.submit(std::move(request), std::move(listener));
-  const agent::TaskId id = parts_.dispatcher.reserve();
+void WindowedTasks::submit(agent::TaskId id, agent::TaskRequest request,
+                           std::shared_ptr<agent::TaskListener> listener) {
+  const auto room = room_for(request);
+  if (!room) return parts_.tasks.submit(id, std::move(request), std::move(listener));
+  if (request.agent.empty()) request.agent = room->agent;
   preparing_.insert(id);
   auto services = std::make_shared<DaemonContext>(
       DaemonContext::Parts{parts_.loop, parts_.dispatcher, parts_.planner, parts_.backend, memory_}, request);
   auto messages = request.input.messages;
   const std::string name = archive_name(request);
-  context_.prepare(name, std::move(messages), *room, std::move(services),
+  context_.prepare(name, std::move(messages), room->tokens, std::move(services),
                    [this, id, request = std::move(request),
                     listener = std::move(listener)](Result<agent::ContextKeeper::Fitted> fitted) mutable {
                      if (preparing_.erase(id) == 0) return;  // cancelled meanwhile
@@ -38,14 +39,13 @@ agent::TaskId WindowedTasks::submit(agent::TaskRequest request, std::shared_ptr<
                      request.input.messages = std::move(fitted->messages);
                      parts_.tasks.submit(id, std::move(request), std::move(listener));
                    });
-  return id;
 }
 
 void WindowedTasks::cancel(agent::TaskId task) {
   if (preparing_.erase(task) == 0) parts_.tasks.cancel(task);
 }
 
-std::optional<int> WindowedTasks::budget(const agent::TaskRequest& request) {
+std::optional<WindowedTasks::Room> WindowedTasks::room_for(const agent::TaskRequest& request) {
   constexpr size_t kFewMessages = 4;
   const auto& input = request.input;
   if (!parts_.config.context.window || input.raw || input.messages.size() <= kFewMessages) return std::nullopt;
@@ -64,7 +64,7 @@ std::optional<int> WindowedTasks::budget(const agent::TaskRequest& request) {
   // An answer may have what it asks for, up to a third of the context.
   const int room = context - std::min(plan->generate.max_tokens, context / 3);
   if (most_tokens(plan->generate.messages) < parts_.config.context.summarise_at * room) return std::nullopt;
-  return room;
+  return Room{room, plan->agent};
 }
 
 std::string archive_name(const std::string& agent, const std::string& conversation) {

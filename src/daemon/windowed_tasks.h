@@ -33,7 +33,7 @@ class WindowedTasks final : public agent::Tasks {
   };
   explicit WindowedTasks(Parts parts);
 
-  agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
+  void submit(agent::TaskId id, agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
   void cancel(agent::TaskId task) override;
 
   // Where summarised messages are kept to be recalled; null: nowhere. Outlives this, or is taken back.
@@ -41,8 +41,12 @@ class WindowedTasks final : public agent::Tasks {
   [[nodiscard]] const agent::ContextKeeper::Counters& counters() const { return context_.counters(); }
 
  private:
-  // Tokens that the prompt of this task may have; nothing: it is short, or none that the window looks after.
-  [[nodiscard]] std::optional<int> budget(const agent::TaskRequest& request);
+  struct Room {
+    int tokens = 0;     // that the prompt may have
+    std::string agent;  // who answers, where the task's model names one
+  };
+  // Nothing: the task is short, or none that the window looks after.
+  [[nodiscard]] std::optional<Room> room_for(const agent::TaskRequest& request);
 
   Parts parts_;
   memory::MemoryService* memory_ = nullptr;

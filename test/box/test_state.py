@@ -234,6 +234,42 @@ class CacheTest(StateCase):
         self.assertEqual(self.daemon.get("/api/cache").json["misses"], 1)
 
 
+class SimilarTest(StateCase):
+    """An agent with `cache: similar`, and the trained embedding model that comes with skep."""
+    cache = True
+
+    def setUp(self):
+        super().setUp()
+        self.daemon.stop()
+        config = make_config(self.folder).replace("models: {", f"models: {{embed: {{path: {box.root / 'models/embed.gguf'}}}, ")
+        (self.folder / "roster.yaml").write_text(ROSTER.replace("{name: ann,", "{name: ann, cache: similar,"))
+        self.daemon = box.Daemon(config, cache=True)
+
+    def ask(self, text, agent="ann"):  # sampled: whoever opts in wants these, too
+        answer = self.daemon.post("/v1/chat/completions", {
+            "model": agent, "messages": [{"role": "user", "content": text}], "max_tokens": 8, "ignore_eos": True})
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.headers["X-Skep-Cache"], answer.json["choices"][0]["message"]["content"]
+
+    def test_questions_that_mean_the_same_are_answered_once_and_others_are_not(self):
+        notes, answers = [], set()
+        for calls in range(1, 30):  # until the embedding model is there
+            note, said = self.ask("How many kilograms of copper are in the store of Anna" + calls * "!")
+            notes.append(note)
+            if note.startswith("hit; level=similar"):
+                break
+            answers.add(said)
+            time.sleep(0.3)
+        self.assertEqual(notes[0], "miss")
+        self.assertRegex(notes[-1], r"^hit; level=similar; age=\d+$")
+        self.assertIn(said, answers, "an answer that was given before")
+        for other in ("How many kilograms of copper are in the store of Berta?", "How many grams of copper are in the store of Anna?",
+                      "How many kilograms of copper are not in the store of Anna?"):
+            self.assertEqual(self.ask(other)[0], "miss", other)
+        self.assertGreater(self.daemon.get("/api/cache").json["similar"], 0)
+        self.assertNotIn("similar", self.ask("how many kilograms of copper are in the store of Anna???", agent="bob")[0] or "")
+
+
 class LongConversationTest(StateCase):
     context = 2048
 
