@@ -92,6 +92,10 @@ class Forward {
   // embeddings.
   virtual Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) = 0;
 
+  // In idle moments: compares a part of what was loaded with its checksums, some milliseconds' worth. True: there is
+  // more. corrupt: the engine must not go on; a new one will load what is right.
+  virtual Result<bool> verify_some() { return false; }
+
   // Between steps: how many threads compute. Fewer where other processes want the cores; where it can't be changed,
   // nothing happens.
   virtual void set_threads(int /*threads*/) {}

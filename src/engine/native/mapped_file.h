@@ -19,11 +19,18 @@ class MappedFile {
 
   [[nodiscard]] std::span<const uint8_t> bytes() const { return {data_, size_}; }
   // What was read so far no longer counts as this process's memory. The contents stay, and are read again when needed.
-  void forget() const;
+  void forget() const { forget(0, static_cast<int64_t>(size_)); }
+  void forget(int64_t offset, int64_t bytes) const;  // of a part; any thread
+
+  // Of the file when it was opened: who writes to it changes one of them.
+  [[nodiscard]] int64_t modified() const { return modified_; }  // ns since the epoch
+  [[nodiscard]] uint64_t inode() const { return inode_; }
 
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  int64_t modified_ = 0;
+  uint64_t inode_ = 0;
 };
 
 }  // namespace skep::engine::native

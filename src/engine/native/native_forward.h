@@ -57,6 +57,7 @@ class NativeForward final : public Forward {
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
+  Result<bool> verify_some() override { return weights_.verify_some(); }
   void set_threads(int threads) override;
   void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
 

@@ -24,15 +24,19 @@ namespace {
 using kernel::lm::Matrix;
 
 constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'W', 'G', 'T', 'S'};
-constexpr uint32_t kVersion = 1;        // of this file
+constexpr uint32_t kVersion = 2;        // of this file
 constexpr uint32_t kLayoutVersion = 1;  // of kernel/lm/format.h
 constexpr int64_t kPage = 4096;
 constexpr const char* kFolder = ".skep";
+constexpr int kTilesAtOnce = 64;              // packed, written and forgotten together
+constexpr int64_t kVerifiedAtOnce = 4 << 20;  // bytes
 
 struct FileHeader {
   char magic[8];
   uint32_t version, layout_version;
   uint64_t source_size, source_fingerprint;
+  int64_t source_modified;
+  uint64_t source_inode;
   uint64_t file_size;
   uint32_t matrices, reserved;
   uint64_t checksum;  // XXH3 of this header with 0 here, and of the entries
@@ -43,7 +47,7 @@ struct Entry {
   uint64_t offset, bytes;
   uint64_t checksum;  // XXH3 of the matrix
 };
-static_assert(sizeof(FileHeader) == 56 && sizeof(Entry) == 48);
+static_assert(sizeof(FileHeader) == 72 && sizeof(Entry) == 48);
 
 int64_t aligned(int64_t n) { return (n + kPage - 1) / kPage * kPage; }
 
@@ -85,6 +89,8 @@ FileHeader header_for(const SourceIdentity& source, std::span<const Entry> entri
   h.layout_version = kLayoutVersion;
   h.source_size = source.size;
   h.source_fingerprint = source.fingerprint;
+  h.source_modified = source.modified;
+  h.source_inode = source.inode;
   h.file_size = file_size_of(entries);
   h.matrices = static_cast<uint32_t>(entries.size());
   h.checksum = header_checksum(h, entries);
@@ -111,16 +117,64 @@ Result<std::vector<Entry>> read_entries(std::span<const uint8_t> file, const std
   return entries;
 }
 
+class Hash {
+ public:
+  Hash() : state_(XXH3_createState()) {
+    if (!state_) throw std::bad_alloc();
+    reset();
+  }
+  void reset() { XXH3_64bits_reset(state_.get()); }
+  void add(const void* data, size_t bytes) { XXH3_64bits_update(state_.get(), data, bytes); }
+  [[nodiscard]] uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+};
+
 class MappedTensors final : public PackedTensors {
  public:
-  MappedTensors(MappedFile file, std::vector<Matrix> matrices)
-      : file_(std::move(file)), matrices_(std::move(matrices)) {}
+  MappedTensors(MappedFile file, std::string path, std::vector<Entry> entries, std::vector<Matrix> matrices)
+      : file_(std::move(file)), path_(std::move(path)), entries_(std::move(entries)), matrices_(std::move(matrices)) {}
   [[nodiscard]] Matrix matrix(size_t index) const override { return matrices_[index]; }
   [[nodiscard]] Bytes bytes() const override { return Bytes(static_cast<int64_t>(file_.bytes().size())); }
 
+  Result<bool> verify_some() override {
+    for (int64_t left = kVerifiedAtOnce; left > 0 && entry_ < entries_.size();) {
+      const Entry& e = entries_[entry_];
+      const int64_t part = std::min(left, static_cast<int64_t>(e.bytes) - hashed_);
+      hash_.add(file_.bytes().data() + e.offset + hashed_, static_cast<size_t>(part));
+      hashed_ += part;
+      left -= part;
+      if (hashed_ < static_cast<int64_t>(e.bytes)) break;
+      if (hash_.value() != e.checksum) {
+        remove_it();
+        return fail(ErrorCode::corrupt, fmt::format("{}: a matrix fails its checksum", path_));
+      }
+      ++entry_;
+      hashed_ = 0;
+      hash_.reset();
+    }
+    return entry_ < entries_.size();
+  }
+
  private:
+  // Unless another process has put a new one there.
+  void remove_it() const {
+    struct stat now {};
+    if (stat(path_.c_str(), &now) == 0 && now.st_ino == file_.inode()) unlink(path_.c_str());
+  }
+
   MappedFile file_;
+  std::string path_;
+  std::vector<Entry> entries_;
   std::vector<Matrix> matrices_;
+  // What is verified: the entries before entry_, and so many bytes of it.
+  size_t entry_ = 0;
+  int64_t hashed_ = 0;
+  Hash hash_;
 };
 
 class HeldTensors final : public PackedTensors {
@@ -151,11 +205,17 @@ class HeldTensors final : public PackedTensors {
   std::unique_ptr<uint8_t, Free> data_;
 };
 
-// One tile of a matrix of the GGUF file.
-void pack_one(std::span<const uint8_t> file, const MatrixInfo& m, int tile, uint8_t* out) {
-  const int first = tile * kernel::lm::kTileRows, rows = std::min(kernel::lm::kTileRows, m.rows - first);
-  const uint8_t* source = file.data() + m.offset + first * kernel::lm::gguf_row_bytes(m.format, m.columns);
-  kernel::lm::pack_tile(m.format, m.columns, source, rows, out);
+// Consecutive tiles of a matrix of the GGUF file.
+void pack_tiles(std::span<const uint8_t> file, const MatrixInfo& m, int first, int count, const Packing& packing,
+                uint8_t* out) {
+  const int64_t row_bytes = kernel::lm::gguf_row_bytes(m.format, m.columns);
+  const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
+  const auto at = [&](int tile) { return m.offset + std::min(tile * kernel::lm::kTileRows, m.rows) * row_bytes; };
+  for (int tile = first; tile < first + count; ++tile) {
+    const int rows = std::min(kernel::lm::kTileRows, m.rows - tile * kernel::lm::kTileRows);
+    kernel::lm::pack_tile(m.format, m.columns, file.data() + at(tile), rows, out + (tile - first) * step);
+  }
+  if (packing.was_read) packing.was_read(at(first), at(first + count) - at(first));
 }
 
 // A file that vanishes unless it is given its name.
@@ -227,21 +287,19 @@ void remove_left_overs(const std::filesystem::path& folder) {
 
 // The checksum of the matrix that was written at `offset`.
 Result<uint64_t> write_matrix(const TemporaryFile& out, int64_t offset, std::span<const uint8_t> file,
-                              const MatrixInfo& info) {
-  constexpr int kTilesAtOnce = 64;
+                              const MatrixInfo& info, const Packing& packing) {
   const Matrix m = described(info, nullptr);
   const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> hash(XXH3_createState(), XXH3_freeState);
-  XXH3_64bits_reset(hash.get());
+  Hash hash;
   std::vector<uint8_t> buffer(static_cast<size_t>(step) * kTilesAtOnce);
   for (int tile = 0; tile < m.tiles(); tile += kTilesAtOnce) {
     const int count = std::min(kTilesAtOnce, m.tiles() - tile);
-    for (int j = 0; j < count; ++j) pack_one(file, info, tile + j, buffer.data() + j * step);
+    pack_tiles(file, info, tile, count, packing, buffer.data());
     const auto size = static_cast<size_t>(count * step);
-    XXH3_64bits_update(hash.get(), buffer.data(), size);
+    hash.add(buffer.data(), size);
     SKEP_CHECK(out.write(offset + tile * step, buffer.data(), size));
   }
-  return XXH3_64bits_digest(hash.get());
+  return hash.value();
 }
 
 // Calls pack(i) for every matrix, on several threads; ends with the first error.
@@ -281,7 +339,14 @@ SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes) {
     const size_t at = header + (data > kSampleBytes ? (data - kSampleBytes) / kSamples * i : 0);
     hash = XXH3_64bits_withSeed(file.data() + at, std::min(kSampleBytes, file.size() - at), hash);
   }
-  return {file.size(), hash};
+  return {.size = file.size(), .fingerprint = hash};
+}
+
+SourceIdentity identify(const MappedFile& file, int64_t header_bytes) {
+  SourceIdentity identity = identify(file.bytes(), header_bytes);
+  identity.modified = file.modified();
+  identity.inode = file.inode();
+  return identity;
 }
 
 Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
@@ -291,7 +356,10 @@ Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> fil
   SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
     const Matrix m = held->matrix(i);
     const int64_t step = kernel::lm::tile_bytes(m.format, m.columns);
-    for (int tile = 0; tile < m.tiles(); ++tile) pack_one(file, matrices[i], tile, held->data(i) + tile * step);
+    for (int tile = 0; tile < m.tiles(); tile += kTilesAtOnce) {
+      const int count = std::min(kTilesAtOnce, m.tiles() - tile);
+      pack_tiles(file, matrices[i], tile, count, packing, held->data(i) + tile * step);
+    }
     return {};
   }));
   return held;
@@ -301,8 +369,9 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
                                                   std::span<const MatrixInfo> matrices) {
   SKEP_TRY(MappedFile file, MappedFile::open(path));
   FileHeader header{};
-  SKEP_TRY(const std::vector<Entry> entries, read_entries(file.bytes(), path, header));
-  if (SourceIdentity{header.source_size, header.source_fingerprint} != source) {
+  SKEP_TRY(std::vector<Entry> entries, read_entries(file.bytes(), path, header));
+  if (SourceIdentity{header.source_size, header.source_fingerprint, header.source_modified, header.source_inode} !=
+      source) {
     return fail(ErrorCode::conflict, fmt::format("{}: weight cache of another model", path));
   }
   const std::vector<Entry> wanted = layout_of(matrices);
@@ -317,7 +386,7 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
     }
     found.push_back(described(matrices[i], file.bytes().data() + a.offset));
   }
-  return std::make_unique<MappedTensors>(std::move(file), std::move(found));
+  return std::make_unique<MappedTensors>(std::move(file), path, std::move(entries), std::move(found));
 }
 
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
@@ -329,25 +398,14 @@ Status write_cache(const std::string& path, const SourceIdentity& source, std::s
   SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
   std::vector<Entry> entries = layout_of(matrices);
   SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
-    SKEP_TRY(entries[i].checksum, write_matrix(out, static_cast<int64_t>(entries[i].offset), file, matrices[i]));
+    SKEP_TRY(entries[i].checksum,
+             write_matrix(out, static_cast<int64_t>(entries[i].offset), file, matrices[i], packing));
     return {};
   }));
   const FileHeader header = header_for(source, entries);
   SKEP_CHECK(out.write(sizeof header, entries.data(), entries.size() * sizeof(Entry)));
   SKEP_CHECK(out.write(0, &header, sizeof header));
   return out.publish(path, header.file_size);
-}
-
-Status verify_cache(const std::string& path) {
-  SKEP_TRY(const MappedFile file, MappedFile::open(path));
-  FileHeader header{};
-  SKEP_TRY(const std::vector<Entry> entries, read_entries(file.bytes(), path, header));
-  for (const Entry& e : entries) {
-    if (XXH3_64bits(file.bytes().data() + e.offset, e.bytes) != e.checksum) {
-      return fail(ErrorCode::corrupt, fmt::format("{}: a matrix fails its checksum", path));
-    }
-  }
-  return {};
 }
 
 std::string cache_path_for(const std::string& model_path) {

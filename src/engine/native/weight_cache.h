@@ -4,7 +4,8 @@
 //
 // The file is written under a temporary name, synchronized and renamed, so under its own name there is either nothing
 // or all of it; two that write at once write the same bytes. Its header carries a checksum that every opening checks,
-// and one per matrix, checked by verify(): reading all of it would cost what the mapping saves.
+// and one per matrix, checked in idle moments (verify_some()): reading all of it first would cost what the mapping
+// saves.
 
 #include <functional>
 #include <memory>
@@ -26,6 +27,8 @@ using WeightProgress = std::function<bool(float fraction)>;
 struct Packing {
   int threads = 1;
   WeightProgress progress;  // may be empty
+  // Called on any of the threads when a part of the GGUF file was read for the last time; may be empty.
+  std::function<void(int64_t offset, int64_t bytes)> was_read = {};
 };
 
 // The matrices of a model, in the order in which they were asked for.
@@ -34,16 +37,23 @@ class PackedTensors {
   virtual ~PackedTensors() = default;
   [[nodiscard]] virtual kernel::lm::Matrix matrix(size_t index) const = 0;
   [[nodiscard]] virtual Bytes bytes() const = 0;
+  // Compares the next few MiB with their checksums. True: there is more. corrupt: what lies in the cache is not what
+  // was written; the file is removed, so that the next load makes it anew.
+  virtual Result<bool> verify_some() { return false; }
 };
 
-// Which model a cache file belongs to: size of the GGUF file and a hash of its header and of samples of its tensors.
+// Which model a cache file belongs to: size of the GGUF file, a hash of its header and of samples of its tensors, and,
+// as a change in place may miss the samples, which file it is and when it was written to last.
 struct SourceIdentity {
   uint64_t size = 0;
   uint64_t fingerprint = 0;
+  int64_t modified = 0;  // ns since the epoch
+  uint64_t inode = 0;
   friend bool operator==(const SourceIdentity&, const SourceIdentity&) = default;
 };
-// `header_bytes`: how much of the file stands before the tensors.
+// Size and fingerprint alone. `header_bytes`: how much of the file stands before the tensors.
 SourceIdentity identify(std::span<const uint8_t> file, int64_t header_bytes);
+SourceIdentity identify(const MappedFile& file, int64_t header_bytes);  // all of it
 
 // Packs into memory.
 Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> file, std::span<const MatrixInfo> matrices,
@@ -57,9 +67,6 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
 // is left then.
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
                    std::span<const MatrixInfo> matrices, const Packing& packing = {});
-// Reads all of a cache file. corrupt: a matrix fails its checksum.
-Status verify_cache(const std::string& path);
-
 // Where a model's cache file lies: <folder of the model>/.skep/<file name>.weights.
 std::string cache_path_for(const std::string& model_path);
 

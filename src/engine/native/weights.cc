@@ -9,6 +9,8 @@
 namespace skep::engine::native {
 namespace {
 
+constexpr uint64_t kMixed = 0x9E3779B97F4A7C15;  // odd, with its bits all over: 2^64 / the golden ratio
+
 // Every matrix that is packed, in the order of the cache file. Embeddings are packed only where they are the output
 // matrix as well; otherwise a row at a time is read from the GGUF file.
 std::vector<MatrixInfo> packed_matrices(const Architecture& a) {
@@ -75,10 +77,15 @@ Result<Weights> Weights::load(const WeightOptions& options) {
   const VectorInfo& factors = rope_factors(a, options.context_tokens);
   if (factors) SKEP_CHECK(apply_rope_factors(a.rope, floats(file, factors)));
 
-  const SourceIdentity source = identify(file, first_tensor(header));
-  w.fingerprint_ = source.fingerprint + (factors ? static_cast<uint64_t>(factors.offset) : 0);
+  const SourceIdentity source = identify(w.source_, first_tensor(header));
+  w.source_.forget();
+  w.fingerprint_ = source.fingerprint + (factors ? static_cast<uint64_t>(factors.offset) : 0) +
+                   static_cast<uint64_t>(source.modified) * kMixed + source.inode;
   const std::vector<MatrixInfo> matrices = packed_matrices(a);
-  SKEP_TRY(w.packed_, obtain(file, options.cache_path, source, matrices, options.packing));
+  // Else source and packed copy were both this process's memory until the end.
+  Packing packing = options.packing;
+  packing.was_read = [&w](int64_t offset, int64_t bytes) { w.source_.forget(offset, bytes); };
+  SKEP_TRY(w.packed_, obtain(file, options.cache_path, source, matrices, packing));
   const PackedSize size = packed_size(a);
   w.bytes_ = size.bytes;
   w.any_quantized_ = size.any_quantized;

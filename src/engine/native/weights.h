@@ -53,8 +53,9 @@ class Weights {
   void embed(int token, std::span<float> out) const;
 
   [[nodiscard]] Bytes bytes() const { return bytes_; }  // PackedSize::bytes
-  // Of what the model is: shape and sampled data. What saved KV pages carry.
+  // Of what the model is: shape and sampled data, and the file with its time. What saved KV pages carry.
   [[nodiscard]] uint64_t fingerprint() const { return fingerprint_; }
+  Result<bool> verify_some() { return packed_->verify_some(); }  // weight_cache.h
 
  private:
   Weights() = default;
