@@ -2,7 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <array>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <cstring>
@@ -61,21 +60,23 @@ Result<TaskFile> TaskFile::open(const std::string& path) {
   return file;
 }
 
+// Byte by byte: a line may hold zeros, and a pipe's must not wait for those behind it.
+bool TaskFile::read_line(bool& too_long) {
+  line_.clear();
+  const int64_t before = bytes_read_;
+  for (int c = getc_unlocked(file_.get()); c != EOF; c = getc_unlocked(file_.get())) {
+    ++bytes_read_;
+    too_long = too_long || line_.size() >= kMostLine;
+    if (!too_long) line_ += static_cast<char>(c);
+    if (c == '\n') break;
+  }
+  return bytes_read_ > before;
+}
+
 Result<std::optional<TaskFile::Item>> TaskFile::next() {
-  std::array<char, 65536> chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init): fgets fills it
   for (;;) {
-    line_.clear();
-    bool too_long = false, any = false;
-    while (std::fgets(chunk.data(), static_cast<int>(chunk.size()), file_.get()) != nullptr) {
-      any = true;
-      std::string_view part(chunk.data());
-      bytes_read_ += static_cast<int64_t>(part.size());
-      bool ends = part.ends_with('\n');
-      if (line_.size() + part.size() > kMostLine) too_long = true;
-      if (!too_long) line_ += part;
-      if (ends) break;
-    }
-    if (!any) {
+    bool too_long = false;
+    if (!read_line(too_long)) {
       if (std::ferror(file_.get()) != 0) return fail(ErrorCode::io, fmt::format("{}: {}", path_, std::strerror(errno)));
       return std::nullopt;
     }

@@ -48,6 +48,8 @@ class TaskFile {
 
  private:
   TaskFile() = default;
+  // The next line into line_, its end included. False: there is none. `too_long`: more than fits; it is read past.
+  bool read_line(bool& too_long);
   struct Close {
     void operator()(std::FILE* file) const {
       if (file != stdin) std::fclose(file);

@@ -40,6 +40,10 @@ struct TaskRun::Listener final : agent::TaskListener {
     if (failure.error.code == ErrorCode::overloaded || failure.error.code == ErrorCode::quota_exhausted) {
       // Not the task's fault: it keeps its place in line and is offered again.
       TaskRun& owner = *run;
+      if (owner.stopping_) {  // taken back, as what had not started was
+        --owner.counts_.submitted;
+        return owner.ended(key, {});
+      }
       Duration pause = std::clamp(failure.retry_after.value_or(std::chrono::milliseconds(100)),
                                   Duration(std::chrono::milliseconds(20)), Duration(std::chrono::seconds(30)));
       owner.waiting_.push_back(std::move(task));
@@ -146,6 +150,7 @@ void TaskRun::ended(uint64_t key, Status written) {
 
 void TaskRun::interrupt() {
   stopping_ = true;
+  counts_.submitted -= static_cast<int64_t>(waiting_.size());
   waiting_.clear();
   std::vector<uint64_t> keys;
   for (auto& [key, listener] : under_way_) {

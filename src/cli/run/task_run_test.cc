@@ -167,6 +167,24 @@ TEST_F(TaskRunTest, ABrokenLineIsReportedWithItsNumberAndSkipped) {
   EXPECT_EQ(lines()[1].at("id").as_string(), "line-6");
 }
 
+TEST_F(TaskRunTest, AZeroByteBreaksItsOwnLineOnly) {
+  using namespace std::string_literals;
+  auto counts = play(write("{\"input\":\"a\"}\n{\"input\":\"b\0\"}\n{\"input\":\"c\"}\n"s), {}, finish_one());
+  EXPECT_EQ(counts.broken, 1);
+  EXPECT_EQ(counts.finished, 2);
+  EXPECT_EQ(lines()[1].at("id").as_string(), "line-3");
+}
+
+TEST_F(TaskRunTest, ALineThatIsTooLongIsReadPast) {
+  auto counts =
+      play(write("{\"input\":\"" + std::string(9 << 20, 'x') + "\"}\n{\"input\":\"b\"}\n"), {}, [&](TaskRun& run) {
+        EXPECT_THAT(run.complaints()[0], HasSubstr("8 MiB"));
+        finish_one()(run);
+      });
+  EXPECT_EQ(counts.broken, 1);
+  EXPECT_EQ(counts.finished, 1);
+}
+
 TEST_F(TaskRunTest, KnownAnswersAreCountedByTierAndSteps) {
   auto counts = play(write("{\"input\":\"a\",\"answer\":\"answer to a\",\"steps\":1}\n"
                            "{\"input\":\"b\",\"answer\":\"something else\",\"steps\":1}\n"
@@ -241,6 +259,23 @@ TEST_F(TaskRunTest, WhatIsRefusedAsTooMuchIsOfferedAgain) {
   EXPECT_EQ(refused, 3);
   EXPECT_EQ(counts.finished, 5);
   EXPECT_EQ(counts.failed, 0);
+}
+
+TEST_F(TaskRunTest, WhatIsRefusedAfterTheRunWasInterruptedIsTakenBack) {
+  const std::string path = input(2);
+  int rounds = 0;
+  auto first = play(path, {}, [&](TaskRun& run) {
+    if (++rounds == 1) {
+      for (auto& [id, listener] : backend.listeners) listener->started({});
+      run.interrupt();
+    } else if (!backend.listeners.empty()) {
+      backend.fail_with(backend.listeners.begin()->first, ErrorCode::overloaded, 100ms);
+    }
+  });
+  EXPECT_TRUE(outcome) << "and not for ever under way";
+  EXPECT_EQ(first.submitted, 0);
+  EXPECT_EQ(first.failed, 0);
+  EXPECT_EQ(play(path, {}, finish_one()).finished, 2);
 }
 
 TEST_F(TaskRunTest, AFailedTaskIsAResultAndRetryFailedDoesItAgain) {
