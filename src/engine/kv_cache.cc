@@ -320,12 +320,14 @@ bool KvCache::restore(PrefixNode& node) {
   const auto id = free_id();
   if (!id) return false;
   const auto bytes = parking_->get(node.parked);
+  const TimePoint before = clock_.now();
   const Status loaded = bytes ? forward_.load(*id, node.parked_begin, node.end(), **bytes) : fail(bytes.error());
   if (!loaded) {
     free_ids_.push_back(*id);
     parking_->erase(std::exchange(node.parked, 0));
     return false;
   }
+  parking_->restored(static_cast<int64_t>((*bytes)->size()), clock_.now() - before);
   if (node.parked_begin < node.begin) forward_.drop(*id, node.parked_begin, node.begin);
   settle(node, *id);
   used_ += node.size();

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "engine/messages.h"
 
@@ -24,6 +25,8 @@ class Parking {
   // The bytes, checked. They stay parked as well, so that evicting the cells again costs nothing.
   virtual Result<std::shared_ptr<const std::string>> get(Ticket ticket) = 0;
   virtual void erase(Ticket ticket) = 0;
+  // So long it took to bring so many bytes from host memory into the cache: what pays() reckons with.
+  virtual void restored(int64_t bytes, Duration took) = 0;
   // Is reading it back cheaper than evaluating its tokens again?
   [[nodiscard]] virtual bool pays(Ticket ticket) const = 0;
 };

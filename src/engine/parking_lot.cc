@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <functional>
 
 namespace skep::engine {
 namespace {
@@ -15,8 +16,7 @@ constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'K', 'V', '0', '1'};
 constexpr size_t kQueuedWrites = 64;
 constexpr size_t kBehind = 2;
 constexpr size_t kHeaderLimit = 16U << 20U;
-constexpr double kWeight = 0.3;      // of the newest measurement
-constexpr double kMemoryRate = 2e9;  // bytes per second, from host memory into the cache
+constexpr double kWeight = 0.3;  // of the newest measurement
 
 template <typename T>
 void put_number(std::string& out, T value) {
@@ -224,7 +224,12 @@ void ParkingLot::withdraw(const std::string& file) {
   if (const auto at = unwritten_.find(file); --at->second == 0) unwritten_.erase(at);
 }
 
-void ParkingLot::touch(Entry& entry) { ages_.splice(ages_.end(), ages_, entry.age); }
+void ParkingLot::touch(Entry& entry) {
+  ages_.splice(ages_.end(), ages_, entry.age);
+  // The next worker goes by it.
+  std::error_code ignored;
+  if (written(entry)) fs::last_write_time(entry.file, fs::file_time_type::clock::now(), ignored);
+}
 
 Result<std::shared_ptr<const std::string>> ParkingLot::get(Ticket ticket) {
   const auto at = entries_.find(ticket);
@@ -260,20 +265,33 @@ bool ParkingLot::pays(Ticket ticket) const {
   const auto at = entries_.find(ticket);
   if (at == entries_.end()) return false;
   if (recompute_ <= 0) return true;
-  const double rate = at->second.bytes ? kMemoryRate : disk_rate_;
-  return static_cast<double>(at->second.size) / rate < recompute_ * at->second.tokens;
+  const double per_byte = 1 / memory_rate_ + (at->second.bytes ? 0 : 1 / disk_rate_);
+  return static_cast<double>(at->second.size) * per_byte < recompute_ * at->second.tokens;
+}
+
+void ParkingLot::restored(int64_t bytes, Duration took) {
+  if (took > Duration::zero()) learn(memory_rate_, static_cast<double>(bytes) / seconds(took));
+}
+
+// What earlier workers left, the longest unused last.
+std::vector<fs::path> ParkingLot::left_files() const {
+  std::vector<std::pair<fs::file_time_type, fs::path>> found;
+  std::error_code failed;
+  for (const auto& item : fs::directory_iterator(options_.directory, failed)) {
+    if (item.path().extension() == ".kv") found.emplace_back(item.last_write_time(failed), item.path());
+    if (item.path().extension() == ".part") fs::remove(item.path(), failed);  // half written by one that was killed
+  }
+  std::sort(found.begin(), found.end(), std::greater<>());
+  std::vector<fs::path> files;
+  for (auto& [used, path] : found) files.push_back(std::move(path));
+  return files;
 }
 
 std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
   std::vector<Survivor> found;
   if (options_.directory.empty()) return found;
   std::error_code failed;
-  std::vector<fs::path> files;
-  for (const auto& item : fs::directory_iterator(options_.directory, failed)) {
-    if (item.path().extension() == ".kv") files.push_back(item.path());
-    if (item.path().extension() == ".part") fs::remove(item.path(), failed);  // half written by one that was killed
-  }
-  for (const fs::path& path : files) {
+  for (const fs::path& path : left_files()) {
     std::ifstream file(path, std::ios::binary);
     Header header;
     uint64_t checksum = 0;
@@ -297,7 +315,7 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
     entry.size = size;
     entry.file = path;
     by_file_[entry.file.string()] = ticket;
-    entry.age = ages_.insert(ages_.end(), ticket);
+    entry.age = ages_.insert(ages_.begin(), ticket);
     disk_used_ += size;
     entries_.emplace(ticket, std::move(entry));
     found.push_back({ticket, std::move(header.scope), std::move(header.prefix), header.begin});

@@ -42,6 +42,7 @@ class ParkingLot final : public Parking {
   [[nodiscard]] bool holds(Ticket ticket) const override { return entries_.contains(ticket); }
   Result<std::shared_ptr<const std::string>> get(Ticket ticket) override;
   void erase(Ticket ticket) override;
+  void restored(int64_t bytes, Duration took) override;
   [[nodiscard]] bool pays(Ticket ticket) const override;
 
   // What an earlier worker left on disk, beginnings before what follows them. Its ticket is 0 once it was given up.
@@ -85,6 +86,7 @@ class ParkingLot final : public Parking {
   void withdraw(const std::string& file);
   void touch(Entry& entry);
   void trim_disk(int64_t more);
+  std::vector<std::filesystem::path> left_files() const;
   void write_behind();
   [[nodiscard]] bool written(const Entry& entry) const;
   Result<std::string> read_back(const Entry& entry) const;
@@ -97,8 +99,9 @@ class ParkingLot final : public Parking {
   Ticket next_ = 1;
   Bytes memory_used_;
   int64_t disk_used_ = 0;
-  double recompute_ = 0;      // seconds per token; 0: not known
-  double disk_rate_ = 200e6;  // bytes per second, moving average
+  double recompute_ = 0;  // seconds per token; 0: not known
+  // Bytes per second, moving averages: from host memory into the cache, and from disk into host memory.
+  double memory_rate_ = 2e9, disk_rate_ = 200e6;
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

@@ -23,6 +23,25 @@ class ParkingLotTest : public ::testing::Test {
     for (const auto& item : fs::directory_iterator(directory_)) n += item.path().extension() == ".kv" ? 1 : 0;
     return n;
   }
+  // Of the file of cells that are all `what`.
+  void set_age_of(char what, std::chrono::hours age) const {
+    for (const auto& item : fs::directory_iterator(directory_)) {
+      std::ifstream file(item.path(), std::ios::binary);
+      const std::string all{std::istreambuf_iterator<char>(file), {}};
+      if (all.ends_with(std::string(40, what))) fs::last_write_time(item, fs::file_time_type::clock::now() - age);
+    }
+  }
+  // The letters of what earlier workers left and is there still.
+  std::string contents(ParkingLot& lot) {
+    if (left_.empty()) left_ = lot.survivors();
+    std::string letters;
+    for (const auto& one : left_) {
+      if (lot.holds(one.ticket)) letters += static_cast<char>('a' + one.prefix[0] - 100);
+    }
+    std::sort(letters.begin(), letters.end());
+    return letters;
+  }
+  std::vector<ParkingLot::Survivor> left_;
   const std::vector<Token> prefix_ = {1, 2, 3, 4, 5};
   SystemClock clock_;
   fs::path directory_ = fs::temp_directory_path() / fmt::format("skep-parking-{}", getpid());
@@ -92,6 +111,28 @@ TEST_F(ParkingLotTest, TheNextWorkerFindsWhatTheLastOneLeft) {
   EXPECT_TRUE(other.survivors().empty()) << "another model's cells are nothing to us";
 }
 
+TEST_F(ParkingLotTest, TheNextWorkerDropsTheLongestUnusedFirst) {
+  constexpr int kEntries = 8;
+  {
+    ParkingLot lot(on_disk(), clock_);
+    std::vector<Parking::Ticket> tickets;
+    for (int i = 0; i < kEntries; ++i) {
+      const Token first = 100 + i;
+      tickets.push_back(lot.put("", std::span(&first, 1), 0, std::string(40, static_cast<char>('a' + i))));
+    }
+    lot.sync();
+    auto age = std::chrono::hours(kEntries);
+    for (int i = 0; i < kEntries; ++i) set_age_of(static_cast<char>('a' + i), age--);
+    EXPECT_TRUE(lot.get(tickets[1]));  // b is the one that was used last
+  }
+  ParkingLot lot(on_disk(1_MiB, Bytes(3 * 40)), clock_);
+  EXPECT_EQ(contents(lot), "bgh") << "no more fit";
+  lot.put("", prefix_, 0, std::string(40, 'x'));
+  lot.sync();
+  EXPECT_EQ(files(), 3);
+  EXPECT_EQ(contents(lot), "bh");
+}
+
 TEST_F(ParkingLotTest, DamageIsNoticedAndTheEntryForgotten) {
   {
     ParkingLot lot(on_disk(), clock_);
@@ -146,6 +187,16 @@ TEST_F(ParkingLotTest, RestoringPaysOnlyWhereItIsFasterThanEvaluating) {
   lot.set_recompute_cost(1e-9);
   EXPECT_FALSE(lot.pays(ticket));
   EXPECT_FALSE(lot.pays(777));
+}
+
+TEST_F(ParkingLotTest, WhatRestoringCostsIsMeasured) {
+  ParkingLot lot({64_MiB, {}, {}, "m"}, clock_);
+  const auto ticket = lot.put("", prefix_, 0, std::string(1U << 20U, 'x'));
+  lot.set_recompute_cost(1e-3);  // 5 ms for all 5 tokens
+  for (int i = 0; i < 20; ++i) lot.restored(1 << 20, std::chrono::milliseconds(10));
+  EXPECT_FALSE(lot.pays(ticket));
+  for (int i = 0; i < 20; ++i) lot.restored(1 << 20, std::chrono::milliseconds(1));
+  EXPECT_TRUE(lot.pays(ticket));
 }
 
 }  // namespace
