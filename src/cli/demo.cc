@@ -167,7 +167,8 @@ void add_demo(CLI::App& app, int& exit_code) {
       app.add_subcommand("demo", "131 agents work through the example tasks inside 4 GiB, then keep serving");
   auto options = std::make_shared<Options>();
   command->add_option("-c,--config", options->config, "A configuration file (default: skep.yaml, where there is one)");
-  command->add_option("--tasks", options->tasks, "Other tasks than examples/tasks.jsonl");
+  command->add_option("--tasks", options->tasks,
+                      "Other tasks than examples/tasks-demo.jsonl (with random weights, examples/tasks.jsonl)");
   command->add_option("--roster", options->roster, "Other agents than rosters/edge-131.yaml");
   command->add_option("--budget", options->budget, "Memory that everything may take")->capture_default_str();
   command->add_option("--listen", options->listen, "Address and port (default 127.0.0.1:8051)");

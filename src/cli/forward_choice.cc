@@ -1,6 +1,7 @@
 #include "cli/forward_choice.h"
 
-#include "engine/native/architecture.h"
+#include "engine/llama_library.h"
+#include "engine/native/native_forward.h"
 
 namespace skep::cli {
 namespace {
@@ -27,9 +28,12 @@ engine::native::ModelHeader header_of(const model::GgufFile& file) {
 
 }  // namespace
 
-std::string forward_choice(const model::GgufFile& file) {
-  const auto described = engine::native::describe(header_of(file));
-  return described ? "native" : "libllama: " + described.error().message;
+std::string forward_choice(const model::GgufFile& file, engine::LoadOptions options) {
+  if (options.forward == "llama") return "libllama";
+  if (engine::start_llama() && !engine::has_gpu()) options.gpu_layers = 0;
+  if (options.adapter_memory > Bytes(0)) return "libllama: LoRA adapters";
+  const Status supported = engine::native::supports(header_of(file), options);
+  return supported ? "native" : "libllama: " + supported.error().message;
 }
 
 }  // namespace skep::cli

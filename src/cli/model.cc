@@ -1,9 +1,11 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <memory>
 #include <optional>
 
+#include "agent/roster.h"
 #include "base/duration.h"
 #include "cli/commands.h"
 #include "cli/forward_choice.h"
@@ -11,6 +13,7 @@
 #include "cli/model_need.h"
 #include "cli/terminal.h"
 #include "daemon/config.h"
+#include "daemon/model_directory.h"
 #include "engine/synth/synth.h"
 #include "model/catalog.h"
 #include "model/describe.h"
@@ -134,22 +137,50 @@ Result<std::optional<ModelNeed>> need_of(const Inspection& asked, const std::str
                       model::describe(file).info.embeds);
 }
 
+// As the daemon of this configuration would load it, in what decides about the forward pass.
+Result<engine::LoadOptions> load_options(const std::string& path, const Places& places) {
+  SKEP_TRY(const daemon::Config config, daemon::load_config(places.config));
+  SKEP_TRY(const model::Scan found, scan(places));
+  engine::LoadOptions options;
+  options.forward = config.engines.forward;
+  options.kv_type = config.engines.kv_type;
+  options.gpu_layers = config.engines.gpu_layers;
+  std::error_code ignored;
+  const auto model = std::find_if(found.models.begin(), found.models.end(),
+                                  [&](const auto& info) { return fs::equivalent(info.path, path, ignored); });
+  if (model == found.models.end()) return options;
+  if (const auto named = config.models.find(model->name); named != config.models.end()) {
+    options.gpu_layers = named->second.gpu_layers.value_or(options.gpu_layers);
+    if (!named->second.kv_type.empty()) options.kv_type = named->second.kv_type;
+  }
+  std::vector<std::string> adapters = config.engines.adapters;
+  if (!config.roster.empty()) {
+    SKEP_TRY(const agent::Roster roster, agent::Roster::read(config.roster));
+    for (const agent::AgentSpec& agent : roster.agents()) adapters.push_back(agent.adapter);
+  }
+  options.adapter_memory = daemon::adapter_bytes(found.models, adapters, *model, config.engines.adapter_memory);
+  return options;
+}
+
 int inspect(const Inspection& asked) {
   const auto path = path_of(asked.name, asked.places);
   if (!path) return report(path.error());
   const auto file = model::read_gguf(*path);
   if (!file) return report(file.error());
+  const auto options = load_options(*path, asked.places);
+  if (!options) return report(options.error());
+  const std::string forward = forward_choice(*file, *options);
   const auto need = need_of(asked, *path, *file);
   if (!need) return report(need.error());
   if (asked.json) {
-    json::object said = json::parse(model::inspect_json(*file, *path, forward_choice(*file))).as_object();
+    json::object said = json::parse(model::inspect_json(*file, *path, forward)).as_object();
     if (*need) said["need"] = need_json(**need);
     fmt::print("{}\n", json::serialize(said));
   } else {
     fmt::print("{}",
                model::inspect_text(*file, *path,
                                    {.tensors = asked.tensors, .columns = static_cast<size_t>(terminal_width(stdout))}));
-    fmt::print("forward pass on CPUs: {}\n", forward_choice(*file));
+    fmt::print("forward pass: {}\n", forward);
     if (*need) fmt::print("{}", need_text(**need));
   }
   return kOk;

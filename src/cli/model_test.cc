@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "engine/synth/adapter.h"
 
 namespace skep::cli {
 namespace {
@@ -86,6 +87,24 @@ TEST_F(ModelCommand, SpeaksJson) {
   EXPECT_EQ(inspected.at("parameters").to_number<int64_t>(), model.at("parameters").to_number<int64_t>());
   const json::value shapes = json::parse(run({"model", "synth", "--shapes", "--json"}).out);
   EXPECT_GT(shapes.at("shapes").as_array().size(), 5U);
+}
+
+TEST_F(ModelCommand, SaysWhichForwardPassTheDaemonOfTheConfigurationWouldTake) {
+  ASSERT_EQ(run({"model", "synth", "-o", path("a.gguf")}).code, kOk);
+  const auto forward = [&](const std::string& engines) {
+    std::ofstream(path("skep.yaml")) << "model_folders: [" << folder_.string() << "]\n" << engines;
+    const Output out = run({"model", "inspect", "a", "--config", path("skep.yaml"), "--json"});
+    EXPECT_EQ(out.code, kOk) << out.err;
+    return std::string(json::parse(out.out).at("forward").as_string());
+  };
+  EXPECT_EQ(forward(""), "native");
+  EXPECT_EQ(forward("engines: {forward: llama}\n"), "libllama");
+  synth::AdapterOptions style;
+  style.shape = *synth::find_shape("tiny");
+  style.path = path("style.gguf");
+  ASSERT_TRUE(synth::synthesize_adapter(style));
+  EXPECT_EQ(forward(""), "native") << "nobody uses the adapter";
+  EXPECT_EQ(forward("engines: {adapters: [style]}\n"), "libllama: LoRA adapters");
 }
 
 TEST_F(ModelCommand, ListsTheShapesWithinEightyColumns) {

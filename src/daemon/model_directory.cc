@@ -1,7 +1,6 @@
 #include "daemon/model_directory.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 
 #include "base/nearest.h"
@@ -14,16 +13,27 @@ constexpr int kDefaultSlots = 4;      // on a CPU more slots are not more speed 
 constexpr int64_t kParkedShare = 16;  // of the budget, for each engine
 constexpr const char* kEmbeds = " (embeddings)";
 
-// A device node of a driver that libggml has a backend for.
-bool has_gpu() {
-  std::error_code error;
-  for (const char* node : {"/dev/nvidia0", "/dev/nvhost-gpu", "/dev/kfd", "/dev/dri/renderD128"}) {
-    if (std::filesystem::exists(node, error)) return true;
-  }
-  return false;
+// Samples of a file tell models apart, and miss a few weights that are changed in place.
+std::string version_of(const model::ModelInfo& model) {
+  return fmt::format("{} {}", model.hash, model.modified.time_since_epoch().count());
+}
+
+bool suits(const model::ModelInfo& adapter, const model::ModelInfo& model) {
+  return adapter.architecture == model.architecture &&
+         (adapter.embedding_length == 0 || adapter.embedding_length == model.embedding_length);
 }
 
 }  // namespace
+
+Bytes adapter_bytes(std::span<const model::ModelInfo> models, std::span<const std::string> enabled,
+                    const model::ModelInfo& model, Bytes limit) {
+  Bytes sum;
+  for (const model::ModelInfo& info : models) {
+    const bool wanted = std::ranges::find(enabled, info.name) != enabled.end();
+    if (info.adapter && wanted && suits(info, model)) sum += info.file_size;
+  }
+  return std::min(sum, limit);
+}
 
 ModelDirectory::ModelDirectory(const Config& config, model::Catalog& catalog, model::Residency& residency,
                                model::EngineFactory& workers, std::map<std::string, model::EngineFactory*> remotes,
@@ -43,18 +53,18 @@ model::EngineSpec ModelDirectory::spec_of(const model::ModelInfo& model, bool em
   engine::LoadOptions& options = spec.options;
   const Config::Engines& engines = config_.engines;
   options.path = model.path;
-  options.model_hash = model.hash;
+  options.model_hash = version_of(model);
   options.sequences = engines.slots > 0 ? engines.slots : kDefaultSlots;
   options.context_tokens = engines.context;
   options.kv_tokens = engines.kv_tokens;
   options.batch_tokens = engines.batch;
   options.threads = engines.threads;
-  options.gpu_layers = engines.gpu_layers < 0 && !has_gpu() ? 0 : engines.gpu_layers;
+  options.gpu_layers = engines.gpu_layers;
   options.forward = engines.forward;
   options.kv_type = engines.kv_type;
   options.embeddings = embeds || model.embeds;
   if (!options.embeddings) {
-    options.adapter_memory = adapter_bytes(model);
+    options.adapter_memory = adapter_room(model);
     options.park_memory = engines.park_memory.value_or(Bytes(residency_.ledger().capacity().count / kParkedShare));
     if (engines.park_disk > Bytes(0)) {
       options.park_directory = parked_folder(config_, model.hash);
@@ -81,7 +91,7 @@ void ModelDirectory::refresh() {
   for (const model::ModelInfo& model : catalog_.models()) {
     if (!model.broken.empty()) continue;
     present.insert(model.name);
-    const std::string what = fmt::format("{} {}", model.hash, adapter_bytes(model).count);
+    const std::string what = fmt::format("{} {}", version_of(model), adapter_room(model).count);
     if (auto known = defined_.find(model.name); known != defined_.end() && known->second == what) continue;
     residency_.define(model.name, spec_of(model, false));
     if (defined_.contains(model.name + kEmbeds)) residency_.define(model.name + kEmbeds, spec_of(model, true));
@@ -141,22 +151,8 @@ Result<model::ModelInfo> ModelDirectory::find(std::string_view name) const {
   return catalog_.find(name);
 }
 
-namespace {
-
-bool suits(const model::ModelInfo& adapter, const model::ModelInfo& model) {
-  return adapter.architecture == model.architecture &&
-         (adapter.embedding_length == 0 || adapter.embedding_length == model.embedding_length);
-}
-
-}  // namespace
-
-Bytes ModelDirectory::adapter_bytes(const model::ModelInfo& model) const {
-  Bytes sum;
-  for (const model::ModelInfo& info : catalog_.models()) {
-    const bool enabled = std::ranges::find(adapters_, info.name) != adapters_.end();
-    if (info.adapter && enabled && suits(info, model)) sum += info.file_size;
-  }
-  return std::min(sum, config_.engines.adapter_memory);
+Bytes ModelDirectory::adapter_room(const model::ModelInfo& model) const {
+  return adapter_bytes(catalog_.models(), adapters_, model, config_.engines.adapter_memory);
 }
 
 Result<std::string> ModelDirectory::adapter(std::string_view name, const model::ModelInfo& model) const {

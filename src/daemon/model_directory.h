@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,11 @@
 #include "model/residency.h"
 
 namespace skep::daemon {
+
+// Room that an engine of `model` needs for those of `enabled` LoRA adapters that fit it, which stand among `models`: at
+// most `limit`.
+Bytes adapter_bytes(std::span<const model::ModelInfo> models, std::span<const std::string> enabled,
+                    const model::ModelInfo& model, Bytes limit);
 
 class ModelDirectory final : public agent::ModelSource {
  public:
@@ -43,8 +49,7 @@ class ModelDirectory final : public agent::ModelSource {
 
  private:
   [[nodiscard]] model::EngineSpec spec_of(const model::ModelInfo& model, bool embeds) const;
-  // Those that are enabled and fit the model, as bytes: no more than the config allows.
-  [[nodiscard]] Bytes adapter_bytes(const model::ModelInfo& model) const;
+  [[nodiscard]] Bytes adapter_room(const model::ModelInfo& model) const;
   [[nodiscard]] std::optional<model::ModelInfo> remote(std::string_view name) const;
 
   const Config& config_;

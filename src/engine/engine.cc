@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "engine/llama_forward.h"
+#include "engine/llama_library.h"
 #include "engine/llama_vocabulary.h"
 #include "engine/native/native_forward.h"
 #include "engine/thread_policy.h"
@@ -84,6 +85,14 @@ Result<ReadyModel> load_llama(const LoadOptions& options, const std::function<bo
   return ready;
 }
 
+// A GPU is one that libggml can compute on, and not a device node: without one no layer goes anywhere, and our own
+// forward pass may run the model.
+Result<LoadOptions> for_this_machine(LoadOptions options) {
+  SKEP_CHECK(start_llama());
+  if (!has_gpu()) options.gpu_layers = 0;
+  return options;
+}
+
 int last_words_fd = -1;
 
 // libggml is about to abort the process: the reason goes to the daemon, as well as it can still be written.
@@ -94,7 +103,8 @@ void last_words(const char* message) {
 
 }  // namespace
 
-Result<ReadyModel> load_model(const LoadOptions& options, const std::function<bool(float)>& progress) {
+Result<ReadyModel> load_model(const LoadOptions& asked, const std::function<bool(float)>& progress) {
+  SKEP_TRY(const LoadOptions options, for_this_machine(asked));
   if (options.forward == "llama") return load_llama(options, progress);
   auto own = load_native(options, progress);
   const bool last_word = own || options.forward == "native" || own.error().code == ErrorCode::cancelled;

@@ -7,7 +7,8 @@
 
 namespace skep::engine {
 
-// With the forward pass that the options ask for. Also for benchmarks of what stands above it.
+// With the forward pass that the options ask for; no layers go to a GPU where libggml knows none. Also for benchmarks
+// of what stands above it.
 Result<ReadyModel> load_model(const LoadOptions& options, const std::function<bool(float)>& progress);
 
 // `skep engine --fd N`: a worker process on the socket it inherited. Whoever executes it sets worker_environment()

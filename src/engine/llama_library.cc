@@ -60,6 +60,11 @@ Status start_llama() {
   return {};
 }
 
+bool has_gpu() {
+  return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != nullptr ||
+         ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU) != nullptr;
+}
+
 std::string take_llama_errors() {
   Log& l = log();
   const std::lock_guard lock(l.mutex);

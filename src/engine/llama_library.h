@@ -12,6 +12,9 @@ namespace skep::engine {
 // Loads the backends and takes over the log. Any number of calls; unavailable where there is no CPU backend.
 Status start_llama();
 
+// libggml has a backend for a GPU that is here. After start_llama().
+bool has_gpu();
+
 // The last lines that libllama logged as errors or warnings since the last call, at most a few hundred bytes: what goes
 // into the message of a failure that it reports as a bare null.
 std::string take_llama_errors();

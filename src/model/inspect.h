@@ -26,7 +26,7 @@ struct InspectOptions {
 std::string inspect_text(const GgufFile& file, const std::string& path, const InspectOptions& options);
 // One object: path, file_size, version, architecture, parameters, quantization, metadata {key: value}, storage […],
 // tensors […]. Arrays that are not kept in full stand as {"type", "count", "first"}.
-// `forward`: which forward pass runs it on CPUs; empty: left out.
+// `forward`: which forward pass runs it here; empty: left out.
 std::string inspect_json(const GgufFile& file, const std::string& path, const std::string& forward = {});
 
 }  // namespace skep::model
