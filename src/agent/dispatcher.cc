@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <set>
 #include <utility>
 #include <variant>
@@ -76,7 +75,6 @@ struct Dispatcher::Task final : model::GenerationListener {
   std::string raw_text;                           // what the engine said, markup included
   std::vector<engine::Token> raw_ids;             // its tokens
   bool tells_ids = true;                          // all of them
-  bool parked = false;                            // waits in the scheduler, and in the worker behind a critical one
   int completion_tokens = 0, earlier_tokens = 0;  // of this attempt; of those before it
   bool told = false;
 };
@@ -156,13 +154,9 @@ void Dispatcher::count(const TaskResult& result, Duration first_token) {
   if (heard_finished_) heard_finished_(result, first_token);
 }
 
-Status Dispatcher::admit_embedding(const std::string& caller, int tokens) {
-  if (draining()) return fail(ErrorCode::overloaded, "skep is shutting down", "try again in a moment");
-  auto admitted = scheduler_.admit_aside(caller, tokens, loop_.now());
-  if (admitted) return {};
-  Error error = std::move(admitted.error().error);
-  error.hint = fmt::format("try again in {:.0f} s", std::ceil(seconds(admitted.error().retry_after)));
-  return fail(std::move(error));
+tl::expected<void, scheduling::Rejection> Dispatcher::admit_embedding(const std::string& caller, int tokens) {
+  if (draining()) return tl::unexpected(scheduling::Rejection{shutting_down(), std::chrono::seconds(5)});
+  return scheduler_.admit_aside(caller, tokens, loop_.now());
 }
 
 void Dispatcher::ended_embedding(const std::string& caller, int correction, Duration took) {
@@ -188,6 +182,7 @@ void Dispatcher::cancel(TaskId id) {
 std::unique_ptr<Dispatcher::Task> Dispatcher::take(TaskId id) {
   auto node = tasks_.extract(id);
   if (node.empty()) return nullptr;
+  parked_.erase(id);
   auto& counts = node.mapped()->generation != 0 ? agent_tasks_running_ : agent_tasks_waiting_;
   auto count = counts.find(node.mapped()->request.agent);
   if (count != counts.end() && --count->second == 0) counts.erase(count);
@@ -206,7 +201,9 @@ void Dispatcher::wake() {
 void Dispatcher::pump() {
   auto engines = engine_facts();
   scheduling::Decision decision = scheduler_.decide(loop_.now(), engines);
+  const std::set<TaskId> parked = parked_;  // of earlier decisions
   for (const auto& action : decision.actions) carry_out(action);
+  recall_parked(parked, engines);
   tell_demand();
   loop_.cancel(std::exchange(wake_timer_, TimerId::none));
   // Engines that make room for a load begin to drain without a word; a critical task must not wait for their ends.
@@ -281,7 +278,7 @@ void Dispatcher::carry_out(const scheduling::Action& action) {
 }
 
 void Dispatcher::start(Task& task) {
-  if (std::exchange(task.parked, false)) return;  // its generation is in the worker, and goes on there
+  if (parked_.erase(task.id) > 0) return;  // its generation is in the worker, and goes on there
   task.lease = residency_.try_acquire(task.plan.route.model);
   model::Engine* engine = task.lease.engine();
   if (engine == nullptr) {  // it went between the decision and now
@@ -431,7 +428,7 @@ void Dispatcher::waits_again(Task& task) {
   }
   ++agent_tasks_waiting_[agent];
   // A parked one waits there already.
-  if (!std::exchange(task.parked, false)) {
+  if (parked_.erase(task.id) == 0) {
     scheduler_.requeue(task.id, task.plan.route.model, {task.plan.prompt_tokens, task.completion_tokens}, loop_.now());
   }
   wake();
@@ -441,18 +438,35 @@ void Dispatcher::preempt(const scheduling::Preempt& preempt) {
   Task& victim = *tasks_.at(preempt.victim);
   const std::string& model = victim.plan.route.model;
   if (model == tasks_.at(preempt.critical)->plan.route.model) {
-    victim.parked = true;
+    parked_.insert(victim.id);
     ++preemptions_.parked;
     scheduler_.requeue(victim.id, model, {}, loop_.now());  // what it spends is known at its end
     wake();
     return;
   }
-  const bool can_continue = victim.raw_text.empty() || victim.tells_ids;
+  stop_generation(victim);
+}
+
+// It goes on later, where it can.
+void Dispatcher::stop_generation(Task& task) {
+  const bool can_continue = task.raw_text.empty() || task.tells_ids;
   if (!can_continue) return;  // it ends where it is
-  if (model::Engine* engine = victim.lease.engine()) engine->cancel(victim.generation);
-  --victim.attempts;  // that was no failure
+  if (model::Engine* engine = task.lease.engine()) engine->cancel(task.generation);
+  --task.attempts;  // that was no failure
   ++preemptions_.stopped;
-  waits_again(victim);
+  waits_again(task);
+}
+
+void Dispatcher::recall_parked(const std::set<TaskId>& parked, const std::vector<scheduling::EngineFacts>& engines) {
+  for (const TaskId id : parked) {
+    if (!parked_.contains(id)) continue;  // it has just been started again
+    Task& task = *tasks_.at(id);
+    const std::string& model = task.plan.route.model;
+    const bool drains = std::any_of(engines.begin(), engines.end(), [&](const scheduling::EngineFacts& engine) {
+      return engine.model == model && engine.state == EngineState::draining;
+    });
+    if (drains || scheduler_.running(model) == 0) stop_generation(task);
+  }
 }
 
 void Dispatcher::end_with(Task& failed, Error error, std::optional<Duration> retry_after) {

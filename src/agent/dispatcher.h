@@ -11,12 +11,15 @@
 // Preemption: where a critical task waits for a slot of its victim's engine, the victim waits in the scheduler's queue
 // while its generation stays in the worker, which parks it by its priority; started again, it is merely counted as
 // running. Where the critical task needs another model, the victim's generation is cancelled (the worker keeps its
-// cells, or parks them on its way out) and goes on later as a retry does.
+// cells, or parks them on its way out) and goes on later as a retry does. The same happens to a generation that waits
+// in its worker once that model starts nothing more (it makes room, or another has the turn): the worker would go on
+// with it, and nobody counted it.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -64,7 +67,7 @@ class Dispatcher {
 
   // Embeddings go past the queue, but count against their caller's limits: what was admitted has to end. `correction`:
   // tokens used more (less: negative) than `tokens`.
-  Status admit_embedding(const std::string& caller, int tokens);
+  tl::expected<void, scheduling::Rejection> admit_embedding(const std::string& caller, int tokens);
   void ended_embedding(const std::string& caller, int correction, Duration took);
 
   void limit_caller(const std::string& name, scheduling::Limits limits);
@@ -105,6 +108,8 @@ class Dispatcher {
   void load_failed(const std::string& model, const Error& error);
   void expire(const scheduling::Expire& expire);
   void preempt(const scheduling::Preempt& preempt);
+  void stop_generation(Task& task);
+  void recall_parked(const std::set<TaskId>& parked, const std::vector<scheduling::EngineFacts>& engines);
   void waits_again(Task& task);
   void engine_finished(Task& task, const engine::Finished& finished);
   void engine_failed(Task& task, const Error& error);
@@ -123,6 +128,7 @@ class Dispatcher {
   std::unordered_map<std::string, int> agent_tasks_waiting_, agent_tasks_running_;
   std::unordered_map<std::string, Rates> rates_;
   std::unordered_set<std::string> loading_;
+  std::set<TaskId> parked_;  // wait in the scheduler, and in their worker behind a critical one
   Preemptions preemptions_;
   std::function<void(const TaskResult&, Duration)> heard_finished_;
   std::function<void(const TaskFailure&, const RouteDecision&)> heard_failed_;

@@ -330,6 +330,84 @@ TEST_F(DispatcherTest, ACriticalTaskOfAnotherModelStopsWhatRunsAndThatGoesOnLate
   EXPECT_EQ(one->done->attempts, 1) << "to make way is no failure";
 }
 
+// Slots 1: a background task of a, parked in its worker behind a critical one.
+class ParkedVictimTest : public DispatcherTest {
+ protected:
+  ParkedVictimTest() {
+    for (const char* name : {"a", "b"}) {
+      engine::LoadOptions options;
+      options.path = name;
+      options.sequences = 1;
+      residency.define(name, {&factory, options, {}, false});
+    }
+  }
+  void park_a_victim() {
+    victim = submit("a", of(scheduling::Priority::background)).second;
+    loop.advance(2s);
+    engine("a").say(engine("a").running.begin()->first, "one ", 1);
+    first = submit("a", of(scheduling::Priority::critical)).second;
+    loop.run_ready();
+    ASSERT_EQ(engine("a").running.size(), 2U);
+  }
+  std::shared_ptr<Heard> victim, first;
+};
+
+TEST_F(ParkedVictimTest, DoesNotKeepItsEngineFromMakingRoomForACriticalTaskOfAnotherModel) {
+  factory.scripts["a"].memory = factory.scripts["b"].memory = {{"host", 600_MiB, 0_B, 0_B}};  // one of the two fits
+  make(with_preemption());
+  park_a_victim();
+  auto second = submit("b", of(scheduling::Priority::critical)).second;
+  loop.advance(3s);
+  ASSERT_EQ(engine("a").running.size(), 1U) << "only the critical one is left";
+  EXPECT_EQ(engine("a").running.begin()->second.request.priority, 0);
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.advance(3s);
+  ASSERT_NE(factory.alive("b"), nullptr);
+  ASSERT_EQ(engine("b").running.size(), 1U);
+  EXPECT_TRUE(first->done);
+  EXPECT_EQ(victim->ends, 0);
+  engine("b").finish(engine("b").running.begin()->first);
+  loop.advance(2min);
+  ASSERT_NE(factory.alive("a"), nullptr);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  EXPECT_THAT(engine("a").running.begin()->second.request.answered, ElementsAre(1));
+  engine("a").finish(engine("a").running.begin()->first);
+  loop.run_ready();
+  ASSERT_TRUE(victim->done.has_value());
+  EXPECT_EQ(victim->done->attempts, 1);
+}
+
+TEST_F(ParkedVictimTest, DoesNotGenerateWhileAnotherModelHasTheTurn) {
+  DispatcherOptions options = with_preemption();
+  options.scheduling.caps.generating_engines = 1;
+  make(options);
+  residency.ensure("b", [](const Status&) {});
+  loop.advance(2s);
+  park_a_victim();
+  auto second = submit("b", of(scheduling::Priority::critical)).second;
+  loop.run_ready();
+  engine("a").finish(engine("a").running.rbegin()->first);
+  loop.run_ready();
+  EXPECT_TRUE(first->done);
+  EXPECT_EQ(engine("b").running.size(), 1U);
+  EXPECT_THAT(engine("a").running, IsEmpty()) << "one engine generates at a time";
+  engine("b").finish(engine("b").running.begin()->first);
+  loop.advance(1min);
+  ASSERT_EQ(engine("a").running.size(), 1U);
+  EXPECT_EQ(victim->ends, 0);
+}
+
+TEST_F(DispatcherTest, AnEmbeddingThatIsRefusedSaysWhenToComeAgain) {
+  scheduling::Limits limits;
+  limits.tokens_per_minute = 60;
+  dispatcher->limit_caller("small", limits);
+  ASSERT_TRUE(dispatcher->admit_embedding("small", 60));
+  const auto refused = dispatcher->admit_embedding("small", 30);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().error.code, ErrorCode::quota_exhausted);
+  EXPECT_GT(refused.error().retry_after, 20s);
+}
+
 TEST_F(DispatcherTest, AModelThatCannotLoadEndsAllItsTasks) {
   factory.scripts["a"].memory = {{"host", 2_GiB, 0_B, 0_B}};
   auto [first, one] = submit("a");
