@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/task.h"
+#include "api/api_error.h"
 #include "api/state_backend.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -112,9 +113,10 @@ class Backend : public TaskService {
     engine::Embeddings embeddings;
     std::string model;
   };
+  using EmbedResult = Parsed<EmbedAnswer>;
   using EmbedId = uint64_t;
   virtual EmbedId embed(std::string model, engine::Embed input, std::string caller,
-                        std::function<void(Result<EmbedAnswer>)> done) = 0;
+                        std::function<void(EmbedResult)> done) = 0;
   virtual void cancel_embed(EmbedId id) = 0;  // idempotent; `done` isn't called any more
   virtual void tokenize(std::string model, engine::Tokenize input,
                         std::function<void(Result<engine::Tokens>)> done) = 0;

@@ -5,7 +5,7 @@
 namespace skep::api {
 
 void embed_for(ApiContext& context, const std::shared_ptr<Exchange>& exchange, std::string model, engine::Embed input,
-               std::function<void(Result<Backend::EmbedAnswer>)> done) {
+               std::function<void(Backend::EmbedResult)> done) {
   Backend& backend = context.backend;
   auto id = backend.embed(std::move(model), std::move(input), exchange->request().caller.name, std::move(done));
   exchange->on_gone([&backend, id] { backend.cancel_embed(id); });

@@ -69,7 +69,7 @@ void embed(ApiContext& context, ExchangePtr exchange) {
   }
   embed_for(context, exchange, model, std::move(asked->input),
             [exchange, model, &clock, began = clock.now(), dimensions = asked->dimensions](auto result) {
-              if (!result) return refuse(*exchange, {result.error(), ""});
+              if (!result) return refuse(*exchange, result.error());
               if (auto cut = wire::cut_dimensions(result->embeddings, dimensions); !cut) {
                 return refuse(*exchange, {cut.error(), "dimensions"});
               }
@@ -86,7 +86,7 @@ void embeddings(ApiContext& context, ExchangePtr exchange) {
     return;
   }
   embed_for(context, exchange, asked->model, std::move(asked->input), [exchange](auto result) {
-    if (!result) return refuse(*exchange, {result.error(), ""});
+    if (!result) return refuse(*exchange, result.error());
     exchange->respond(embed_response(wire::ollama_embeddings(result->embeddings), result->embeddings));
   });
 }

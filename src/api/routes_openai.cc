@@ -54,7 +54,7 @@ void embeddings(ApiContext& context, ExchangePtr exchange) {
   if (!asked) return refuse(*exchange, asked.error());
   embed_for(context, exchange, asked->model, std::move(asked->input),
             [exchange, base64 = asked->base64, dimensions = asked->dimensions](auto answer) {
-              if (!answer) return refuse(*exchange, {answer.error(), ""});
+              if (!answer) return refuse(*exchange, answer.error());
               if (auto cut = wire::cut_dimensions(answer->embeddings, dimensions); !cut) {
                 return refuse(*exchange, {cut.error(), "dimensions"});
               }

@@ -74,10 +74,11 @@ void DaemonBackend::cancel(agent::TaskId task) { parts_.state->cancel(task); }
 
 // Embeddings and token counts don't queue with the tasks: they are short, and the residency bounds how many wait.
 api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed input, std::string caller,
-                                           std::function<void(Result<EmbedAnswer>)> done) {
+                                           std::function<void(EmbedResult)> done) {
   const EmbedId id = next_embed_++;
-  auto refuse = [&](const Error& error) {
-    post_failure(parts_.loop, std::move(done), error);
+  auto refuse = [&](const Error& error, std::optional<Duration> retry_after = {}) {
+    parts_.loop.post(
+        [done = std::move(done), error = api::ApiError{error, {}, retry_after}] { done(tl::unexpected(error)); });
     return id;
   };
   auto info = find_model(model);
@@ -87,11 +88,13 @@ api::Backend::EmbedId DaemonBackend::embed(std::string model, engine::Embed inpu
   int estimate = 0;
   for (const std::string& text : input.inputs) estimate += language::estimate_tokens(text);
   for (const auto& tokens : input.token_inputs) estimate += static_cast<int>(tokens.size());
-  if (Status admitted = parts_.dispatcher.admit_embedding(caller, estimate); !admitted) return refuse(admitted.error());
+  if (auto admitted = parts_.dispatcher.admit_embedding(caller, estimate); !admitted) {
+    return refuse(admitted.error().error, admitted.error().retry_after);
+  }
   auto ended = [this, id, name = info->name, done = std::move(done)](Result<engine::Embeddings> answer) {
     auto over = embeddings_.extract(id);  // lets go of the engine after the answer
     if (!over.empty()) end_embedding(over.mapped(), answer ? answer->prompt_tokens : 0);
-    if (!answer) return done(fail(answer.error()));
+    if (!answer) return done(tl::unexpected(api::ApiError{answer.error(), {}}));
     done(EmbedAnswer{std::move(*answer), name});
   };
   auto acquired = [this, id, input = std::move(input), ended](Result<model::Lease> lease) mutable {

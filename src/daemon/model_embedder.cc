@@ -28,8 +28,8 @@ void ModelEmbedder::embed(std::vector<std::string> texts,
   input.inputs = std::move(texts);
   // A model that has gone since is not_found, which embed() tells in its own time.
   backend_.embed(info ? info->name : config_.long_term.embedder, std::move(input), "memory",
-                 [done = std::move(done)](Result<api::Backend::EmbedAnswer> answer) {
-                   if (!answer) return done(fail(answer.error()));
+                 [done = std::move(done)](api::Backend::EmbedResult answer) {
+                   if (!answer) return done(fail(answer.error().error));
                    done(std::move(answer->embeddings.vectors));
                  });
 }

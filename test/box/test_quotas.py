@@ -25,6 +25,8 @@ class QuotaTest(unittest.TestCase):
                 if (last := embed("pump three, valve four, and line nine")).status != 200:
                     break
             self.assertEqual(last.status, 429, "what was answered was")
+            # A token a second comes back, and some forty are missing.
+            self.assertGreater(int(embed("word " * 40).headers["Retry-After"]), 10)
 
 
 if __name__ == "__main__":

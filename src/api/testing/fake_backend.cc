@@ -172,11 +172,11 @@ void FakeBackend::answer(agent::TaskId id, OpenTask& task) {
 }
 
 Backend::EmbedId FakeBackend::embed(std::string model, engine::Embed input, std::string /*caller*/,
-                                    std::function<void(Result<EmbedAnswer>)> done) {
+                                    std::function<void(EmbedResult)> done) {
   if (embeds_never) return next_embed_++;
   loop_.post([this, model = std::move(model), input = std::move(input), done = std::move(done)] {
     auto known = find_model(model);
-    if (!known) return done(skep::fail(known.error()));
+    if (!known) return done(tl::unexpected(ApiError{known.error(), {}}));
     EmbedAnswer answer;
     answer.model = known->name;
     size_t count = input.inputs.size() + input.token_inputs.size();

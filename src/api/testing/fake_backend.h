@@ -43,7 +43,7 @@ class FakeBackend final : public Backend {
   agent::TaskId submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) override;
   void cancel(agent::TaskId task) override;
   EmbedId embed(std::string model, engine::Embed input, std::string caller,
-                std::function<void(Result<EmbedAnswer>)> done) override;
+                std::function<void(EmbedResult)> done) override;
   void cancel_embed(EmbedId id) override { cancelled_embeds.push_back(id); }
   void tokenize(std::string model, engine::Tokenize input, std::function<void(Result<engine::Tokens>)> done) override;
   Result<Route> route(const agent::TaskRequest& request) override;
