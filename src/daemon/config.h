@@ -61,7 +61,7 @@ struct Config {
   std::string log_level = "info";
 
   struct Memory {
-    std::optional<Bytes> budget;      // unset: from the machine (80 % of what is available)
+    std::optional<Bytes> budget;      // unset: 90 % of what is available, or all but 2 GiB
     std::optional<Bytes> gpu_budget;  // of each GPU; unset: what is free
     bool unified = false;             // CPU and GPU share one memory
     Bytes worker_slack = 128_MiB;     // that an engine may take more than its estimate, before it is ended

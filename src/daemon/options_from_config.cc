@@ -78,10 +78,11 @@ Result<model::ResidencyOptions> residency_options(const Config& config) {
                 "give it at least 128 MiB");
   }
   options.budgets = {{"host", host}};
-  if (!config.memory.unified) {
+  const bool unified = config.memory.unified || model::memory_is_unified();
+  if (!unified) {
     for (auto& book : gpu_books(config)) options.budgets.push_back(std::move(book));
   }
-  options.unified_memory = config.memory.unified;
+  options.unified_memory = unified;
   options.max_loaded = config.engines.max_loaded;
   options.keep_alive = config.engines.keep_alive;
   return options;

@@ -105,6 +105,13 @@ Result<MachineMemory> read_machine_memory(const std::string& root) {
   return memory;
 }
 
+bool memory_is_unified(const std::string& root) {
+  // Names with a zero behind each, as "nvidia,p3767-0000" and "nvidia,tegra234".
+  std::ifstream file(root + "/proc/device-tree/compatible", std::ios::binary);
+  const std::string names{std::istreambuf_iterator<char>(file), {}};
+  return names.find("nvidia,tegra") != std::string::npos;
+}
+
 Bytes default_budget(const MachineMemory& memory) {
   Bytes left = memory.available;
   if (memory.group_limit) left = std::min(left, *memory.group_limit - memory.group_used);

@@ -25,4 +25,7 @@ Result<MachineMemory> read_machine_memory(const std::string& root = "");
 // of the machine (a tenth of it, at most 2 GiB). Never negative.
 Bytes default_budget(const MachineMemory& memory);
 
+// CPU and GPU share one memory here: an Nvidia Tegra (Jetson).
+bool memory_is_unified(const std::string& root = "");
+
 }  // namespace skep::model

@@ -70,6 +70,14 @@ TEST_F(MemoryBudget, SaysWhatToDoWhereNothingCanBeRead) {
   EXPECT_FALSE(memory.error().hint.empty());
 }
 
+TEST_F(MemoryBudget, AJetsonIsKnownByItsChip) {
+  EXPECT_FALSE(memory_is_unified(root_.string()));
+  write("proc/device-tree/compatible", std::string("raspberrypi,5\0brcm,bcm2712\0", 28));
+  EXPECT_FALSE(memory_is_unified(root_.string()));
+  write("proc/device-tree/compatible", std::string("nvidia,p3767-0000\0nvidia,tegra234\0", 34));
+  EXPECT_TRUE(memory_is_unified(root_.string()));
+}
+
 TEST(MachineMemoryTest, ThisMachineHasSome) {
   auto memory = read_machine_memory();
   ASSERT_TRUE(memory) << memory.error().text();
