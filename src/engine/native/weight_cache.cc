@@ -285,6 +285,31 @@ void remove_left_overs(const std::filesystem::path& folder) {
   }
 }
 
+// Packed weights make way for others, the longest unused first, if that helps.
+Status make_room(const std::filesystem::path& folder, const std::string& name, int64_t bytes, const Packing& packing) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const Bytes free = packing.disk_free ? packing.disk_free(folder.string())
+                                       : Bytes(static_cast<int64_t>(fs::space(folder, error).available));
+  if (error) return {};
+  int64_t missing = bytes + packing.keep_free.count - free.count;
+  std::vector<std::pair<fs::file_time_type, fs::path>> others;
+  int64_t theirs = 0;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() != ".weights") continue;
+    theirs += static_cast<int64_t>(entry.file_size(error));
+    if (entry.path().filename() != name) others.emplace_back(entry.last_write_time(error), entry.path());
+  }
+  if (missing > theirs) return fail(ErrorCode::io, fmt::format("{}: the disk is too full", folder.string()));
+  std::sort(others.begin(), others.end());
+  for (const auto& [used, path] : others) {
+    if (missing <= 0) break;
+    missing -= static_cast<int64_t>(fs::file_size(path, error));
+    fs::remove(path, error);
+  }
+  return {};
+}
+
 // The checksum of the matrix that was written at `offset`.
 Result<uint64_t> write_matrix(const TemporaryFile& out, int64_t offset, std::span<const uint8_t> file,
                               const MatrixInfo& info, const Packing& packing) {
@@ -386,6 +411,8 @@ Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const
     }
     found.push_back(described(matrices[i], file.bytes().data() + a.offset));
   }
+  std::error_code ignored;
+  std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now(), ignored);  // see make_room()
   return std::make_unique<MappedTensors>(std::move(file), path, std::move(entries), std::move(found));
 }
 
@@ -395,8 +422,10 @@ Status write_cache(const std::string& path, const SourceIdentity& source, std::s
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::filesystem::create_directories(folder, error);
   remove_left_overs(folder);
-  SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
   std::vector<Entry> entries = layout_of(matrices);
+  SKEP_CHECK(make_room(folder, std::filesystem::path(path).filename().string(),
+                       static_cast<int64_t>(file_size_of(entries)), packing));
+  SKEP_TRY(TemporaryFile out, TemporaryFile::create(path));
   SKEP_CHECK(each_matrix(matrices.size(), packing, [&](size_t i) -> Status {
     SKEP_TRY(entries[i].checksum,
              write_matrix(out, static_cast<int64_t>(entries[i].offset), file, matrices[i], packing));

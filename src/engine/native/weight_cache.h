@@ -29,6 +29,8 @@ struct Packing {
   WeightProgress progress;  // may be empty
   // Called on any of the threads when a part of the GGUF file was read for the last time; may be empty.
   std::function<void(int64_t offset, int64_t bytes)> was_read = {};
+  Bytes keep_free = 1_GiB;                                         // of the disk, whatever is packed
+  std::function<Bytes(const std::string& folder)> disk_free = {};  // empty: as the system says
 };
 
 // The matrices of a model, in the order in which they were asked for.
@@ -63,8 +65,8 @@ Result<std::unique_ptr<PackedTensors>> pack_tensors(std::span<const uint8_t> fil
 Result<std::unique_ptr<PackedTensors>> open_cache(const std::string& path, const SourceIdentity& source,
                                                   std::span<const MatrixInfo> matrices);
 // Writes it, in place of what is there, and removes what lies beside it for nothing: the packed weights of models that
-// are gone, and what a process left that died while it wrote. io: the disk is full, the folder is not writable; nothing
-// is left then.
+// are gone, and what a process left that died while it wrote; where the disk would have less than `keep_free` left,
+// also those that were opened longest ago. io: the disk is full, the folder is not writable; nothing is left then.
 Status write_cache(const std::string& path, const SourceIdentity& source, std::span<const uint8_t> file,
                    std::span<const MatrixInfo> matrices, const Packing& packing = {});
 // Where a model's cache file lies: <folder of the model>/.skep/<file name>.weights.

@@ -143,6 +143,26 @@ TEST_F(WeightCache, RemovesWhatLiesBesideItForNothing) {
   for (const auto& path : {here, note, writing}) EXPECT_TRUE(std::filesystem::exists(path)) << path;
 }
 
+TEST_F(WeightCache, MakesRoomOnAFullDiskByTheLongestUnused) {
+  const auto cache = [&](const char* name) { return (folder_ / name).string() + ".weights"; };
+  const auto write = [&](const char* name, Bytes free) {
+    Packing packing;
+    packing.keep_free = 1_GiB;
+    packing.disk_free = [free](const std::string&) { return free; };
+    return write_cache(cache(name), identify(file_, 100), file_, matrices_, packing);
+  };
+  const auto there = [&](const char* name) { return std::filesystem::exists(cache(name)); };
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(write(name, 2_GiB));
+  const auto now = std::filesystem::file_time_type::clock::now();
+  for (const char* name : {"a", "b", "c"}) std::filesystem::last_write_time(cache(name), now - std::chrono::hours(1));
+  ASSERT_TRUE(open_cache(cache("a"), identify(file_, 100), matrices_)) << "and so it was used last";
+  EXPECT_FALSE(write("d", 1_MiB)) << "no use in removing them all";
+  EXPECT_TRUE(there("a") && there("b") && there("c"));
+  ASSERT_TRUE(write("d", 1_GiB));
+  EXPECT_TRUE(there("a") && there("d"));
+  EXPECT_NE(there("b"), there("c")) << "one of them was enough";
+}
+
 TEST_F(WeightCache, LeavesNothingBehindWhenItCannotBeWritten) {
   std::filesystem::create_directories(path_);  // a folder stands where the file should
   EXPECT_FALSE(write_cache(path_, identify(file_, 100), file_, matrices_));
