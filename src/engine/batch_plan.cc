@@ -49,10 +49,11 @@ void StepTimes::record(int stream_tokens, int prompt_tokens, Duration took) {
   }
 }
 
-int StepTimes::prompt_budget(int streams, bool backlog) const {
+int StepTimes::prompt_budget(int streams, Prompts prompts) const {
   if (prompt_token_ <= 0) return streams > 0 ? 4 * kLeast : INT_MAX;
   double allowed = streams > 0 ? (kStall - 1) * stream_step_ : kQuietSeconds;
-  if (backlog) allowed = std::max(allowed, kBacklogSeconds);
+  if (prompts == Prompts::backlog) allowed = std::max(allowed, kBacklogSeconds);
+  if (prompts == Prompts::critical) allowed = std::max(allowed, kCriticalSeconds);
   const double tokens = allowed / prompt_token_;
   return static_cast<int>(std::clamp(tokens, static_cast<double>(kLeast), 1e6));
 }

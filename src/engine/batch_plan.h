@@ -35,8 +35,14 @@ class StepTimes {
   // per token: streams may then wait so long, if that is more.
   static constexpr double kBacklogSeconds = 0.12;
 
-  // For a step with so many running streams; without any, a second's worth. INT_MAX while nothing is known.
-  [[nodiscard]] int prompt_budget(int streams, bool backlog = false) const;
+  // A critical prompt goes first; running streams may then wait so long for their next token.
+  static constexpr double kCriticalSeconds = 0.5;
+
+  // What the prompts in a step are.
+  enum class Prompts { ordinary, backlog, critical };
+  // For a step with so many running streams; without any, a second's worth. While nothing is known a few tokens with
+  // streams, and INT_MAX without.
+  [[nodiscard]] int prompt_budget(int streams, Prompts prompts = Prompts::ordinary) const;
 
   // Estimates, 0 while nothing is known.
   [[nodiscard]] double stream_step_seconds() const { return stream_step_; }

@@ -46,8 +46,9 @@ TEST(StepTimes, WithABacklogStepsAreLarger) {
   StepTimes times;
   for (int i = 0; i < 50; ++i) times.record(8, 0, milliseconds(20));
   for (int i = 0; i < 50; ++i) times.record(0, 100, milliseconds(100));
-  EXPECT_NEAR(times.prompt_budget(8, true), StepTimes::kBacklogSeconds * 1000, 1.0);
-  EXPECT_LT(times.prompt_budget(8, false), times.prompt_budget(8, true));
+  EXPECT_NEAR(times.prompt_budget(8, StepTimes::Prompts::backlog), StepTimes::kBacklogSeconds * 1000, 1.0);
+  EXPECT_NEAR(times.prompt_budget(8, StepTimes::Prompts::critical), StepTimes::kCriticalSeconds * 1000, 1.0);
+  EXPECT_LT(times.prompt_budget(8), times.prompt_budget(8, StepTimes::Prompts::backlog));
 }
 
 TEST(StepTimes, PromptsNeverStarve) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -28,6 +29,18 @@ int last_cpu(const std::filesystem::path& stat) {
 
 }  // namespace
 
+// some avg10=1.35 avg60=37.49 avg300=68.95 total=24179837060
+std::optional<double> pressed_seconds(std::string_view text) {
+  constexpr std::string_view kSome = "some ", kTotal = " total=";
+  const std::string_view line = text.substr(0, text.find('\n'));
+  const size_t at = line.find(kTotal);
+  if (!line.starts_with(kSome) || at == std::string_view::npos) return std::nullopt;
+  const char* begin = line.data() + at + kTotal.size();
+  int64_t microseconds = 0;
+  if (std::from_chars(begin, line.data() + line.size(), microseconds).ec != std::errc()) return std::nullopt;
+  return static_cast<double>(microseconds) * 1e-6;
+}
+
 CpuObserver::CpuObserver() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -47,6 +60,8 @@ CpuObserver::Counters CpuObserver::read() {
     if (!(file >> ran >> waited)) continue;
     c.threads[task.path().filename().string()] = {ran * 1e-9, waited * 1e-9, last_cpu(task.path() / "stat")};
   }
+  std::string pressure;
+  if (std::ifstream file("/proc/pressure/cpu"); std::getline(file, pressure)) c.pressed = pressed_seconds(pressure);
   std::ifstream stat("/proc/stat");  // cpuN user nice system idle iowait irq softirq steal, in ticks
   const auto tick = 1 / static_cast<double>(sysconf(_SC_CLK_TCK));
   for (std::string line; std::getline(stat, line) && line.starts_with("cpu");) {
@@ -89,6 +104,9 @@ MachineSample CpuObserver::sample(Duration stepping) {
     waited += 0.5 * steal;
     sample.threads.waited = ran + waited > 0 ? waited / (ran + waited) : 0;
     sample.threads.idle_cores = idle / interval;
+    if (now.pressed && last_.pressed) {
+      sample.threads.pressure = std::clamp((*now.pressed - *last_.pressed) / interval, 0.0, 1.0);
+    }
     sample.threads.stepping = seconds(stepping) > 0.5 * interval;
   }
   last_ = std::move(now);

@@ -1,9 +1,12 @@
 #pragma once
 // Reads from /proc what the policies decide by: run-queue waits of this process's threads, and by CPU the idle time,
-// the steal and what others ran there. Where something is not to be had, samples say that all is well.
+// the steal and what others ran there, and the pressure on all CPUs. Where something is not to be had, samples say that
+// all is well.
 
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -35,6 +38,7 @@ class CpuObserver {
   struct Counters {
     std::map<std::string, Thread> threads;  // by their id
     std::map<int, Core> cores;
+    std::optional<double> pressed;  // seconds in which somebody waited for a core
   };
   static Counters read();
 
@@ -43,5 +47,8 @@ class CpuObserver {
   TimePoint at_{};
   SystemClock clock_;
 };
+
+// The seconds of /proc/pressure/cpu in which some task waited for a core. Nothing: that is not its text.
+std::optional<double> pressed_seconds(std::string_view text);
 
 }  // namespace skep::engine

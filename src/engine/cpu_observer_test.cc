@@ -24,5 +24,15 @@ TEST(CpuObserver, SeesItsOwnWork) {
   }
 }
 
+TEST(CpuObserver, ReadsThePressureOfTheKernel) {
+  EXPECT_NEAR(pressed_seconds("some avg10=1.35 avg60=37.49 avg300=68.95 total=24179837060\nfull avg10=0.00 avg60=0.00 "
+                              "avg300=0.00 total=7\n")
+                  .value(),
+              24179.837, 1e-3);
+  for (const char* text : {"", "full avg10=0.00 total=7", "some avg10=1.35", "some avg10=1 total=", "some total=x"}) {
+    EXPECT_FALSE(pressed_seconds(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace skep::engine

@@ -50,7 +50,6 @@ Result<ReadyModel> load_native(const LoadOptions& options, const std::function<b
   SKEP_TRY(std::shared_ptr<LlamaModel> names, LlamaModel::load_vocabulary(options));
   SKEP_TRY(auto vocabulary, LlamaVocabulary::make(*names));
   ReadyModel ready;
-  ready.minds_others = true;  // native/team.h
   ready.loaded.context_tokens =
       architecture.context > 0 ? std::min(options.context_tokens, architecture.context) : options.context_tokens;
   ready.loaded.vocabulary = architecture.vocabulary;

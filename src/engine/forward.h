@@ -11,11 +11,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "engine/messages.h"
 
@@ -91,6 +93,14 @@ class Forward {
   // One unit-length vector per input, without use of the cache for anything else: only on an engine that was loaded for
   // embeddings.
   virtual Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) = 0;
+
+  // How its threads fare beside other processes, since it was made.
+  struct Waits {
+    Duration stalled{};  // of steps: lost in waiting for threads whose core somebody else had
+    int spin_turns = 0;  // that a thread spins now before it sleeps
+  };
+  // Nothing: it can't tell.
+  [[nodiscard]] virtual std::optional<Waits> waits() const { return std::nullopt; }
 
   // In idle moments: compares a part of what was loaded with its checksums, some milliseconds' worth. True: there is
   // more. corrupt: the engine must not go on; a new one will load what is right.

@@ -167,6 +167,7 @@ void Generator::cancel_all() {
 }
 
 bool Generator::step() {
+  step_tokens_ = 0;
   admit();
   if (running_.empty()) return false;
   Batch batch = build_batch();
@@ -190,6 +191,7 @@ bool Generator::step() {
     for (Sequence* sequence : batch.sequences) fail_sequence(*sequence, done.error());
     return true;
   }
+  step_tokens_ = batch.stream_tokens + batch.prompt_tokens;
   // To the clock a guess is one more token, as those of prompts are.
   times_.record(batch.stream_tokens - batch.draft_tokens, batch.prompt_tokens + batch.draft_tokens,
                 clock_.now() - before);
@@ -219,7 +221,10 @@ Generator::Batch Generator::build_batch() {
     if (!prompt) add_draft(*s, drafts, cost);
     candidates.push_back({s->pending(), prompt});
   }
-  const int budget = critical_prompt ? INT_MAX : times_.prompt_budget(streams, !waiting_.empty() && !urgent_stream);
+  const bool backlog = !waiting_.empty() && !urgent_stream;
+  const int budget = times_.prompt_budget(streams, critical_prompt ? StepTimes::Prompts::critical
+                                                   : backlog       ? StepTimes::Prompts::backlog
+                                                                   : StepTimes::Prompts::ordinary);
   const auto plan = plan_batch(candidates, forward_.limits().batch_tokens, budget, rotation_++);
   Batch batch;
   if (!order.empty()) {

@@ -69,6 +69,7 @@ class Generator {
   [[nodiscard]] Heartbeat heartbeat() const;
   [[nodiscard]] const KvCache& cache() const { return cache_; }
   [[nodiscard]] const StepTimes& times() const { return times_; }
+  [[nodiscard]] int step_tokens() const { return step_tokens_; }  // evaluated by the last step()
 
  private:
   using List = std::list<std::unique_ptr<Sequence>>;
@@ -119,6 +120,7 @@ class Generator {
   KvCache cache_;
   ConversationMemo memo_;
   StepTimes times_;
+  int step_tokens_ = 0;
   Drafts drafts_;
   AdapterShelf adapters_;  // outlives the sequences
   Random seeds_;

@@ -374,6 +374,42 @@ TEST(Generator, APromptDoesNotStallRunningStreams) {
   EXPECT_LE(engine.forward.tokens_evaluated() - before, 1 + 4 * StepTimes::kLeast) << "a part of it, with the stream";
 }
 
+// Steps take 10 ms and a millisecond for each token: what a 4,000-token prompt does to a stream beside it.
+milliseconds longest_gap_beside_a_prompt_of(int priority, int* steps) {
+  ManualClock* clock = nullptr;
+  milliseconds longest{0};
+  ToyOptions toy{.cells = 8192, .context_tokens = 5000, .batch_tokens = 512};
+  toy.before_step = [&](std::span<const Slice> slices, const std::atomic<bool>&) -> Status {
+    size_t tokens = 0;
+    for (const Slice& slice : slices) tokens += slice.tokens.size();
+    const milliseconds took(10 + tokens);
+    clock->advance(took);
+    if (slices.size() > 1) longest = std::max(longest, took);
+    return {};
+  };
+  Engine engine(toy, {.slots = 2, .drafts = false});
+  clock = &engine.clock;
+  engine.ask(prompt(std::string(300, 'y'), 1));  // learns what prompts cost
+  Generate stream = prompt("stream", 2000);
+  stream.ignore_eos = true;
+  engine.generator.start(1, stream);
+  for (int i = 0; i < 50; ++i) engine.generator.step();
+  longest = milliseconds(0);
+  Generate long_one = prompt(std::string(4000, 'x'), 1);
+  long_one.priority = priority;
+  engine.generator.start(2, long_one);
+  for (*steps = 0; !engine.outcomes[2].over(); ++*steps) engine.generator.step();
+  EXPECT_FALSE(engine.outcomes[1].over());
+  return longest;
+}
+
+TEST(Generator, ALongPromptNeverStopsAStreamForLongerThanIsStated) {
+  int ordinary = 0, critical = 0;
+  EXPECT_LE(longest_gap_beside_a_prompt_of(2, &ordinary).count(), 2.5 * 11 + 1) << "kStall";
+  EXPECT_LE(longest_gap_beside_a_prompt_of(0, &critical).count(), 500 + 11) << "kCriticalSeconds";
+  EXPECT_LT(critical, ordinary / 5) << "and it is done much sooner";
+}
+
 // Whatever a worker said before it died, the next one says the rest: grammar, stop strings, penalties and random
 // numbers stand where they stood.
 TEST(Generator, AnAnswerGoesOnInAnotherEngineAsIfNothingHadHappened) {

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <filesystem>
 #include <thread>
@@ -47,29 +49,49 @@ GoodNeighbour::GoodNeighbour(int threads, std::function<void(int)> set_threads)
       affinity_(observer_.allowed()),
       niceness_(own_niceness(), may_lower_niceness()) {}
 
-void GoodNeighbour::look(Duration stepping, bool background) {
-  stepping_ += stepping;
+void GoodNeighbour::look(const Step& step) {
+  stepping_ += step.took;
+  if (step.tokens > 0) pace_.record(step.tokens, step.took);
   const TimePoint now = clock_.now();
   if (now - looked_ < std::chrono::seconds(1)) return;
   looked_ = now;
-  const MachineSample seen = observer_.sample(std::exchange(stepping_, Duration(0)));
-  // A forward pass that minds others by itself counts on all its CPUs.
-  if (set_threads_) {
-    if (const auto change = threads_.observe(seen.threads)) {
-      set_threads_(change->threads);
-      note("threads", std::to_string(change->threads), change->why);
-    }
-    if (const auto change =
-            affinity_.observe(seen.cpus, threads_.threads(), seen.threads.waited, seen.threads.stepping)) {
-      apply_cpus(change->cpus);
-      note("cpus", to_string(change->cpus), change->why);
-    }
+  const Duration stepping = std::exchange(stepping_, Duration(0));
+  MachineSample seen = observer_.sample(stepping);
+  seen.threads.pace = pace_.take();
+  if (step.waits) {
+    const Duration stalled = step.waits->stalled - std::exchange(stalled_, step.waits->stalled);
+    const double share = stepping > Duration(0) ? std::min(1.0, seconds(stalled) / seconds(stepping)) : 0;
+    seen.threads.stalled = share;
+    if (++looks_ % kSpinLooks == 0) note_spin(step.waits->spin_turns, share);
+  }
+  adapt(seen, step.background);
+}
+
+void GoodNeighbour::adapt(const MachineSample& seen, bool background) {
+  if (const auto change = threads_.observe(seen.threads)) {
+    set_threads_(change->threads);
+    note("threads", std::to_string(change->threads), change->why);
   }
   if (const auto change =
-          niceness_.observe(seen.threads.waited, seen.threads.idle_cores, background, seen.threads.stepping)) {
+          affinity_.observe(seen.cpus, threads_.threads(), seen.threads.waited, seen.threads.stepping)) {
+    apply_cpus(change->cpus);
+    note("cpus", to_string(change->cpus), change->why);
+  }
+  if (const auto change = niceness_.observe(seen.threads, background)) {
     apply_niceness(change->niceness);
     note("niceness", std::to_string(change->niceness), change->why);
   }
+}
+
+// Told is what is another order of it, as a power of two.
+void GoodNeighbour::note_spin(int turns, double stalled) {
+  constexpr int kFactor = 4;
+  const bool known = spin_turns_ > 0;
+  if (known && turns < kFactor * spin_turns_ && kFactor * turns > spin_turns_) return;
+  const bool more = turns > std::exchange(spin_turns_, turns);
+  if (!known) return;
+  note("spin", std::to_string(std::bit_floor(static_cast<unsigned>(turns))),
+       more ? "waits ended soon" : fmt::format("steps stalled for {:.0f} % of their time", 100 * stalled));
 }
 
 void GoodNeighbour::urgent() {

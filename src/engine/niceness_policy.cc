@@ -4,17 +4,17 @@
 
 namespace skep::engine {
 
-std::optional<NicenessPolicy::Change> NicenessPolicy::observe(double waited, double idle_cores, bool background,
-                                                              bool stepping) {
-  if (!may_return_ || !stepping) return std::nullopt;
+std::optional<NicenessPolicy::Change> NicenessPolicy::observe(const CpuSample& sample, bool background) {
+  if (!may_return_ || !sample.stepping) return std::nullopt;
   if (niceness_ == start_) {
-    crowded_ = background && waited > kCrowded ? crowded_ + 1 : 0;
+    const bool wanted = sample.waited > kCrowded || sample.pressure > kPressed;
+    crowded_ = background && wanted ? crowded_ + 1 : 0;
     if (crowded_ < kIntervals) return std::nullopt;
     room_ = 0;
     niceness_ = std::min(19, start_ + kNicer);
     return Change{niceness_, "only background work runs, and others want the cores"};
   }
-  room_ = idle_cores > kRoom ? room_ + 1 : 0;
+  room_ = sample.idle_cores > kRoom ? room_ + 1 : 0;
   if (room_ < kBackIntervals) return std::nullopt;
   crowded_ = 0;
   niceness_ = start_;

@@ -353,6 +353,11 @@ void ParkingLot::write_behind() {
   }
 }
 
+void ParkingLot::forget_all() {
+  sync();
+  while (!ages_.empty()) erase(ages_.front());
+}
+
 bool ParkingLot::behind() const {
   const std::lock_guard lock(mutex_);
   return writes_.size() >= kBehind;

@@ -57,6 +57,9 @@ class ParkingLot final : public Parking {
   // Entries wait to be written: more of them now could push others out of memory before those are on disk.
   [[nodiscard]] bool behind() const;
 
+  // All entries, those on disk too.
+  void forget_all();
+
   // Waits until all entries that fit are on disk.
   void sync();
 

@@ -55,6 +55,55 @@ TEST(ThreadPolicy, ALoadAtTheEdgeMakesItPatient) {
   EXPECT_LE(flips, 30) << "without patience it would be 171";
 }
 
+CpuSample paced(const CpuSample& sample, double pace) {
+  CpuSample with = sample;
+  with.pace = pace;
+  return with;
+}
+
+TEST(ThreadPolicy, AThreadComesBackWhereStepsBecameSlowerWithoutIt) {
+  ThreadPolicy policy(2);
+  changes(policy, paced(kCrowded, 1.5), 2);
+  ASSERT_EQ(policy.threads(), 1);
+  EXPECT_EQ(changes(policy, paced(kQuiet, 2.0), ThreadPolicy::kTrialIntervals - 1), 0);
+  const auto change = policy.observe(paced(kQuiet, 2.0));
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->threads, 2);
+  EXPECT_EQ(change->why, "steps took 1.3 times as long with one less");
+  EXPECT_EQ(changes(policy, paced(kCrowded, 1.5), 3), 0) << "the next try waits twice as long";
+  EXPECT_TRUE(policy.observe(paced(kCrowded, 1.5)));
+}
+
+TEST(ThreadPolicy, AThreadStaysAwayWhereStepsBecameFasterWithoutIt) {
+  ThreadPolicy policy(2);
+  changes(policy, paced(kCrowded, 6.0), 2);
+  EXPECT_EQ(changes(policy, paced(kQuiet, 1.9), 50), 0);
+  EXPECT_EQ(policy.threads(), 1);
+}
+
+TEST(ThreadPolicy, ATrialThatNeverPaysBecomesRare) {
+  ThreadPolicy policy(2);
+  int intervals_with_one = 0;
+  for (int i = 0; i < 1000; ++i) {
+    policy.observe(paced(kCrowded, policy.threads() == 2 ? 1.5 : 2.0));
+    intervals_with_one += policy.threads() == 1 ? 1 : 0;
+  }
+  EXPECT_LT(intervals_with_one, 50);
+}
+
+TEST(ThreadPolicy, WhoHandsWorkOverGivesUpAThreadOnlyWhereMoreThanItsShareIsLost) {
+  ThreadPolicy policy(2);
+  CpuSample sample = kCrowded;
+  sample.stalled = 0.3;
+  EXPECT_EQ(changes(policy, sample, 50), 0) << "waiting in the queue is not what it loses";
+  sample.stalled = 0.6;
+  EXPECT_EQ(changes(policy, sample, 2), 1);
+  ThreadPolicy four(4);
+  sample.stalled = 0.3;
+  EXPECT_GT(changes(four, sample, 50), 0) << "one of four is less of a loss";
+  EXPECT_EQ(four.threads(), 3);
+}
+
 TEST(ThreadPolicy, WithoutWorkItLearnsNothing) {
   ThreadPolicy policy(2);
   EXPECT_EQ(changes(policy, {.waited = 0.9, .idle_cores = 2, .stepping = false}, 50), 0);

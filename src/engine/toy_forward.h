@@ -27,6 +27,7 @@ struct ToyOptions {
   std::function<std::optional<Token>(std::span<const Token> history)> script;
   // Called before every step; an error is the step's. A hang is one that blocks until `cancelled` is true.
   std::function<Status(std::span<const Slice>, const std::atomic<bool>& cancelled)> before_step;
+  std::function<Result<bool>()> verify;  // is verify_some()
 };
 
 class ToyForward final : public Forward {
@@ -47,6 +48,7 @@ class ToyForward final : public Forward {
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
+  Result<bool> verify_some() override { return options_.verify ? options_.verify() : false; }
   void cancel() override { cancelled_ = true; }
 
   // For assertions.

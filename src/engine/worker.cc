@@ -1,5 +1,6 @@
 #include "engine/worker.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,13 @@ constexpr Duration kStepLimit = seconds(60);                     // of one step,
 constexpr auto kDiskPause = std::chrono::milliseconds(2);        // while the disk catches up
 constexpr Duration kFarewell = std::chrono::milliseconds(1000);  // for what is not parked when the daemon ends us
 
+// Which file that is, and when it was written to last: the catalog's hash may be older than what was loaded.
+std::string version_of(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return {};
+  return fmt::format("{} {}.{:09}", info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
 class Worker {
  public:
   explicit Worker(int fd) : connection_(fd, [this] { stop(); }) {}
@@ -43,11 +51,11 @@ class Worker {
     connection_.drain(seconds(5));
     if (options->measure_only) return 0;
     set_forward(model->forward.get());
-    std::function<void(int)> set_threads;
-    if (!model->minds_others) set_threads = [forward = model->forward.get()](int n) { forward->set_threads(n); };
-    neighbour_.emplace(options->threads > 0 ? options->threads : available_cores(), std::move(set_threads));
-    serve(*model, *options);
+    neighbour_.emplace(options->threads > 0 ? options->threads : available_cores(),
+                       [forward = model->forward.get()](int n) { forward->set_threads(n); });
+    const Status served = serve(*model, *options);
     set_forward(nullptr);
+    if (!served) return give_up(served.error());
     return connection_.error() ? 1 : 0;
   }
 
@@ -108,7 +116,7 @@ class Worker {
     return model;
   }
 
-  void serve(ReadyModel& model, const LoadOptions& options) {
+  Status serve(ReadyModel& model, const LoadOptions& options) {
     const auto lot = parking_for(model, options);
     GeneratorOptions settings;
     settings.parking = lot.get();
@@ -127,6 +135,7 @@ class Worker {
     const bool on_disk = lot && !options.park_directory.empty();
     bool busy = false;
     bool behind = false;  // the disk is, with what was parked
+    bool verified = false;
     while (!stopping_) {
       const Duration pause = busy ? Duration(0) : behind ? Duration(kDiskPause) : Duration(seconds(1));
       for (auto& [request, message] : connection_.receive(pause)) {
@@ -143,10 +152,22 @@ class Worker {
         connection_.begin_work(kStepLimit + std::chrono::milliseconds(100) * tokens);
         busy |= embedder.step();
       }
-      neighbour_->look(clock_.now() - before, load == Generator::Load::background);
+      neighbour_->look({.tokens = generator.step_tokens(),
+                        .took = clock_.now() - before,
+                        .background = load == Generator::Load::background,
+                        .waits = model.forward->waits()});
       if (!busy && on_disk) {
         behind = lot->behind();
         busy = !behind && generator.park_some();
+      }
+      if (!busy && !behind && !verified) {
+        const auto more = model.forward->verify_some();
+        if (!more) {
+          if (lot) lot->forget_all();  // what it computed is as damaged
+          return fail(more.error());
+        }
+        busy = *more;
+        verified = !*more;
       }
       connection_.end_work();
       report(generator, lot.get());
@@ -163,6 +184,7 @@ class Worker {
         break;
       }
     }
+    return {};
   }
 
   // Only where cells can be saved at all.
@@ -172,8 +194,9 @@ class Worker {
     settings.memory = options.park_memory;
     settings.directory = options.park_directory;
     settings.disk = options.park_disk;
-    settings.identity = fmt::format("{}|{}|{}|{}", options.model_hash.empty() ? options.path : options.model_hash,
-                                    options.kv_type, model.state_format, model.loaded.chat_template);
+    settings.identity =
+        fmt::format("{}|{}|{}|{}|{}", options.model_hash.empty() ? options.path : options.model_hash,
+                    version_of(options.path), options.kv_type, model.state_format, model.loaded.chat_template);
     return std::make_unique<ParkingLot>(std::move(settings), clock_);
   }
 

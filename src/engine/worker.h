@@ -15,7 +15,6 @@ namespace skep::engine {
 // A model that is ready. Members are destroyed in reverse order.
 struct ReadyModel {
   Loaded loaded;
-  bool minds_others = false;    // the forward pass adapts to other processes by itself: its threads are left alone
   std::string state_format;     // of what Forward::save() gives: cells of another are nothing to it
   std::shared_ptr<void> owner;  // of what the two below point into
   std::unique_ptr<Vocabulary> vocabulary;

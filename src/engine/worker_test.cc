@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <future>
 
 #include "engine/toy_forward.h"
@@ -195,6 +197,87 @@ TEST(Worker, TokenizesAndRefusesWhatTheModelIsNotFor) {
   EXPECT_EQ(embedder.expect<Failed>().error.code, ErrorCode::invalid_argument);
   embedder.send(7, prompt("x", 3));
   EXPECT_EQ(embedder.expect<Failed>().error.code, ErrorCode::unsupported);
+}
+
+TEST(Worker, WeightsThatAreNotWhatWasLoadedEndItWithTheReason) {
+  ToyOptions toy;
+  toy.verify = [parts = 3]() mutable -> Result<bool> {
+    if (--parts > 0) return true;
+    return fail(ErrorCode::corrupt, "a matrix fails its checksum");
+  };
+  Daemon daemon(toy);
+  daemon.start();
+  EXPECT_THAT(daemon.expect<Failed>().error.message, HasSubstr("checksum"));
+  EXPECT_FALSE(daemon.next());
+  EXPECT_EQ(daemon.status(), 1);
+}
+
+TEST(Worker, AnswersComeBeforeWeightsAreVerifiedAndThatHappensOnce) {
+  auto calls = std::make_shared<std::atomic<int>>(0);
+  ToyOptions toy;
+  toy.verify = [calls]() -> Result<bool> { return ++*calls < 5; };
+  Daemon daemon(toy);
+  daemon.start();
+  for (const RequestId id : {1, 2, 3}) {
+    daemon.send(id, prompt("hello", 3));
+    while (!std::holds_alternative<Finished>(daemon.next().value().second)) {
+    }
+  }
+  daemon.send(0, Shutdown{});
+  EXPECT_EQ(daemon.status(), 0);
+  EXPECT_LE(*calls, 5);
+}
+
+// What a worker parked on disk, and whether the next one uses it.
+class ParkedByAWorker : public ::testing::Test {
+ protected:
+  ParkedByAWorker() {
+    std::filesystem::create_directories(folder_);
+    std::ofstream(folder_ / "m.gguf") << "a model";
+    options_.path = (folder_ / "m.gguf").string();
+    options_.park_directory = (folder_ / "parked").string();
+    options_.park_memory = options_.park_disk = 1_MiB;
+  }
+  ~ParkedByAWorker() override { std::filesystem::remove_all(folder_); }
+  // Of a prompt that is always the same.
+  int cached_tokens(const LoadOptions& options, ToyOptions toy = {}) {
+    Daemon daemon(std::move(toy));
+    daemon.start(options);
+    daemon.send(1, prompt("what stays the same in every life", 3));
+    for (;;) {
+      const auto got = daemon.next();
+      if (!got) return -1;
+      const auto* finished = std::get_if<Finished>(&got->second);
+      if (finished == nullptr) continue;
+      daemon.send(0, Shutdown{});
+      daemon.status();
+      return finished->usage.cached_tokens;
+    }
+  }
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / fmt::format("skep-worker-{}", getpid());
+  LoadOptions options_;
+};
+
+TEST_F(ParkedByAWorker, IsFoundByTheNextAndNotOnceTheModelFileWasChanged) {
+  EXPECT_EQ(cached_tokens(options_), 0);
+  EXPECT_GT(cached_tokens(options_), 20);
+  std::ofstream(options_.path, std::ios::app) << ", changed";
+  EXPECT_EQ(cached_tokens(options_), 0);
+  options_.model_hash = "the catalog says so";
+  EXPECT_EQ(cached_tokens(options_), 0);
+}
+
+TEST_F(ParkedByAWorker, IsForgottenWhereItsWeightsWereDamaged) {
+  EXPECT_EQ(cached_tokens(options_), 0);
+  {
+    ToyOptions toy;
+    toy.verify = []() -> Result<bool> { return fail(ErrorCode::corrupt, "damaged"); };
+    Daemon daemon(toy);
+    daemon.start(options_);
+    daemon.expect<Failed>();
+    EXPECT_EQ(daemon.status(), 1);
+  }
+  EXPECT_EQ(cached_tokens(options_), 0);
 }
 
 TEST(Worker, ACancelledRequestEndsWhileOthersGoOn) {

@@ -158,7 +158,9 @@ Status NativeForward::step(std::span<const Slice> slices) {
     work.push_back({s.tokens, s.position, pages_.pages(s.sequence), s.outputs});
     rows_ += s.outputs;
   }
-  if (!pass_.run(work, members_, cancelled_, logits_.data())) {
+  const bool done = pass_.run(work, members_, cancelled_, logits_.data());
+  stalled_ += team_.stalled();
+  if (!done) {
     cancelled_.store(false, std::memory_order_relaxed);
     take_back(slices.size());
     rows_ = 0;
@@ -171,6 +173,10 @@ int NativeForward::free_cells() const {
   // A step takes at most one page more of each growing sequence than its tokens fill.
   const int64_t pages = page_budget(limits_, slots_) - slots_ - pages_.pages_in_use();
   return static_cast<int>(std::clamp<int64_t>(pages * kernel::lm::kPageTokens, 0, limits_.cells));
+}
+
+std::optional<Forward::Waits> NativeForward::waits() const {
+  return Waits{stalled_, static_cast<int>(team_.spin_limit())};
 }
 
 void NativeForward::set_threads(int threads) { members_ = std::clamp(threads, 1, team_.threads()); }

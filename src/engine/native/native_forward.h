@@ -57,6 +57,7 @@ class NativeForward final : public Forward {
   [[nodiscard]] Result<std::string> save(SequenceId sequence, int begin, int end) override;
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
+  [[nodiscard]] std::optional<Waits> waits() const override;
   Result<bool> verify_some() override { return weights_.verify_some(); }
   void set_threads(int threads) override;
   void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
@@ -80,6 +81,7 @@ class NativeForward final : public Forward {
   Buffer<float> logits_;
   int members_ = 1;  // threads that compute, of the team's
   int rows_ = 0;     // of the last step
+  std::chrono::nanoseconds stalled_{0};
   std::atomic<bool> cancelled_{false};
 };
 
