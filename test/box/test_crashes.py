@@ -41,12 +41,9 @@ class CrashTest(unittest.TestCase):
             pieces.append(piece)
             if len(pieces) == 10:
                 os.kill(worker, signal.SIGKILL)
-        # The retry continues the text; where its tokens meet, random weights may choose differently, but what was said
-        # is not said again and the length is what was asked for.
-        text = "".join(pieces)
-        self.assertTrue(text.startswith("".join(pieces[:10])))
-        self.assertGreater(len(text), len("".join(pieces[:10])))
-        self.assertEqual(text[: len(whole) // 20], whole[: len(whole) // 20])
+        # Our own forward pass gives the same bits however a context came about.
+        self.assertEqual("".join(pieces), whole)
+        self.assertNotIn(worker, self.daemon.workers())
 
     def test_a_killed_worker_leaves_the_other_model_at_work(self):
         worker = self.worker_of("one")

@@ -129,23 +129,22 @@ class PreemptionTest(unittest.TestCase):
         with box.Daemon(f"memory: {{budget: 2GiB}}\nengines: {{context: 1024, slots: 2}}\n"
                         f"models: {{one: {{path: {box.model('smollm-135m', 'q4_0')}}}}}\n") as daemon:
             self.assertEqual(daemon.chat("one", SYSTEM, max_tokens=2).status, 200)
-            streams = [Stream(daemon, "one", f"Background work {i}.", 400, priority="background") for i in range(4)]
+            # As many as there are slots: nobody else reads a prompt meanwhile.
+            streams = [Stream(daemon, "one", f"Background work {i}.", 900, priority="background") for i in range(2)]
             box.wait_until(lambda: sum(len(s.pieces) > 5 for s in streams) == 2, what="two streams")
             before = self.evaluated(daemon, "one")
             began = time.time()
             critical = daemon.chat("one", "What now?", max_tokens=4, priority="critical")
             took = time.time() - began
             self.assertEqual(critical.status, 200)
-            self.assertEqual([s.ended for s in streams], [None] * 4, "every slot still generates")
+            self.assertEqual([s.ended for s in streams], [None] * 2, "every slot still generates")
             self.assertEqual(daemon.metric("skep_preemptions", how="parked"), 1)
             self.assertLess(took, 3)
             after = self.evaluated(daemon, "one")
             usage = critical.json["usage"]
             new = usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"]
             self.assertEqual(daemon.metric("skep_engine_preemptions", model="one"), 1)
-            running = sum(len(s.pieces) > 5 for s in streams)
-            if running == 2:  # no other stream has read its prompt meanwhile
-                self.assertEqual(after - before, new, "the victim evaluated nothing again")
+            self.assertEqual(after - before, new, "the victim evaluated nothing again")
             for stream in streams:
                 stream.join(120)
                 self.assertIsNone(stream.error)

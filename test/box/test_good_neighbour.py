@@ -1,0 +1,67 @@
+"""Beside busy processes a worker adapts, and says what it changed, when and why (R7)."""
+import os
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import box
+
+
+def changes(daemon):
+    """Of the settings of the worker, as /api/performance/metrics tells them."""
+    engines = daemon.get("/api/performance/metrics").json["engines"]
+    return [change for engine in engines for change in engine["changes"]]
+
+
+class GoodNeighbourTest(unittest.TestCase):
+    def beside_busy_processes(self, forward, setting):
+        model = box.model("smollm-135m", "q4_0")
+        spinners = []
+        with box.Daemon(f"memory: {{budget: 2GiB}}\nengines: {{context: 2048, slots: 2, forward: {forward}}}\n"
+                        f"models: {{one: {{path: {model}}}}}\n") as daemon:
+            self.assertEqual(daemon.chat("one", max_tokens=2).status, 200)
+            over = threading.Event()
+
+            def work():
+                while not over.is_set():
+                    for _ in daemon.stream("one", "Tell a long story.", 1500, priority="background"):
+                        if over.is_set():
+                            break
+
+            threads = [threading.Thread(target=work) for _ in range(2)]
+            try:
+                # One for each core.
+                spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                            for _ in range(len(os.sched_getaffinity(0)))]
+                for thread in threads:
+                    thread.start()
+                began = time.time()
+                change = box.wait_until(lambda: [c for c in changes(daemon) if c["setting"] == setting], 45,
+                                        f"a change of {setting}")[0]
+            finally:
+                over.set()
+                for spinner in spinners:
+                    spinner.kill()
+                    spinner.wait()
+                for thread in threads:
+                    thread.join()
+            self.assertTrue(change["why"])
+            self.assertTrue(change["to"])
+            box.wait_until(lambda: daemon.metric("skep_engine_policy_changes", model="one") >= 1, 5, "the metric")
+            when = daemon.metric("skep_engine_policy_changed_timestamp_seconds", model="one", setting=setting)
+            self.assertGreater(when, began - 5)
+            self.assertLess(when, time.time() + 5)
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may raise its priority again")
+    def test_background_work_on_our_own_forward_pass_steps_back(self):
+        self.beside_busy_processes("native", "niceness")
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one core")
+    def test_libllamas_steps_run_on_fewer_threads(self):
+        self.beside_busy_processes("llama", "threads")
+
+
+if __name__ == "__main__":
+    unittest.main()
