@@ -89,6 +89,7 @@ TEST(GoodNeighbour, BackgroundWorkStepsBackAndComesForwardBeforeAnythingUrgent) 
 TEST(GoodNeighbour, ItTellsWhenThreadsSpinByAnotherOrder) {
   GoodNeighbour neighbour(2, [](int) {});
   neighbour.look({.tokens = 1, .took = std::chrono::milliseconds(1), .waits = Forward::Waits{{}, 4096}});
+  neighbour.note_spin(4096, 0.1);
   neighbour.note_spin(2048, 0.1);
   EXPECT_TRUE(report(neighbour).changes.empty());
   neighbour.note_spin(1024, 0.25);

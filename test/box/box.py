@@ -39,11 +39,11 @@ def listens(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
-def pss(pid):
+def pss(pid, kind="Pss"):
     """Bytes of a process as the kernel shares them out; 0 when it is gone."""
     try:
         for line in open(f"/proc/{pid}/smaps_rollup"):
-            if line.startswith("Pss:"):
+            if line.startswith(kind + ":"):
                 return int(line.split()[1]) * 1024
     except (OSError, ProcessLookupError):
         pass
@@ -181,6 +181,10 @@ class Daemon:
 
     def measured(self):
         return pss(self.process.pid) + sum(pss(c) for c in self.workers())
+
+    def own_memory(self):
+        """Without files, whose pages are shared with whoever else runs the same program just now."""
+        return sum(pss(p, "Pss_Anon") for p in [self.process.pid, *self.workers()])
 
     def __enter__(self):
         return self

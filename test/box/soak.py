@@ -86,7 +86,7 @@ def run(daemon, seconds, seed=1, progress=None):
     samples = []
     while any(thread.is_alive() for thread in threads):
         time.sleep(0.25)
-        samples.append(((time.time() - began) / seconds, daemon.measured()))
+        samples.append(((time.time() - began) / seconds, daemon.own_memory()))
         if progress:
             progress(samples[-1], report)
     report.early = statistics.median(m for at, m in samples if 0.25 <= at < 0.5)

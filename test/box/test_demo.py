@@ -19,17 +19,16 @@ GIB = 1 << 30
 class DemoTest(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-demo-"))
-        (self.folder / "skep.yaml").write_text(f"state_folder: {self.folder / 'state'}\n")
         self.port = box.free_port()
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("SKEP_")}
+        self.environment["XDG_STATE_HOME"] = str(self.folder / "state")
 
     def tearDown(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, *arguments):
         return subprocess.Popen(
-            [box.skep, "demo", "--config", str(self.folder / "skep.yaml"), "--folder", str(self.folder / "demo"),
-             "--listen", f"127.0.0.1:{self.port}", *arguments],
+            [box.skep, "demo", "--folder", str(self.folder / "demo"), "--listen", f"127.0.0.1:{self.port}", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment, cwd=self.folder)
 
     def test_every_task_is_answered_inside_the_budget_and_complexity_chooses_well(self):
