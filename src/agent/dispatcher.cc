@@ -100,7 +100,7 @@ void Dispatcher::limit_agent(const std::string& name, scheduling::Limits limits)
 void Dispatcher::on_finished(std::function<void(const TaskResult&, Duration)> heard) {
   heard_finished_ = std::move(heard);
 }
-void Dispatcher::on_failed(std::function<void(const TaskFailure&, const RouteDecision&)> heard) {
+void Dispatcher::on_failed(std::function<void(const TaskFailure&, const RouteDecision&, const TaskRequest&)> heard) {
   heard_failed_ = std::move(heard);
 }
 
@@ -111,17 +111,17 @@ TaskId Dispatcher::submit(TaskRequest request, std::shared_ptr<TaskListener> lis
 }
 
 void Dispatcher::submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) {
-  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {});
+  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {}, request);
   auto plan = planner_.plan(request);
   if (!plan) {
-    refuse(listener, {id, std::move(plan).error(), {}}, {});
+    refuse(listener, {id, std::move(plan).error(), {}}, {}, request);
     return;
   }
   submit(id, std::move(request), std::move(*plan), std::move(listener));
 }
 
 void Dispatcher::submit(TaskId id, TaskRequest request, Plan plan, std::shared_ptr<TaskListener> listener) {
-  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {});
+  if (draining()) return refuse(listener, {id, shutting_down(), std::chrono::seconds(5)}, {}, request);
   if (!plan.agent.empty()) request.agent = plan.agent;
   TimePoint now = loop_.now();
   scheduling::TaskFacts facts;
@@ -138,7 +138,7 @@ void Dispatcher::submit(TaskId id, TaskRequest request, Plan plan, std::shared_p
   plan.generate.priority = static_cast<int>(facts.priority);
 
   if (auto admitted = scheduler_.admit(facts, now); !admitted) {
-    return refuse(listener, {id, admitted.error().error, admitted.error().retry_after}, plan.route);
+    return refuse(listener, {id, admitted.error().error, admitted.error().retry_after}, plan.route, request);
   }
   if (request.keep_alive) residency_.set_keep_alive(plan.route.model, request.keep_alive);
   auto task = std::make_unique<Task>(*this, std::move(request), std::move(plan), std::move(listener));
@@ -163,8 +163,9 @@ void Dispatcher::ended_embedding(const std::string& caller, int correction, Dura
   scheduler_.ended_aside(caller, correction, took, loop_.now());
 }
 
-void Dispatcher::refuse(std::shared_ptr<TaskListener> listener, TaskFailure failure, const RouteDecision& route) {
-  if (heard_failed_) heard_failed_(failure, route);
+void Dispatcher::refuse(std::shared_ptr<TaskListener> listener, TaskFailure failure, const RouteDecision& route,
+                        const TaskRequest& request) {
+  if (heard_failed_) heard_failed_(failure, route, request);
   loop_.post([listener = std::move(listener), failure = std::move(failure)] { listener->failed(failure); });
 }
 
@@ -351,7 +352,7 @@ void Dispatcher::expire(const scheduling::Expire& expire) {
       {ErrorCode::deadline_exceeded, std::move(message), "give it a later deadline or a higher priority"},
       {}};
   statistics_.failed(task->plan.route.tier, task->plan.route.model, task->request.agent);
-  if (heard_failed_) heard_failed_(failure, task->plan.route);
+  if (heard_failed_) heard_failed_(failure, task->plan.route, task->request);
   auto listener = std::move(task->listener);
   task.reset();
   listener->failed(failure);
@@ -479,7 +480,7 @@ void Dispatcher::end_with(Task& failed, Error error, std::optional<Duration> ret
                    loop_.now());
   TaskFailure failure{task->id, std::move(error), retry_after};
   statistics_.failed(task->plan.route.tier, task->plan.route.model, task->request.agent);
-  if (heard_failed_) heard_failed_(failure, task->plan.route);
+  if (heard_failed_) heard_failed_(failure, task->plan.route, task->request);
   task->listener->failed(failure);
   wake();
   check_drained();

@@ -63,6 +63,9 @@ class Dispatcher {
   [[nodiscard]] TaskId reserve() { return next_++; }
   // A task that was answered elsewhere counts like one of ours.
   void count(const TaskResult& result, Duration first_token);
+  // Ends a task that never came here, or can't stay: whoever counts hears of it, and its listener, later on the loop.
+  void refuse(std::shared_ptr<TaskListener> listener, TaskFailure failure, const RouteDecision& route,
+              const TaskRequest& request);
   void cancel(TaskId task);  // idempotent
 
   // Embeddings go past the queue, but count against their caller's limits: what was admitted has to end. `correction`:
@@ -74,7 +77,7 @@ class Dispatcher {
   void limit_agent(const std::string& name, scheduling::Limits limits);
   // Called for every finished task, for logs and metrics: the result and the time to its first token.
   void on_finished(std::function<void(const TaskResult&, Duration first_token)> heard);
-  void on_failed(std::function<void(const TaskFailure&, const RouteDecision&)> heard);
+  void on_failed(std::function<void(const TaskFailure&, const RouteDecision&, const TaskRequest&)> heard);
 
   // Something outside changed that may let tasks run: an engine was loaded, freed or died. Cheap; coalesced.
   void wake();
@@ -99,7 +102,6 @@ class Dispatcher {
     double prefill = 0, decode = 0;
   };
 
-  void refuse(std::shared_ptr<TaskListener> listener, TaskFailure failure, const RouteDecision& route);
   void pump();
   std::vector<scheduling::EngineFacts> engine_facts() const;
   void carry_out(const scheduling::Action& action);
@@ -131,7 +133,7 @@ class Dispatcher {
   std::set<TaskId> parked_;  // wait in the scheduler, and in their worker behind a critical one
   Preemptions preemptions_;
   std::function<void(const TaskResult&, Duration)> heard_finished_;
-  std::function<void(const TaskFailure&, const RouteDecision&)> heard_failed_;
+  std::function<void(const TaskFailure&, const RouteDecision&, const TaskRequest&)> heard_failed_;
   std::function<void()> drained_;
   bool drain_told_ = false;
   TaskId next_ = 1;

@@ -254,9 +254,12 @@ void Daemon::Impl::wire() {
     metrics.histogram("skep_task_first_token_seconds", "From submission to the first token", tier)
         .observe(seconds(first_token));
   });
-  dispatcher.on_failed([this](const agent::TaskFailure& failure, const agent::RouteDecision& route) {
+  dispatcher.on_failed([this](const agent::TaskFailure& failure, const agent::RouteDecision& route,
+                              const agent::TaskRequest& request) {
     store::Event event;
     event.kind = "task.failed";
+    event.agent = request.agent;
+    event.caller = request.caller;
     event.model = route.model;
     event.tier = route.tier;
     event.task = static_cast<int64_t>(failure.id);

@@ -35,7 +35,7 @@ void WindowedTasks::submit(agent::TaskId id, agent::TaskRequest request,
                    [this, id, request = std::move(request),
                     listener = std::move(listener)](Result<agent::ContextKeeper::Fitted> fitted) mutable {
                      if (preparing_.erase(id) == 0) return;  // cancelled meanwhile
-                     if (!fitted) return listener->failed({id, fitted.error(), {}});
+                     if (!fitted) return parts_.dispatcher.refuse(listener, {id, fitted.error(), {}}, {}, request);
                      request.input.messages = std::move(fitted->messages);
                      parts_.tasks.submit(id, std::move(request), std::move(listener));
                    });

@@ -72,7 +72,10 @@ class SleepTest(StateCase):
         def kinds():  # a crash may take the log's last moments, and the log is written a moment later
             log = json.loads(self.daemon.command("log", "--kind", "agent", "--agent", "ann", "--json"))["events"]
             return {event["kind"] for event in log}
+        self.assertEqual(self.say("ann", "Too long. " * 400, max_tokens=1).status, 413)
         box.wait_until(lambda: kinds() >= {"agent.woke", "agent.slept"}, what="the log")
+        failed = json.loads(self.daemon.command("log", "--kind", "task.failed", "--agent", "ann", "--json"))["events"]
+        self.assertEqual(len(failed), 1)
 
 
 class KilledTest(StateCase):
