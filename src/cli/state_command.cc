@@ -33,9 +33,10 @@ int backup(const RemoteOptions& options, const std::string& file) {
   if (!made) return report(made.error());
   std::string path = made->at("path").as_string().c_str();
   if (!file.empty()) {
+    if (const Status copied = store::copy_whole(path, file); !copied) {
+      return report({copied.error().code, copied.error().message, "the backup is at " + path});
+    }
     std::error_code error;
-    fs::copy_file(path, file, fs::copy_options::overwrite_existing, error);
-    if (error) return report({ErrorCode::io, fmt::format("{}: {}", file, error.message()), "the backup is at " + path});
     fs::remove(path, error);
     path = file;
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "base/random.h"
@@ -158,6 +159,19 @@ class AwayStore final : public EventStore {
  private:
   std::shared_ptr<std::atomic<bool>> away_;
 };
+
+TEST(SqliteEvents, TheOldestGoWhenTheFileIsFull) {
+  TestingFolder folder;
+  auto store = std::move(*SqliteEvents::open(folder / "events.db", 4_MiB));
+  for (int batch = 0; batch < 60; ++batch) {
+    std::vector<Event> events(1000, event(kNoon + std::chrono::seconds(batch), "x.y"));
+    for (Event& one : events) one.detail = std::string(200, 'd');
+    ASSERT_TRUE(store->append(events));  // 60 times some 250 kB
+  }
+  EXPECT_LT(std::filesystem::file_size(folder / "events.db"), 7U << 20U);
+  EXPECT_EQ(store->query({.limit = 1})->front().at, kNoon + 59s);
+  EXPECT_GT(store->query({.limit = 1, .newest_first = false})->front().at, kNoon + 20s);
+}
 
 TEST(EventLog, ShedsAndCountsWhenItsStoreStaysAway) {
   SystemClock clock;

@@ -7,16 +7,33 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <filesystem>
 #include <mutex>
 #include <utility>
 
 #include "store/journal.h"
+#include "store/store_layout.h"
 
 namespace skep::store {
 namespace {
 
 MDB_val value_of(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
 std::string_view view_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
+
+// LMDB 0.9 checks some of what it reads from its pages with assertions, and would abort the process: for a damaged page
+// that is an error of this file, as any other. Thrown through LMDB's frames, caught by guarded().
+struct Assertion {};
+void assertion_failed(MDB_env* /*environment*/, const char* /*what*/) { throw Assertion(); }
+
+// What `call` returns, an errno or LMDB's code; MDB_CORRUPTED where LMDB would have aborted.
+template <typename Call>
+int guarded(const Call& call) {
+  try {
+    return call();
+  } catch (const Assertion&) {
+    return MDB_CORRUPTED;
+  }
+}
 
 class TransactionWriter final : public LmdbEnvironment::Writer {
  public:
@@ -25,11 +42,11 @@ class TransactionWriter final : public LmdbEnvironment::Writer {
   Status put(std::string_view key, std::string_view record) override {
     MDB_val k = value_of(key);
     MDB_val v = value_of(record);
-    return check(mdb_put(transaction_, tree_, &k, &v, 0));
+    return check(guarded([&] { return mdb_put(transaction_, tree_, &k, &v, 0); }));
   }
   Status erase(std::string_view key) override {
     MDB_val k = value_of(key);
-    int code = mdb_del(transaction_, tree_, &k, nullptr);
+    const int code = guarded([&] { return mdb_del(transaction_, tree_, &k, nullptr); });
     return check(code == MDB_NOTFOUND ? 0 : code);
   }
   [[nodiscard]] int code() const { return code_; }
@@ -71,41 +88,75 @@ Error lmdb_error(const std::string& what, int code) {
 
 Result<std::unique_ptr<LmdbEnvironment>> LmdbEnvironment::open(const std::string& path, Bytes map, Bytes limit,
                                                                bool read_only) {
-  MDB_env* environment = nullptr;
-  if (int code = mdb_env_create(&environment); code != 0) return fail(lmdb_error(path, code));
-  unsigned tree = 0;
-  auto fails = [&](int code) {
-    mdb_env_close(environment);
-    return fail(lmdb_error(path, code));
-  };
-  // The size on disk may be beyond `map`: LMDB then takes that.
-  if (int code = mdb_env_set_mapsize(environment, static_cast<size_t>(map.count)); code != 0) return fails(code);
-  if (int code = mdb_env_set_maxreaders(environment, 510); code != 0) return fails(code);
-  unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | (read_only ? MDB_RDONLY : 0U);
-  if (int code = mdb_env_open(environment, path.c_str(), flags, 0600); code != 0) return fails(code);
-  MDB_txn* transaction = nullptr;
-  if (int code = mdb_txn_begin(environment, nullptr, MDB_RDONLY, &transaction); code != 0) return fails(code);
-  int code = mdb_dbi_open(transaction, nullptr, 0, &tree);  // the main tree is always there
-  if (code == 0) code = mdb_txn_commit(transaction);
-  if (code != 0) return fails(code);
-  MDB_envinfo info{};
-  mdb_env_info(environment, &info);
-  return std::unique_ptr<LmdbEnvironment>(
-      new LmdbEnvironment(environment, tree, path, Bytes(static_cast<int64_t>(info.me_mapsize)), limit));
+  std::unique_ptr<LmdbEnvironment> made(new LmdbEnvironment(path, map, std::max(map, limit), read_only));
+  SKEP_CHECK(made->connect());
+  return made;
 }
 
-LmdbEnvironment::LmdbEnvironment(MDB_env* environment, unsigned tree, std::string path, Bytes map, Bytes limit)
-    : environment_(environment), tree_(tree), path_(std::move(path)), map_(map), limit_(std::max(map, limit)) {}
+LmdbEnvironment::LmdbEnvironment(std::string path, Bytes map, Bytes limit, bool read_only)
+    : path_(std::move(path)), map_(map), limit_(limit), read_only_(read_only) {}
 
-LmdbEnvironment::~LmdbEnvironment() { mdb_env_close(environment_); }
+LmdbEnvironment::~LmdbEnvironment() {
+  if (environment_ != nullptr) mdb_env_close(environment_);
+}
+
+// Called alone: by open(), or with `resizing_` held exclusively.
+Status LmdbEnvironment::connect() {
+  MDB_env* environment = nullptr;
+  if (int code = mdb_env_create(&environment); code != 0) return fail(lmdb_error(path_, code));
+  const auto begin = [&]() -> int {
+    mdb_env_set_assert(environment, assertion_failed);
+    // The size on disk may be beyond `map`: LMDB then takes that.
+    if (int code = mdb_env_set_mapsize(environment, static_cast<size_t>(map_.count)); code != 0) return code;
+    if (int code = mdb_env_set_maxreaders(environment, 510); code != 0) return code;
+    const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD | (read_only_ ? MDB_RDONLY : 0U);
+    if (int code = mdb_env_open(environment, path_.c_str(), flags, 0600); code != 0) return code;
+    MDB_txn* transaction = nullptr;
+    if (int code = mdb_txn_begin(environment, nullptr, MDB_RDONLY, &transaction); code != 0) return code;
+    const int code = mdb_dbi_open(transaction, nullptr, 0, &tree_);  // the main tree is always there
+    if (code == 0) return mdb_txn_commit(transaction);
+    mdb_txn_abort(transaction);
+    return code;
+  };
+  if (const int code = guarded(begin); code != 0) {
+    mdb_env_close(environment);
+    return fail(lmdb_error(path_, code));
+  }
+  MDB_envinfo info{};
+  mdb_env_info(environment, &info);
+  map_ = Bytes(static_cast<int64_t>(info.me_mapsize));
+  limit_ = std::max(map_, limit_);
+  environment_ = environment;
+  return {};
+}
+
+// After a commit whose last page could not be written LMDB refuses everything (MDB_PANIC) until it is opened again:
+// what the file says then is the state before that commit, or after it. Both are whole.
+void LmdbEnvironment::heal() {
+  const std::unique_lock lock(resizing_);  // every transaction of this process has ended
+  if (environment_ != nullptr) {
+    MDB_txn* transaction = nullptr;
+    const int code = mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction);
+    if (code == 0) mdb_txn_abort(transaction);
+    if (code != MDB_PANIC) return;
+    mdb_env_close(std::exchange(environment_, nullptr));
+  }
+  static_cast<void>(connect());  // the next write tries again
+}
 
 Result<LmdbEnvironment::Snapshot> LmdbEnvironment::snapshot() {
   std::shared_lock lock(resizing_);
+  if (environment_ == nullptr) return fail(closed());
   MDB_txn* transaction = nullptr;
   if (int code = mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction); code != 0) {
     return fail(lmdb_error(path_, code));
   }
   return Snapshot(*this, transaction, std::move(lock));
+}
+
+Error LmdbEnvironment::closed() const {
+  return {ErrorCode::unavailable, fmt::format("{}: could not be opened again after an error", path_),
+          "it is tried again by itself"};
 }
 
 LmdbEnvironment::Snapshot::Snapshot(Snapshot&& other) noexcept
@@ -118,7 +169,7 @@ LmdbEnvironment::Snapshot::~Snapshot() {
 Result<std::optional<std::string_view>> LmdbEnvironment::Snapshot::get(std::string_view key) const {
   MDB_val k = value_of(key);
   MDB_val v{};
-  int code = mdb_get(transaction_, owner_->tree_, &k, &v);
+  const int code = guarded([&] { return mdb_get(transaction_, owner_->tree_, &k, &v); });
   if (code == MDB_NOTFOUND) return std::nullopt;
   if (code != 0) return fail(lmdb_error(owner_->path_, code));
   return view_of(v);
@@ -132,34 +183,50 @@ Status LmdbEnvironment::Snapshot::walk(std::string_view from,
   }
   MDB_val k = value_of(from);
   MDB_val v{};
-  int code = mdb_cursor_get(cursor, &k, &v, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
-  while (code == 0 && each(view_of(k), view_of(v))) code = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+  const auto move = [&](MDB_cursor_op to) { return guarded([&] { return mdb_cursor_get(cursor, &k, &v, to); }); };
+  int code = move(from.empty() ? MDB_FIRST : MDB_SET_RANGE);
+  while (code == 0 && each(view_of(k), view_of(v))) code = move(MDB_NEXT);
   mdb_cursor_close(cursor);
   if (code != 0 && code != MDB_NOTFOUND) return fail(lmdb_error(owner_->path_, code));
   return {};
 }
 
 Status LmdbEnvironment::write(const std::function<Status(Writer&)>& fill) {
+  if (environment_ == nullptr) heal();
   for (;;) {
-    int code = 0;
-    {
-      std::shared_lock lock(resizing_);
-      MDB_txn* transaction = nullptr;
-      if (code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) return fail(lmdb_error(path_, code));
-      TransactionWriter writer(transaction, tree_, path_);
-      Status filled = fill(writer);
-      code = writer.code();
-      if (filled) {
-        code = mdb_txn_commit(transaction);
-        if (code == 0) return {};
-      } else {
-        mdb_txn_abort(transaction);
-        if (code != MDB_MAP_FULL) return filled;
-      }
+    Status done = write_once(fill);
+    if (done) return done;
+    if (!full_) {
+      heal();
+      return done;
     }
-    if (code != MDB_MAP_FULL) return fail(lmdb_error(path_, code));
     SKEP_CHECK(grow());
   }
+}
+
+Status LmdbEnvironment::write_once(const std::function<Status(Writer&)>& fill) {
+  std::shared_lock lock(resizing_);
+  full_ = false;
+  if (environment_ == nullptr) return fail(closed());
+  MDB_txn* transaction = nullptr;
+  if (int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) return fail(lmdb_error(path_, code));
+  TransactionWriter writer(transaction, tree_, path_);
+  Status filled = fill(writer);
+  if (!filled) {
+    mdb_txn_abort(transaction);
+    full_ = writer.code() == MDB_MAP_FULL;
+    return filled;
+  }
+  int code = 0;
+  try {
+    code = mdb_txn_commit(transaction);
+  } catch (const Assertion&) {  // it stopped halfway; what it returns itself comes after its own abort
+    mdb_txn_abort(transaction);
+    code = MDB_CORRUPTED;
+  }
+  if (code == 0) return {};
+  full_ = code == MDB_MAP_FULL;
+  return fail(lmdb_error(path_, code));
 }
 
 Status LmdbEnvironment::grow() {
@@ -180,18 +247,24 @@ Status LmdbEnvironment::copy_to(const std::string& path) {
   int code = 0;
   {
     std::shared_lock lock(resizing_);
+    if (environment_ == nullptr) {
+      ::close(file);
+      ::unlink(unfinished.c_str());
+      return fail(closed());
+    }
     code = mdb_env_copyfd2(environment_, file, MDB_CP_COMPACT);
   }
   if (code == 0 && ::fsync(file) != 0) code = errno;
   ::close(file);
   if (code == 0 && ::rename(unfinished.c_str(), path.c_str()) != 0) code = errno;
-  if (code == 0) return {};
+  if (code == 0) return sync_folder(std::filesystem::path(path).parent_path().string());
   ::unlink(unfinished.c_str());
   return fail(lmdb_error(path, code));
 }
 
 LmdbEnvironment::Usage LmdbEnvironment::usage() {
   std::shared_lock lock(resizing_);
+  if (environment_ == nullptr) return {};
   MDB_envinfo info{};
   MDB_stat stat{};
   mdb_env_info(environment_, &info);

@@ -1,7 +1,8 @@
 #pragma once
 // One LMDB environment as skep uses it: a single tree of keys and records, read by any thread, written by one. Every
 // commit is synchronous, so the file is whole after any crash. The map grows by doubling when a write needs room;
-// readers wait for that moment.
+// readers wait for that moment. A damaged page is an error, not the end of the process; a write that the disk broke off
+// in its last step costs that write, and the file is opened again.
 
 #include <functional>
 #include <memory>
@@ -73,13 +74,19 @@ class LmdbEnvironment {
   [[nodiscard]] Usage usage();
 
  private:
-  LmdbEnvironment(MDB_env* environment, unsigned tree, std::string path, Bytes map, Bytes limit);
+  LmdbEnvironment(std::string path, Bytes map, Bytes limit, bool read_only);
+  Status connect();
+  void heal();
+  Status write_once(const std::function<Status(Writer&)>& fill);
   Status grow();
+  [[nodiscard]] Error closed() const;
 
-  MDB_env* environment_;
-  unsigned tree_;
+  MDB_env* environment_ = nullptr;  // none after an error, until it can be opened again
+  unsigned tree_ = 0;
   std::string path_;
   Bytes map_, limit_;
+  bool read_only_;
+  bool full_ = false;           // the last write_once() found the map full
   std::shared_mutex resizing_;  // shared: a transaction is open; alone: the map is being changed
 };
 

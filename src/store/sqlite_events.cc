@@ -74,6 +74,7 @@ class Statement {
 
 struct SqliteEvents::Impl {
   std::string path;
+  Bytes most;
   sqlite3* writer = nullptr;
   sqlite3* reader = nullptr;
   std::mutex reading;
@@ -86,11 +87,21 @@ struct SqliteEvents::Impl {
     return fail(sqlite_error(writer, path));
   }
   Status insert(const std::vector<Event>& events);
+  int64_t number(const char* pragma) {
+    Statement s(writer, pragma);
+    return s && s.step() == SQLITE_ROW ? s.integer(0) : 0;
+  }
+  // In use, the pages aside that wait to be used again.
+  Bytes size() {
+    return Bytes((number("PRAGMA page_count") - number("PRAGMA freelist_count")) * number("PRAGMA page_size"));
+  }
+  Status make_room();
 };
 
-Result<std::unique_ptr<EventStore>> SqliteEvents::open(const std::string& path) {
+Result<std::unique_ptr<EventStore>> SqliteEvents::open(const std::string& path, Bytes most) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
+  impl->most = most;
   for (sqlite3** one : {&impl->writer, &impl->reader}) {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
     if (sqlite3_open_v2(path.c_str(), one, flags, nullptr) != SQLITE_OK) return fail(sqlite_error(*one, path));
@@ -117,7 +128,21 @@ Status SqliteEvents::Impl::insert(const std::vector<Event>& events) {
   return {};
 }
 
+// The file keeps its size; the room is for what comes.
+Status SqliteEvents::Impl::make_room() {
+  constexpr int kRounds = 16;  // of an append, that it takes a bounded time
+  for (int i = 0; i < kRounds && size() > most; ++i) {
+    Statement remove(writer, "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events ORDER BY at LIMIT ?)");
+    if (!remove) return fail(sqlite_error(writer, path));
+    remove.bind(int64_t{kDeleteAtOnce});
+    if (remove.step() != SQLITE_DONE) return fail(sqlite_error(writer, path));
+    if (sqlite3_changes(writer) == 0) break;
+  }
+  return {};
+}
+
 Status SqliteEvents::append(const std::vector<Event>& events) {
+  SKEP_CHECK(impl_->make_room());
   SKEP_CHECK(impl_->run("BEGIN IMMEDIATE"));
   Status done = impl_->insert(events);
   if (done) done = impl_->run("COMMIT");

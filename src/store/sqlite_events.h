@@ -1,16 +1,18 @@
 #pragma once
 // Events in an SQLite file, in WAL mode: readers never wait for the writer. Power loss takes at most the last batch.
+// The file is bounded in bytes: beyond them the oldest events go, whatever the retention says.
 
 #include <memory>
 #include <string>
 
+#include "base/units.h"
 #include "store/event.h"
 
 namespace skep::store {
 
 class SqliteEvents final : public EventStore {
  public:
-  static Result<std::unique_ptr<EventStore>> open(const std::string& path);
+  static Result<std::unique_ptr<EventStore>> open(const std::string& path, Bytes most = 1_GiB);
   ~SqliteEvents() override;
 
   Status append(const std::vector<Event>& events) override;

@@ -1,15 +1,11 @@
 #include "store/store.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cerrno>
 #include <condition_variable>
-#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -19,18 +15,13 @@
 #include "store/lmdb_environment.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/store_layout.h"
 #include "store/trainer.h"
 
 namespace skep::store {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::string_view kFormatVersion = "1";
-constexpr char kMark = '\0';                                       // between space and key
-const std::string kVersionKey = std::string("!\0version", 9);      // what the store keeps for itself: space "!"
-const std::string kFlushedKey = std::string("!\0flushed", 9);      // the newest generation that is in LMDB
-const std::string kDictionaryPrefix = std::string("!\0dict/", 7);  // + id, two bytes: kind, NUL, dictionary
+constexpr char kMark = '\0';  // between space and key
 
 std::string full_key(std::string_view space, std::string_view key) {
   std::string full;
@@ -47,18 +38,6 @@ Status check_place([[maybe_unused]] std::string_view space, std::string_view key
   if (key.size() <= kLongestKey) return {};
   return fail(ErrorCode::invalid_argument, fmt::format("a key of {} bytes is too long for the store", key.size()),
               fmt::format("at most {}", kLongestKey));
-}
-
-// "agent/log-triage", with what can't be printed left out.
-std::string printable(std::string_view full) {
-  std::string text;
-  for (char c : full) text += c == kMark ? '/' : (c >= ' ' && c < 0x7f) ? c : '.';
-  return text;
-}
-
-Error named(Error error, std::string_view full) {
-  error.message = fmt::format("{}: {}", printable(full), error.message);
-  return error;
 }
 
 // A journal record's body: for each change a flag (1: a value follows), the key and perhaps the value.
@@ -88,37 +67,6 @@ Status decode_changes(std::string_view body, Changes& into) {
 // machine must not keep later changes and lose earlier ones.
 constexpr std::string_view kSeal = "\xff";
 
-// Held as long as the store is open: one process at a time.
-Result<int> lock_folder(const std::string& folder) {
-  std::error_code made;
-  fs::create_directories(folder, made);
-  if (made) return fail(ErrorCode::io, fmt::format("{}: {}", folder, made.message()));
-  std::string path = folder + "/lock";
-  int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return fail(system_error(path, errno));
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
-    ::close(file);
-    return fail(ErrorCode::conflict, fmt::format("{}: another skep has this state open", folder),
-                "give each its own state_folder");
-  }
-  return file;
-}
-
-Status load_dictionaries(const LmdbEnvironment::Snapshot& snapshot, Dictionaries& dictionaries) {
-  Dictionaries none;
-  return snapshot.walk(kDictionaryPrefix, [&](std::string_view key, std::string_view record) {
-    if (!key.starts_with(kDictionaryPrefix)) return false;
-    auto plain = decode_record(key, record, none);
-    if (!plain) return true;  // the records that name it will say so
-    auto id = Decoder(key.substr(kDictionaryPrefix.size())).fixed<uint16_t>();
-    size_t mark = plain->find(kMark);
-    if (id != 0 && mark != plain->npos) {
-      dictionaries.add(id, std::string_view(*plain).substr(0, mark), std::string_view(*plain).substr(mark + 1));
-    }
-    return true;
-  });
-}
-
 }  // namespace
 
 struct Store::Impl {
@@ -143,13 +91,14 @@ struct Store::Impl {
   uint64_t wanted_generation = 0;  // flush() asks for all up to this one
   TimePoint dirty_since{};         // of the oldest change in overlay.active
   std::optional<Error> refusing;
-  int64_t updates = 0, flushes = 0;
+  int64_t updates = 0, flushes = 0, syncs = 0;
   bool stopping = false;
 
-  // Group commit of Durability::always.
+  // Group commit of Durability::always: whoever holds this syncs for all that have appended before.
   std::mutex syncing;
   uint64_t synced_generation = 0;
   int64_t synced_end = 0;
+  uint64_t distrusted_generation = 0;  // a sync of its journal failed: only LMDB can say that the disk has it
 
   std::thread flusher;
 
@@ -167,8 +116,16 @@ struct Store::Impl {
   }
 
   Status recover();
-  Status append(Changes changes);
-  Status sync_journal(size_t index, uint64_t generation, int64_t end);
+  // Where a change stands in the journals.
+  struct Place {
+    size_t index = 0;
+    uint64_t generation = 0;
+    int64_t end = 0;
+  };
+  Result<Place> append(Changes changes);
+  Status sync_journal(const Place& place);
+  Status sync_files(const Place& place, bool both);
+  Status flush_up_to(uint64_t generation);
   void run_flusher();
   bool flush_once(std::unique_lock<std::mutex>& lock);
   Status write_to_lmdb(const Changes& changes, uint64_t generation);
@@ -231,53 +188,73 @@ Status Store::Impl::recover() {
 }
 
 // Journals the changes, then makes them visible. Called with `updating` held.
-Status Store::Impl::append(Changes changes) {
-  std::string body = encode_changes(changes);
-  size_t index = 0;
-  uint64_t generation = 0;
-  int64_t end = 0;
-  {
-    std::unique_lock lock(mutex);
+Result<Store::Impl::Place> Store::Impl::append(Changes changes) {
+  const std::string body = encode_changes(changes);
+  std::unique_lock lock(mutex);
+  if (refusing) return fail(*refusing);
+  if (pending() > options.pending.count) {
+    work.notify_all();
+    bool room =
+        flushed.wait_for(lock, options.patience, [&] { return refusing || pending() <= options.pending.count; });
     if (refusing) return fail(*refusing);
-    if (pending() > options.pending.count) {
-      work.notify_all();
-      bool room =
-          flushed.wait_for(lock, options.patience, [&] { return refusing || pending() <= options.pending.count; });
-      if (refusing) return fail(*refusing);
-      if (!room) return fail(ErrorCode::overloaded, "the state store's disk doesn't keep up", "try again in a moment");
-    }
-    SKEP_CHECK(journals.at(current)->append(body));
-    if (overlay.active.empty()) {
-      dirty_since = std::chrono::steady_clock::now();
-      work.notify_all();
-    }
-    for (auto& [key, value] : changes) overlay.active.insert_or_assign(key, std::move(value));
-    ++updates;
-    index = current;
-    generation = journals.at(current)->generation();
-    end = journals.at(current)->size();
+    if (!room) return fail(ErrorCode::overloaded, "the state store's disk doesn't keep up", "try again in a moment");
   }
-  if (options.durability == Durability::always) return sync_journal(index, generation, end);
-  return {};
+  SKEP_CHECK(journals.at(current)->append(body));
+  if (overlay.active.empty()) {
+    dirty_since = std::chrono::steady_clock::now();
+    work.notify_all();
+  }
+  for (auto& [key, value] : changes) overlay.active.insert_or_assign(key, std::move(value));
+  ++updates;
+  return Place{current, journals.at(current)->generation(), journals.at(current)->size()};
 }
 
-// Waits until the disk has the journal up to `end`; whoever comes first syncs for all that wait behind it.
-Status Store::Impl::sync_journal(size_t index, uint64_t generation, int64_t end) {
-  std::lock_guard lock(syncing);
-  if (synced_generation > generation || (synced_generation == generation && synced_end >= end)) return {};
-  int64_t upto = end;
-  bool both = false;  // the generation before is needed to replay this one
+// Waits until the disk has the journal up to this place; whoever comes first syncs for all that wait behind it. Called
+// without `updating`, so that others append meanwhile.
+Status Store::Impl::sync_journal(const Place& place) {
   {
-    std::lock_guard state(mutex);
-    if (flushed_generation >= generation) return {};  // it is in LMDB meanwhile
-    if (journals.at(index)->generation() == generation) upto = journals.at(index)->size();
-    both = generation > 1 && flushed_generation < generation - 1;
+    std::lock_guard lock(syncing);
+    if (synced_generation > place.generation || (synced_generation == place.generation && synced_end >= place.end)) {
+      return {};
+    }
+    Place upto = place;
+    bool both = false;  // the generation before is needed to replay this one
+    {
+      std::lock_guard state(mutex);
+      if (flushed_generation >= place.generation) return {};  // it is in LMDB meanwhile
+      if (journals.at(place.index)->generation() == place.generation) upto.end = journals.at(place.index)->size();
+      both = place.generation > 1 && flushed_generation < place.generation - 1;
+      ++syncs;
+    }
+    const bool trusted = distrusted_generation + (both ? 1 : 0) < place.generation;
+    if (trusted && sync_files(place, both)) {
+      synced_generation = upto.generation;
+      synced_end = upto.end;
+      return {};
+    }
+    // After a failed fdatasync nobody knows what the disk has, and the next one may report success all the same. LMDB
+    // writes the change anew.
+    distrusted_generation = std::max(distrusted_generation, place.generation);
   }
-  if (both) SKEP_CHECK(journals.at(1 - index)->sync());
-  SKEP_CHECK(journals.at(index)->sync());
-  synced_generation = generation;
-  synced_end = upto;
-  return {};
+  return flush_up_to(place.generation);
+}
+
+Status Store::Impl::sync_files(const Place& place, bool both) {
+  if (both) SKEP_CHECK(journals.at(1 - place.index)->sync());
+  return journals.at(place.index)->sync();
+}
+
+// Waits for LMDB to have this generation, or for the flusher to say why not.
+Status Store::Impl::flush_up_to(uint64_t generation) {
+  std::unique_lock lock(mutex);
+  if (flushed_generation >= generation) return {};
+  wanted_generation = std::max(wanted_generation, generation);
+  work.notify_all();
+  // A refusal only counts if it comes from a try that began after this call.
+  refusing.reset();
+  flushed.wait(lock, [&] { return flushed_generation >= generation || refusing; });
+  if (flushed_generation >= generation) return {};
+  return fail(*refusing);
 }
 
 Status Store::Impl::write_to_lmdb(const Changes& changes, uint64_t generation) {
@@ -422,7 +399,10 @@ Status Store::update(const std::function<Status(Update&)>& change) {
   SKEP_CHECK(change(collected));
   SKEP_CHECK(collected.allowed);
   if (collected.changes.empty()) return {};
-  return impl_->append(std::move(collected.changes));
+  SKEP_TRY(const Impl::Place place, impl_->append(std::move(collected.changes)));
+  one_at_a_time.unlock();
+  if (impl_->options.durability == Durability::always) return impl_->sync_journal(place);
+  return {};
 }
 
 Status Store::put(std::string_view space, std::string_view key, std::string_view value) {
@@ -501,17 +481,14 @@ Result<std::vector<Store::Entry>> Store::scan(std::string_view space, const Scan
 }
 
 Status Store::flush() {
-  std::unique_lock lock(impl_->mutex);
-  if (impl_->overlay.active.empty() && !impl_->overlay.flushing) return {};
-  uint64_t wanted = impl_->journals.at(impl_->current)->generation();
-  if (impl_->overlay.active.empty()) --wanted;
-  impl_->wanted_generation = std::max(impl_->wanted_generation, wanted);
-  impl_->work.notify_all();
-  // A refusal only counts if it comes from a try that began after this call.
-  impl_->refusing.reset();
-  impl_->flushed.wait(lock, [&] { return impl_->flushed_generation >= wanted || impl_->refusing; });
-  if (impl_->flushed_generation >= wanted) return {};
-  return fail(*impl_->refusing);
+  uint64_t wanted = 0;
+  {
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->overlay.active.empty() && !impl_->overlay.flushing) return {};
+    wanted = impl_->journals.at(impl_->current)->generation();
+    if (impl_->overlay.active.empty()) --wanted;
+  }
+  return impl_->flush_up_to(wanted);
 }
 
 Status Store::backup(const std::string& path) {
@@ -522,52 +499,12 @@ Status Store::backup(const std::string& path) {
 Store::Usage Store::usage() const {
   LmdbEnvironment::Usage file = impl_->lmdb->usage();
   std::lock_guard lock(impl_->mutex);
-  return {file.used, file.map, file.records, Bytes(impl_->pending()), impl_->updates, impl_->flushes, impl_->refusing};
-}
-
-Result<CheckReport> check_file(const std::string& path) {
-  std::error_code error;
-  auto size = fs::file_size(path, error);
-  if (error) return fail(ErrorCode::not_found, fmt::format("{}: {}", path, error.message()));
-  SKEP_TRY(auto lmdb, LmdbEnvironment::open(path, Bytes(static_cast<int64_t>(size)), Bytes(0), true));
-  SKEP_TRY(auto snapshot, lmdb->snapshot());
-  Dictionaries dictionaries;
-  SKEP_CHECK(load_dictionaries(snapshot, dictionaries));
-  CheckReport report;
-  bool ours = false;
-  Status walked = snapshot.walk("", [&](std::string_view key, std::string_view record) {
-    ++report.records;
-    ours = ours || key == kVersionKey;
-    auto value = decode_record(key, record, dictionaries);
-    if (!value && report.broken.size() < 100) report.broken.push_back(named(value.error(), key).text());
-    return true;
-  });
-  if (!walked) return fail(std::move(walked).error());
-  if (!ours) return fail(ErrorCode::corrupt, fmt::format("{}: this is no state store", path));
-  return report;
-}
-
-Status restore(const std::string& backup, const std::string& folder) {
-  SKEP_TRY(CheckReport report, check_file(backup));
-  if (!report.broken.empty()) {
-    return fail(ErrorCode::corrupt, fmt::format("{}: {} of {} records are broken: {}", backup, report.broken.size(),
-                                                report.records, report.broken.front()));
-  }
-  SKEP_TRY(int lock, lock_folder(folder));
-  auto put_in_place = [&]() -> Status {
-    std::error_code error;
-    std::string part = folder + "/state.mdb.part";
-    fs::copy_file(backup, part, fs::copy_options::overwrite_existing, error);
-    if (error) return fail(ErrorCode::io, fmt::format("{}: {}", part, error.message()));
-    // The journals belong to the state that goes.
-    for (const char* old : {"/journal.0", "/journal.1", "/state.mdb-lock"}) fs::remove(folder + old, error);
-    fs::rename(part, folder + "/state.mdb", error);
-    if (error) return fail(ErrorCode::io, fmt::format("{}: {}", folder, error.message()));
-    return {};
-  };
-  Status done = put_in_place();
-  ::close(lock);
-  return done;
+  Usage usage{file.used, file.map, file.records, Bytes(impl_->pending())};
+  usage.updates = impl_->updates;
+  usage.flushes = impl_->flushes;
+  usage.syncs = impl_->syncs;
+  usage.refusing = impl_->refusing;
+  return usage;
 }
 
 }  // namespace skep::store

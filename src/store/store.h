@@ -9,6 +9,11 @@
 // until the next commit. What update() has acknowledged survives the death of the process at any instant; the death of
 // the machine takes at most what the last 100 ms wrote (Durability::batched), or nothing (Durability::always).
 //
+// What an update wrote is seen by others as soon as it is journalled, under Durability::always a moment before the disk
+// has it. If the disk then fails to sync the journal, the update waits for LMDB's own commit instead; if that fails,
+// too, the update returns the error although it is seen, and it is committed when the disk recovers: an error after
+// that point says "not safe", not "undone".
+//
 // A full disk: updates are refused with `unavailable` and what stands is served on; the flusher tries again until there
 // is room. One process at a time: open() takes a lock on the folder.
 //
@@ -91,7 +96,8 @@ class Store {
   [[nodiscard]] Result<std::optional<std::string>> raw(std::string_view space, std::string_view key) const;
 
   Status flush();  // everything acknowledged before is in LMDB
-  // A consistent copy of everything acknowledged before, while others go on. Can be put in the place of state.mdb.
+  // A consistent copy of everything acknowledged before, while others go on. Can be put in the place of state.mdb. What
+  // stood at `path` stays until the copy is whole and on the disk.
   Status backup(const std::string& path);
 
   struct Usage {
@@ -99,6 +105,7 @@ class Store {
     uint64_t records = 0;  // in it
     Bytes pending;         // not yet in it
     int64_t updates = 0, flushes = 0;
+    int64_t syncs = 0;  // of the journal (Durability::always): fewer than updates where updates come together
     std::optional<Error> refusing;  // why updates are refused now: the disk is full
   };
   [[nodiscard]] Usage usage() const;
@@ -116,7 +123,11 @@ struct CheckReport {
 };
 Result<CheckReport> check_file(const std::string& path);
 
-// Puts a backup in the place of the folder's state, after checking it. conflict: a process has the store open.
+// Copies a file; what stood at `to` stays until the copy is whole and on the disk.
+Status copy_whole(const std::string& from, const std::string& to);
+
+// Puts a backup in the place of the folder's state, after checking it: killed at any moment, the one stands there or
+// the other. conflict: a process has the store open.
 Status restore(const std::string& backup, const std::string& folder);
 
 }  // namespace skep::store

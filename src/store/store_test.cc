@@ -235,6 +235,31 @@ TEST(Store, ABackupHoldsAllThatWasAcknowledgedAndCanBeRestored) {
   EXPECT_EQ(*store->get("s", "only here"), std::nullopt);
 }
 
+TEST(Store, ARestoredStateIsNotOverwrittenByTheJournalsOfTheOldOne) {
+  TestingFolder folder, other;
+  const std::string file = folder / "backup.mdb";
+  {
+    auto store = open(folder);
+    ASSERT_TRUE(store->put("s", "k", "from the backup"));
+    ASSERT_TRUE(store->backup(file));
+  }
+  {
+    auto store = open(other);
+    for (int i = 0; i < 5; ++i) {  // more generations than the backup has
+      ASSERT_TRUE(store->put("s", "k", "old"));
+      ASSERT_TRUE(store->flush());
+    }
+    ASSERT_TRUE(store->put("s", "k", "old"));
+    // As after a kill between the rename and the removal of the journals.
+    for (const char* name : {"journal.0", "journal.1"}) {
+      std::filesystem::copy_file(other / name, folder / name, std::filesystem::copy_options::overwrite_existing);
+    }
+  }
+  ASSERT_TRUE(restore(file, other.path()));
+  for (const char* name : {"journal.0", "journal.1"}) std::filesystem::copy_file(folder / name, other / name);
+  EXPECT_EQ(*open(other)->get("s", "k"), "from the backup");
+}
+
 // Bytes of one record changed on disk, as a failing drive does it.
 TEST(Store, ABrokenRecordIsNamedAndTheRestGoesOn) {
   TestingFolder folder;

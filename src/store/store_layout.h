@@ -1,0 +1,29 @@
+#pragma once
+// What the store keeps for itself, and where: for store.cc and store_files.cc alone.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "store/dictionaries.h"
+#include "store/lmdb_environment.h"
+
+namespace skep::store {
+
+inline constexpr std::string_view kFormatVersion = "1";
+inline const std::string kVersionKey = std::string("!\0version", 9);      // space "!" is the store's own
+inline const std::string kFlushedKey = std::string("!\0flushed", 9);      // the newest generation that is in LMDB
+inline const std::string kDictionaryPrefix = std::string("!\0dict/", 7);  // + id, two bytes: kind, NUL, dictionary
+
+// The open file that holds the lock, as long as it is open: one process at a time. Makes the folder.
+Result<int> lock_folder(const std::string& folder);
+
+Status load_dictionaries(const LmdbEnvironment::Snapshot& snapshot, Dictionaries& dictionaries);
+
+// "agent/log-triage: …", with what can't be printed left out.
+Error named(Error error, std::string_view full_key);
+
+// Renames and new names of the folder are on the disk when it returns.
+Status sync_folder(const std::string& folder);
+
+}  // namespace skep::store
