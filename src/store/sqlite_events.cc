@@ -109,6 +109,7 @@ Result<std::unique_ptr<EventStore>> SqliteEvents::open(const std::string& path, 
   }
   SKEP_CHECK(impl->run("PRAGMA journal_mode = WAL"));
   SKEP_CHECK(impl->run("PRAGMA synchronous = NORMAL"));
+  SKEP_CHECK(impl->run("PRAGMA cache_size = -256"));  // KiB: what is only appended to is never read again
   SKEP_CHECK(impl->run(kSchema));
   return std::unique_ptr<EventStore>(new SqliteEvents(std::move(impl)));
 }

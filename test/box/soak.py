@@ -66,13 +66,13 @@ def _one(daemon, random_, report, lock):
             report.unexpected.append((kind, status, expected))
 
 
-def run(daemon, seconds, seed=1, progress=None):
-    """Works for so long; the Report."""
+def run(daemon, seconds, seed=1, progress=None, enough=float("inf")):
+    """Works for so long, or until so many are answered; the Report."""
     report, lock, stop = Report(), threading.Lock(), time.time() + seconds
 
     def work(number):
         random_ = random.Random(seed * 1000 + number)
-        while time.time() < stop:
+        while time.time() < stop and report.answered < enough:
             try:
                 _one(daemon, random_, report, lock)
             except Exception as error:  # noqa: BLE001: whatever it is, it is the result
@@ -89,6 +89,7 @@ def run(daemon, seconds, seed=1, progress=None):
         samples.append(((time.time() - began) / seconds, daemon.own_memory()))
         if progress:
             progress(samples[-1], report)
-    report.early = statistics.median(m for at, m in samples if 0.25 <= at < 0.5)
-    report.late = statistics.median(m for at, m in samples if at >= 0.75)
+    end = samples[-1][0]
+    report.early = statistics.median(m for at, m in samples if at >= end / 4 and at < end / 2)
+    report.late = statistics.median(m for at, m in samples if at >= 3 * end / 4)
     return report
