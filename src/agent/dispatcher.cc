@@ -337,7 +337,9 @@ void Dispatcher::load_failed(const std::string& model, const Error& error) {
     if (task->plan.route.model != model || task->generation != 0) continue;
     if (!transient || ++task->load_failures >= options_.attempts) over.push_back(task.get());
   }
-  for (Task* task : over) end_with(*task, error);
+  Error named = error;
+  if (named.message.find(model) == named.message.npos) named.message = fmt::format("{}: {}", model, named.message);
+  for (Task* task : over) end_with(*task, named);
 }
 
 void Dispatcher::expire(const scheduling::Expire& expire) {

@@ -78,6 +78,30 @@ class CrashTest(unittest.TestCase):
         self.assertIn("message", answer.json["error"])
         self.assertEqual(self.daemon.chat("two", max_tokens=2).status, 200)
 
+    def kill_while_it_loads(self, times):
+        """Asks for a model that isn't loaded, and kills so many workers before they are ready; the answer."""
+        answer, killed = [], set()
+        asking = threading.Thread(target=lambda: answer.append(self.daemon.chat("one", max_tokens=2)))
+        asking.start()
+        while asking.is_alive():
+            for worker in set(self.daemon.workers()) - killed:
+                if len(killed) < times:
+                    killed.add(worker)
+                    os.kill(worker, signal.SIGKILL)
+        asking.join()
+        self.assertEqual(len(killed), times)
+        return answer[0]
+
+    def test_a_worker_that_dies_while_it_loads_is_tried_again(self):
+        self.assertEqual(self.kill_while_it_loads(1).status, 200)
+
+    def test_one_that_dies_at_every_load_is_a_clear_error(self):
+        answer = self.kill_while_it_loads(2)
+        self.assertEqual(answer.status, 503, answer.body)
+        self.assertIn("one", answer.json["error"]["message"])
+        self.assertEqual(self.daemon.chat("two", max_tokens=1).status, 200)
+        self.assertEqual(self.daemon.chat("one", max_tokens=1).status, 200)
+
     def test_killed_again_and_again_ends_in_a_clear_error_not_in_a_loop(self):
         self.worker_of("one")
         stop = threading.Event()
