@@ -102,6 +102,21 @@ class ResidencyTest(unittest.TestCase):
             self.assertEqual(answer.status, 507 if answer.status == 507 else 503, answer.body)
             self.assertIn("MiB", answer.json["error"]["message"])
 
+    def test_what_is_preloaded_is_there_before_anybody_asks_and_what_is_pinned_stays(self):
+        path = box.model("smollm-135m", "q4_0")
+        models = (f"models:\n  a: {{path: {path}, preload: true, pin: true}}\n  b: {{path: {self.copy_of(path, 1)}, preload: true}}\n"
+                  f"  c: {{path: {self.copy_of(path, 2)}}}\nengines: {{context: 512, slots: 1, park_memory: 1MiB}}\n")
+        with box.Daemon("memory: {budget: 2GiB}\n" + models) as daemon:
+            def loaded():
+                return sorted(m["name"].split(":")[0] for m in daemon.get("/api/ps").json["models"])
+            box.wait_until(lambda: loaded() == ["a", "b"], what="preloading")
+            ledger = {e["what"]: e["reserved_bytes"] for e in daemon.usage()["memory"]["ledger"]}
+        engine = max(v for k, v in ledger.items() if k != "daemon")
+        with box.Daemon(f"memory: {{budget: {ledger['daemon'] + int(2.3 * engine)}}}\n" + models) as daemon:
+            box.wait_until(lambda: loaded() == ["a", "b"], what="preloading")
+            self.assertEqual(daemon.chat("c", max_tokens=1).status, 200)
+            self.assertEqual(loaded(), ["a", "c"], "b was used as little, but a is pinned")
+
     def test_keep_alive_zero_unloads_and_ps_says_what_is_there(self):
         with box.Daemon(f"memory: {{budget: 1GiB}}\nmodels: {{one: {{path: {box.model('tiny')}}}}}\n") as daemon:
             self.assertEqual(daemon.chat("one").status, 200)

@@ -36,6 +36,15 @@ test('a chat streams: role first, then text, one finish, no usage', async () => 
   assert.ok(chunks.every((c) => c.usage == null));
 });
 
+test('a schema with what we do not support is refused by the name of it', async () => {
+  const schema = { type: 'object', properties: { a: { type: 'string' } }, unevaluatedProperties: false };
+  await assert.rejects(
+    openai.chat.completions.create({
+      model: chatModel, messages: hello, response_format: { type: 'json_schema', json_schema: { name: 's', schema } },
+    }),
+    (error) => error.status === 400 && /unevaluatedProperties/.test(error.message));
+});
+
 test('usage comes in a chunk of its own when asked for', async () => {
   const stream = await openai.chat.completions.create({
     model: chatModel, messages: hello, max_tokens: 4, stream: true, stream_options: { include_usage: true },
