@@ -2,6 +2,7 @@
 // refused, not guessed at.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "agent/agent_state.h"
 #include "store/encoding.h"
@@ -124,7 +125,7 @@ Status AgentState::decode(const PartName& part, std::string_view bytes) {
       letter.failure = text_of(in);
       letter.max_tokens = static_cast<int>(in.integer());
       if (in.varint() != 0) letter.temperature = std::bit_cast<float>(in.fixed<uint32_t>());
-      if (!in.done()) return malformed();
+      if (!in.done() || (letter.temperature && !std::isfinite(*letter.temperature))) return malformed();
       size_ += size_of(letter);
       mailbox_.push_back(std::move(letter));
       return {};
