@@ -15,6 +15,22 @@ def changes(daemon):
     return [change for engine in engines for change in engine["changes"]]
 
 
+def may_come_back():
+    """Whether a process that made itself nicer may take that back: root's right, where nobody took it from root."""
+    code = "import os; n = os.nice(0); os.nice(1); os.setpriority(os.PRIO_PROCESS, 0, n)"
+    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def waiting_is_known():
+    """Whether the kernel tells how long threads wait for a core; a sandbox may not."""
+    try:
+        with open("/proc/self/schedstat") as file:
+            return int(file.read().split()[0]) > 0
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+@unittest.skipUnless(waiting_is_known(), "this kernel doesn't say how long threads wait")
 class GoodNeighbourTest(unittest.TestCase):
     def beside_busy_processes(self, forward, setting):
         model = box.model("smollm-135m", "q4_0")
@@ -54,7 +70,7 @@ class GoodNeighbourTest(unittest.TestCase):
             self.assertGreater(when, began - 5)
             self.assertLess(when, time.time() + 5)
 
-    @unittest.skipIf(os.geteuid() != 0, "only root may raise its priority again")
+    @unittest.skipUnless(may_come_back(), "a process may not raise its priority again here")
     def test_background_work_on_our_own_forward_pass_steps_back(self):
         self.beside_busy_processes("native", "niceness")
 
