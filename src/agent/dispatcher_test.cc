@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/task_fixture.h"
 #include "base/simulated_event_loop.h"
 #include "model/fake_engine.h"
 
@@ -13,17 +14,6 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// Passes text through; what stands between < and > is a tool call's name.
-class PlainReader final : public AnswerReader {
- public:
-  language::Delta feed(std::string_view text) override {
-    language::Delta delta;
-    delta.content = text;
-    return delta;
-  }
-  language::Delta finish() override { return {}; }
-};
 
 class FixedPlanner final : public Planner {
  public:
@@ -36,7 +26,7 @@ class FixedPlanner final : public Planner {
     plan.generate.max_tokens = 8;
     plan.generate.grammar = grammar;
     plan.prompt_tokens = 10;
-    plan.reader = [] { return std::make_unique<PlainReader>(); };
+    plan.reader = [] { return std::make_unique<TextReader>(); };
     return plan;
   }
   std::string grammar;

@@ -11,6 +11,22 @@
 namespace skep::daemon {
 namespace {
 
+// Leases the model's engine for one short question, without waiting behind tasks.
+template <typename Question, typename Answer>
+void ask_engine(model::Residency& residency, const std::string& model, Question question,
+                void (model::Engine::*ask)(Question, std::function<void(Result<Answer>)>),
+                std::function<void(Result<Answer>)> done) {
+  residency.acquire(
+      model, [question = std::move(question), ask, done = std::move(done)](Result<model::Lease> lease) mutable {
+        if (!lease) return done(fail(lease.error()));
+        auto held = std::make_shared<model::Lease>(std::move(*lease));
+        if (held->engine() == nullptr)
+          return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
+        (held->engine()->*ask)(std::move(question),
+                               [held, done = std::move(done)](Result<Answer> answer) { done(std::move(answer)); });
+      });
+}
+
 const char* state_name(model::ResidentState state) {
   switch (state) {
     case model::ResidentState::loading:
@@ -130,34 +146,13 @@ void DaemonBackend::tokenize(std::string model, engine::Tokenize input,
                              std::function<void(Result<engine::Tokens>)> done) {
   auto info = find_model(model);
   if (!info) return post_failure(parts_.loop, std::move(done), info.error());
-  parts_.residency.acquire(
-      info->name, [input = std::move(input), done = std::move(done)](Result<model::Lease> lease) mutable {
-        if (!lease) return done(fail(lease.error()));
-        auto held = std::make_shared<model::Lease>(std::move(*lease));
-        if (held->engine() == nullptr)
-          return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
-        held->engine()->tokenize(std::move(input), [held, done = std::move(done)](Result<engine::Tokens> tokens) {
-          done(std::move(tokens));
-        });
-      });
+  ask_engine(parts_.residency, info->name, std::move(input), &model::Engine::tokenize, std::move(done));
 }
 
 void DaemonBackend::score(std::string model, engine::Score input, std::function<void(Result<engine::Scores>)> done) {
   auto info = find_model(model);
-  if (!info) {
-    parts_.loop.post([done = std::move(done), error = info.error()] { done(fail(error)); });
-    return;
-  }
-  parts_.residency.acquire(
-      info->name, [input = std::move(input), done = std::move(done)](Result<model::Lease> lease) mutable {
-        if (!lease) return done(fail(lease.error()));
-        auto held = std::make_shared<model::Lease>(std::move(*lease));
-        if (held->engine() == nullptr)
-          return done(fail(ErrorCode::unavailable, "the engine has just ended", "try again"));
-        held->engine()->score(std::move(input), [held, done = std::move(done)](Result<engine::Scores> scores) {
-          done(std::move(scores));
-        });
-      });
+  if (!info) return post_failure(parts_.loop, std::move(done), info.error());
+  ask_engine(parts_.residency, info->name, std::move(input), &model::Engine::score, std::move(done));
 }
 
 Result<api::Backend::Route> DaemonBackend::route(const agent::TaskRequest& request) {
