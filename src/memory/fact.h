@@ -1,6 +1,6 @@
 #pragma once
 // Long-term memory as its users see it: facts with text, vector, time, source and tags, and LongTerm, what keeps them.
-// LocalFacts (own log, HNSW, FTS5) and PostgresFacts (pgvector) implement it; the same tests run on both.
+// LocalFacts (own log, HNSW, BM25) and PostgresFacts (pgvector) implement it; the same tests run on both.
 //
 // A LongTerm is used by one thread at a time and its calls block: the daemon runs it on a thread of its own
 // (memory_thread.h).

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 #include <utility>
 
 namespace skep::memory {
 namespace {
 
-constexpr size_t kTextBatch = 2000;  // changes of the full text between two commits
 constexpr size_t kForgetBatch = 100'000;
 constexpr size_t kCandidates = 48;  // of either kind, for a few hits
 
@@ -103,12 +103,13 @@ Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
         std::move(vector)});
   }
   SKEP_CHECK(append(records));
-  for (FactRecord& record : records) apply(std::move(record), true);
+  for (FactRecord& record : records) apply(std::move(record));
   return added;
 }
 
-void LocalFacts::insert(Fact fact, const QuantizedVector& vector, bool to_text) {
+void LocalFacts::insert(Fact fact, const QuantizedVector& vector) {
   const FactId id = fact.id;
+  if (id == 0) return;  // none of ours
   next_ = std::max(next_, id + 1);
   auto& of_agent = by_agent_[fact.agent];  // ids come in their order, but for a damaged log
   if (of_agent.empty() || of_agent.back() < id) {
@@ -118,40 +119,32 @@ void LocalFacts::insert(Fact fact, const QuantizedVector& vector, bool to_text) 
     of_agent.insert(at, id);
   }
   by_hash_[hash_of(fact.agent, fact.text)] = id;
-  frequencies_.add(fact.text, 1);
   if (index_ && vector.bytes.size() == kernel::padded_length(index_->dimensions())) {
     if (!index_->contains(id)) index_->add(id, vector);
   } else {
     without_vector_.insert(id);
   }
-  const auto at = facts_.insert_or_assign(facts_.end(), id, std::move(fact));
-  if (!to_text) return;
-  // While the full text is made again, what is new waits its turn.
-  if (text_stale_ || !text_due_.empty()) {
-    text_due_.insert(text_due_.end(), id);
-  } else {
-    text_changed(text_->add(at->second));
-  }
+  // A damaged log may bring an id twice: the last counts.
+  if (const auto known = facts_.find(id); known != facts_.end()) text_.erase(known->second);
+  text_.add(facts_.insert_or_assign(facts_.end(), id, std::move(fact))->second);
 }
 
-void LocalFacts::renew(FactId id, WallTime time, std::vector<std::string> tags, bool to_text) {
+void LocalFacts::renew(FactId id, WallTime time, std::vector<std::string> tags) {
   const auto found = facts_.find(id);
   if (found == facts_.end()) return;
   Fact& fact = found->second;
   fact.time = time;
   if (fact.tags == tags) return;
-  const bool in_text = to_text && !text_due_.contains(id);
-  if (in_text) text_changed(text_->remove(fact));
+  text_.erase(fact);
   fact.tags = std::move(tags);
-  if (in_text && !text_due_.contains(id)) text_changed(text_->add(fact));
+  text_.add(fact);
 }
 
-void LocalFacts::erase(FactId id, bool to_text) {
+void LocalFacts::erase(FactId id) {
   const auto found = facts_.find(id);
   if (found == facts_.end()) return;
   const Fact& fact = found->second;
-  if (text_due_.erase(id) == 0 && to_text && !text_stale_) text_changed(text_->remove(fact));
-  frequencies_.add(fact.text, -1);
+  text_.erase(fact);
   if (const auto known = by_hash_.find(hash_of(fact.agent, fact.text));
       known != by_hash_.end() && known->second == id) {
     by_hash_.erase(known);
@@ -165,41 +158,15 @@ void LocalFacts::erase(FactId id, bool to_text) {
   facts_.erase(found);
 }
 
-// The full text is derived: what it can't take now makes it due to be made again.
-void LocalFacts::text_changed(const Status& done) {
-  if (!done) return text_failed(done);
-  if (++text_uncommitted_ < kTextBatch) return;
-  text_uncommitted_ = 0;
-  text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
-}
-
-void LocalFacts::text_failed(const Status& done) {
-  if (done) return;
-  problems_.push_back(done.error().text());
-  if (problems_.size() > 100) problems_.erase(problems_.begin());
-  static_cast<void>(remake_text());
-}
-
-// What was not committed may be lost, and what is in the file may be nonsense: an empty one, and every fact is due. If
-// even that fails (a full disk), work() tries again.
-Status LocalFacts::remake_text() {
-  for (const auto& [id, fact] : facts_) text_due_.insert(text_due_.end(), id);
-  text_uncommitted_ = 0;
-  const Status made = text_->remake();
-  text_stale_ = !made;
-  return made;
-}
-
-void LocalFacts::apply(FactRecord&& record, bool to_text) {
+void LocalFacts::apply(FactRecord&& record) {
   struct Visitor {
     LocalFacts& self;
-    bool to_text;
     void operator()(HeadRecord&) const {}
     void operator()(EndRecord&) const {}
-    void operator()(AddRecord& r) const { self.insert(std::move(r.fact), r.vector, to_text); }
-    void operator()(RenewRecord& r) const { self.renew(r.id, r.time, std::move(r.tags), to_text); }
+    void operator()(AddRecord& r) const { self.insert(std::move(r.fact), r.vector); }
+    void operator()(RenewRecord& r) const { self.renew(r.id, r.time, std::move(r.tags)); }
     void operator()(ForgetRecord& r) const {
-      for (const FactId id : r.ids) self.erase(id, to_text);
+      for (const FactId id : r.ids) self.erase(id);
       self.purge_due_ = true;
     }
     void operator()(EmbedderRecord& r) const { self.set_embedder(r.embedder, r.dimensions); }
@@ -213,7 +180,7 @@ void LocalFacts::apply(FactRecord&& record, bool to_text) {
       self.without_vector_.erase(r.id);
     }
   };
-  std::visit(Visitor{*this, to_text}, record);
+  std::visit(Visitor{*this}, record);
 }
 
 void LocalFacts::set_embedder(const std::string& identity, size_t dimensions) {
@@ -250,7 +217,7 @@ Status LocalFacts::set_vectors(const std::vector<std::pair<FactId, std::vector<f
     if (!vector.empty() && facts_.contains(id)) records.emplace_back(VectorRecord{id, quantize(vector)});
   }
   SKEP_CHECK(append(records));
-  for (FactRecord& record : records) apply(std::move(record), true);
+  for (FactRecord& record : records) apply(std::move(record));
   return {};
 }
 
@@ -270,7 +237,7 @@ Result<size_t> LocalFacts::forget(const std::vector<FactId>& ids) {
   if (count == 0) return size_t{0};
   SKEP_CHECK(append(records));
   SKEP_CHECK(log_->sync());
-  for (FactRecord& record : records) apply(std::move(record), true);
+  for (FactRecord& record : records) apply(std::move(record));
   SKEP_CHECK(fold());
   return count;
 }
@@ -343,25 +310,21 @@ Result<std::vector<Hit>> LocalFacts::search(const Query& query) {
   if (!vector.empty()) {
     for (const auto& near : nearest(vector, query.filter, candidates)) hits[near.id].similarity = near.similarity;
   }
-  const std::vector<std::string> words = frequencies_.telling_words(query.text);
-  if (!words.empty() && !text_stale_) {
-    // A full text that can't be read (a bad page) is derived: this search goes by the vectors, the next ones have it.
-    const auto matches = text_->search(words, query.filter, candidates);
-    if (!matches) text_failed(fail(matches.error()));
-    for (const auto& match : matches.value_or(std::vector<TextIndex::Match>())) {
-      const auto fact = facts_.find(match.id);
-      if (fact == facts_.end() || !query.filter.matches(fact->second)) continue;
-      Hit& hit = hits[match.id];
-      hit.text_score = matches->front().bm25 > 0 ? match.bm25 / matches->front().bm25 : 0;
-      if (!vector.empty() && hit.similarity == 0) hit.similarity = index_->similarity(match.id, vector).value_or(0);
-    }
+  const bool timed = query.filter.from || query.filter.to;
+  const auto in_time = [&](FactId id) { return query.filter.matches(facts_.at(id)); };
+  const auto matches =
+      text_.search(query.text, query.filter, candidates, timed ? in_time : std::function<bool(FactId)>());
+  for (const auto& match : matches) {
+    Hit& hit = hits[match.id];
+    hit.text_score = match.bm25 / matches.front().bm25;
+    if (!vector.empty() && hit.similarity == 0) hit.similarity = index_->similarity(match.id, vector).value_or(0);
   }
   std::vector<Hit> best;
   for (auto& [id, hit] : hits) {
     hit.fact = facts_.at(id);
     best.push_back(std::move(hit));
   }
-  rank(best, options_.scoring, query, !vector.empty(), !words.empty());
+  rank(best, options_.scoring, query, !vector.empty(), !matches.empty());
   return best;
 }
 
@@ -384,16 +347,6 @@ Result<std::vector<Fact>> LocalFacts::list(const Filter& filter, FactId after, s
 // --- idle moments ---
 
 bool LocalFacts::work() {
-  if (text_stale_ && !remake_text()) return false;  // tried again at the next call
-  if (!text_due_.empty()) {
-    for (int i = 0; i < 100 && !text_due_.empty(); ++i) {
-      const FactId id = *text_due_.begin();
-      if (const Status added = text_->add(facts_.at(id)); !added) return text_failed(added), false;
-      text_due_.erase(text_due_.begin());
-    }
-    if (text_due_.empty()) text_failed(text_->commit(sequence_));
-    return true;
-  }
   if (index_ && index_->unindexed() > 0 && index_->index_some(16)) return true;
   // A graph of waypoints only leads nowhere: what is left of it is linked anew.
   if (index_ && index_->erased() > 1000 && index_->erased() > index_->size() / 2) {
@@ -412,11 +365,7 @@ bool LocalFacts::work() {
   return false;
 }
 
-Status LocalFacts::sync() {
-  text_uncommitted_ = 0;
-  if (!text_stale_) text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
-  return log_->sync();
-}
+Status LocalFacts::sync() { return log_->sync(); }
 
 LocalFacts::~LocalFacts() {
   if (log_) static_cast<void>(sync());

@@ -65,19 +65,14 @@ class LocalFacts final : public LongTerm {
   Status load_snapshot();
   Status load_log();
   void load_graph();
-  void apply(FactRecord&& record, bool to_text);
-  void begin_text();
+  void apply(FactRecord&& record);
 
   // Changing: each is on disk before it is applied.
   Status append(const std::vector<FactRecord>& records);
-  void insert(Fact fact, const QuantizedVector& vector, bool to_text);
-  void renew(FactId id, WallTime time, std::vector<std::string> tags, bool to_text);
-  void erase(FactId id, bool to_text);
+  void insert(Fact fact, const QuantizedVector& vector);
+  void renew(FactId id, WallTime time, std::vector<std::string> tags);
+  void erase(FactId id);
   void set_embedder(const std::string& identity, size_t dimensions);
-  void text_changed(const Status& done);
-  void text_failed(const Status& done);
-  Status remake_text();
-  Status purge_text();
   std::optional<FactId> same_text(const NewFact& fact) const;
   std::optional<FactId> same_meaning(const NewFact& fact, const QuantizedVector& vector) const;
   Status check_vector(const std::vector<float>& vector) const;
@@ -89,7 +84,7 @@ class LocalFacts final : public LongTerm {
   std::vector<VectorIndex::Neighbour> nearest(const QuantizedVector& query, const Filter& filter, size_t k) const;
 
   [[nodiscard]] std::string path(uint64_t generation, const char* suffix) const;
-  void remove_other_generations() const;
+  void remove_other_files() const;
 
   LocalFactsOptions options_;
   FolderLock lock_;
@@ -98,11 +93,7 @@ class LocalFacts final : public LongTerm {
   std::unordered_map<uint64_t, FactId> by_hash_;                   // of agent and normalized text
   std::optional<VectorIndex> index_;                               // none before the first embedder
   std::set<FactId> without_vector_;
-  WordFrequencies frequencies_;
-  std::optional<TextIndex> text_;
-  std::set<FactId> text_due_;  // not in the full text yet
-  bool text_stale_ = false;    // the full text could not even be emptied: it is neither asked nor told
-  size_t text_uncommitted_ = 0;
+  TextIndex text_;
   std::optional<FactLog> log_;
   std::string embedder_;
   FactId next_ = 1;

@@ -60,19 +60,15 @@ Status LocalFacts::load() {
   // A snapshot stands under its name only when it is whole and its log is there. A log above it, or a second one where
   // there is no snapshot, is of a folding that did not get that far.
   generation_ = snapshot > 0 ? snapshot : log == UINT64_MAX ? 1 : log;
-  auto text = TextIndex::open(options_.folder + "/words.sqlite");
-  if (!text) return fail(text.error());
-  text_ = std::move(*text);
   if (snapshot > 0) SKEP_CHECK(load_snapshot());
   if (fs::exists(path(generation_, "log"), error)) {
     SKEP_CHECK(load_log());
   } else {
-    begin_text();
     SKEP_TRY(log_, FactLog::create(path(generation_, "log"), {index_ ? static_cast<uint32_t>(index_->dimensions()) : 0,
                                                               embedder_, next_, sequence_}));
     SKEP_CHECK(sync_folder(options_.folder));
   }
-  remove_other_generations();
+  remove_other_files();
   return {};
 }
 
@@ -89,7 +85,7 @@ Status LocalFacts::load_snapshot() {
       load_graph();
     } else {
       ended = ended || std::holds_alternative<EndRecord>(record);
-      apply(std::move(record), false);
+      apply(std::move(record));
     }
   });
   if (!scan)
@@ -121,19 +117,9 @@ void LocalFacts::load_graph() {
   }
 }
 
-// Whether the full text can go on from where it is; else all of it is due.
-void LocalFacts::begin_text() {
-  if (text_->applied() > 0 && text_->applied() >= sequence_) return;
-  static_cast<void>(remake_text());
-}
-
 Status LocalFacts::load_log() {
   const std::string file = path(generation_, "log");
   SKEP_TRY(const std::string bytes, read_file(file));
-  begin_text();
-  const uint64_t applied = text_->applied();
-  constexpr size_t kSoon = 1U << 20U;  // of log, whose words are indexed at once rather than by work()
-  const bool anew = applied < sequence_ || !text_due_.empty() || (applied == 0 && bytes.size() > kSoon);
   auto scan = scan_facts(bytes, FactFileKind::log, [&](FactRecord&& record) {
     if (auto* head = std::get_if<HeadRecord>(&record)) {
       // The first log says by itself what a snapshot would.
@@ -145,10 +131,7 @@ Status LocalFacts::load_log() {
       return;
     }
     ++sequence_;
-    const auto* added = std::get_if<AddRecord>(&record);
-    const bool to_text = !anew && sequence_ > applied;
-    if (added != nullptr && anew) text_due_.insert(added->fact.id);
-    apply(std::move(record), to_text);
+    apply(std::move(record));
   });
   if (!scan) {
     // Killed while it was being made: nothing was acknowledged from it yet.
@@ -165,8 +148,6 @@ Status LocalFacts::load_log() {
     problems_.push_back(
         fmt::format("{}: {} bytes in the middle are damaged and were passed over", file, scan->damaged));
   }
-  // The full text may be ahead when a power cut took the log's last changes.
-  if (applied > sequence_) static_cast<void>(remake_text());
   SKEP_TRY(log_, FactLog::open(file, scan->end));
   return {};
 }
@@ -195,8 +176,6 @@ void LocalFacts::write_graph(uint64_t generation) const {
 }
 
 Status LocalFacts::fold() {
-  // Before the log that says what was forgotten goes: until then a restart knows that it is due.
-  if (purge_due_) SKEP_CHECK(purge_text());
   const uint64_t next = generation_ + 1;
   const auto drop_next = [&] {
     std::error_code ignored;
@@ -218,25 +197,20 @@ Status LocalFacts::fold() {
   generation_ = next;
   std::error_code error;
   snapshot_size_ = Bytes(static_cast<int64_t>(fs::file_size(path(next, "snapshot"), error)));
-  remove_other_generations();
-  if (!purge_due_ && !text_stale_) text_failed(text_->commit(text_due_.empty() ? sequence_ : 0));
+  remove_other_files();
+  if (purge_due_) text_.sweep();
   purge_due_ = false;
   return {};
 }
 
-// What was forgotten leaves the full text, if need be with the whole file.
-Status LocalFacts::purge_text() {
-  if (!text_stale_ && text_->purge(text_due_.empty() ? sequence_ : 0)) return {};
-  return remake_text();
-}
-
-void LocalFacts::remove_other_generations() const {
+void LocalFacts::remove_other_files() const {
   std::error_code error;
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(options_.folder, error)) {
     const std::string name = entry.path().filename();
     const uint64_t generation = generation_of(name);
-    if ((generation != 0 && generation != generation_) || (generation != 0 && name.ends_with(".new"))) {
+    const bool words = name.starts_with("words.sqlite");  // earlier versions kept the full text there
+    if (words || (generation != 0 && (generation != generation_ || name.ends_with(".new")))) {
       old.push_back(entry.path());
     }
   }
@@ -258,7 +232,7 @@ Result<LongTermStatistics> LocalFacts::statistics() {
   for (const auto& [id, fact] : facts_) {
     text += sizeof(Fact) + 150 + fact.text.capacity() + fact.source.capacity() + fact.tags.size() * sizeof(std::string);
   }
-  s.memory = Bytes(static_cast<int64_t>(text)) + (index_ ? index_->memory() : Bytes());
+  s.memory = Bytes(static_cast<int64_t>(text)) + text_.memory() + (index_ ? index_->memory() : Bytes());
   s.problems = problems_;
   return s;
 }

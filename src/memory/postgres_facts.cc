@@ -7,7 +7,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "memory/text_index.h"
+#include "memory/words.h"
 #include "store/postgres_connection.h"
 
 namespace skep::memory {

@@ -1,258 +1,309 @@
 #include "memory/text_index.h"
 
-#include <sqlite3.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cassert>
+#include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
+
+#include "memory/words.h"
 
 namespace skep::memory {
 namespace {
 
-constexpr int kSchema = 1;  // PRAGMA user_version: raised with any change below
+// BM25's usual constants: how soon more of the same word adds nothing, and how much long texts are discounted.
+constexpr double kSaturation = 1.2, kLengthWeight = 0.75;
 
-// Agents and tags are indexed as words of their own, so that FTS5 filters by them; hashed, so that their letters
-// neither match nor get cut.
-std::string scope_word(std::string_view kind, std::string_view name) {
-  const uint64_t hash = XXH3_64bits_withSeed(name.data(), name.size(), kind.front());
-  return fmt::format("{}{:016x}", kind, hash);
-}
-std::string scope_of(const Fact& fact) {
-  std::string scope = scope_word("a", fact.agent);
-  for (const std::string& tag : fact.tags) scope += ' ' + scope_word("t", tag);
-  return scope;
-}
+using Document = uint32_t;  // a fact's number in here, ascending in the order of adding
+constexpr Document kEnd = std::numeric_limits<Document>::max();
 
-// FTS5's query: columns, then phrases. Words hold letters and digits alone, so a quote can't end them.
-std::string match_of(const std::vector<std::string>& words, const Filter& filter) {
-  std::string match = "text : (";
-  for (size_t i = 0; i < words.size(); ++i) match += (i == 0 ? "\"" : " OR \"") + words[i] + "\"";
-  match += ")";
-  if (filter.agent) {
-    match += " AND scope : (" + scope_word("a", *filter.agent);
-    if (filter.with_shared) match += " OR " + scope_word("a", "");
-    match += ")";
+struct Posting {
+  Document document = 0;
+  uint16_t count = 0;   // of the word in the fact; both saturate
+  uint16_t length = 0;  // of the fact, words
+};
+Document document_of(const Posting& posting) { return posting.document; }
+Document document_of(Document document) { return document; }
+
+// The first in [at, end) that is not before `wanted`: near ones cost little (galloping, then bisection).
+template <typename T>
+const T* seek(const T* at, const T* end, Document wanted) {
+  ptrdiff_t step = 1;
+  while (at + step < end && document_of(at[step]) < wanted) {
+    at += step;
+    step *= 2;
   }
-  for (const std::string& tag : filter.tags) match += " AND scope : " + scope_word("t", tag);
-  return match;
+  const T* last = std::min(at + step + 1, end);
+  return std::lower_bound(at, last, wanted, [](const T& one, Document d) { return document_of(one) < d; });
 }
 
-struct CloseDatabase {
-  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
-};
-struct FinalizeStatement {
-  void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+// Words and scopes are known by their hashes alone; that two of a million share one has a chance of 1 : 10^7.
+uint64_t hash_of(std::string_view text, uint64_t kind) { return XXH3_64bits_withSeed(text.data(), text.size(), kind); }
+constexpr uint64_t kWord = 0, kAgent = 1, kTag = 2;
 
-bool is_letter(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80;
+std::vector<uint64_t> word_hashes(std::string_view text) {
+  std::vector<uint64_t> hashes;
+  for (const std::string& word : words_of(text)) hashes.push_back(hash_of(word, kWord));
+  std::sort(hashes.begin(), hashes.end());
+  return hashes;
+}
+
+struct Word {
+  std::vector<Posting> postings;  // those of erased facts among them until the next sweep
+  uint32_t facts = 0;             // that have it and were not erased
+  uint16_t most = 0;              // count, at least that of any posting
+  uint16_t shortest = UINT16_MAX;
+
+  void add(const Posting& posting) {
+    postings.push_back(posting);
+    most = std::max(most, posting.count);
+    shortest = std::min(shortest, posting.length);
+  }
+};
+
+struct WordCursor {
+  const Posting* at = nullptr;
+  const Posting* end = nullptr;
+  double weight = 0;    // by how rare the word is
+  double per_word = 0;  // of a fact's length, to its discount
+  double bound = 0;     // the most that it adds to a score
+
+  [[nodiscard]] Document document() const { return at == end ? kEnd : at->document; }
+  [[nodiscard]] double score(uint16_t count, uint16_t length) const {
+    return weight * count / (count + kSaturation * (1 - kLengthWeight) + per_word * length);
+  }
+};
+
+// Facts that are in any of these lists.
+struct ScopeCursor {
+  struct List {
+    const Document* at = nullptr;
+    const Document* end = nullptr;
+  };
+  std::vector<List> lists;
+
+  Document next(Document from) {
+    Document first = kEnd;
+    for (List& list : lists) {
+      list.at = seek(list.at, list.end, from);
+      if (list.at != list.end) first = std::min(first, *list.at);
+    }
+    return first;
+  }
+};
+
+// The first document from `from` on that is in every scope.
+Document next_in_all(std::vector<ScopeCursor>& scopes, Document from) {
+  for (size_t agreed = 0; agreed < scopes.size() && from != kEnd;) {
+    agreed = 0;
+    for (; agreed < scopes.size(); ++agreed) {
+      const Document next = scopes[agreed].next(from);
+      if (next != from) {
+        from = next;
+        break;
+      }
+    }
+  }
+  return from;
+}
+
+bool better(const TextIndex::Match& a, const TextIndex::Match& b) {
+  return a.bm25 != b.bm25 ? a.bm25 > b.bm25 : a.id < b.id;
 }
 
 }  // namespace
 
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> words;
-  std::string word;
-  for (size_t i = 0; i <= text.size(); ++i) {
-    const auto c = i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-    if (is_letter(c)) {
-      word += static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-    } else if (!word.empty()) {
-      words.push_back(std::exchange(word, {}));
-    }
-  }
-  return words;
-}
-
-void WordFrequencies::add(std::string_view text, int sign) {
-  auto words = words_of(text);
-  std::sort(words.begin(), words.end());
-  words.erase(std::unique(words.begin(), words.end()), words.end());
-  for (const std::string& word : words) {
-    const uint64_t hash = XXH3_64bits(word.data(), word.size());
-    for (uint32_t* cell : {&first_[hash % kColumns], &second_[(hash >> 32U) % kColumns]}) {
-      if (sign > 0) ++*cell;
-      if (sign < 0 && *cell > 0) --*cell;
-    }
-  }
-  if (sign > 0) ++facts_;
-  if (sign < 0 && facts_ > 0) --facts_;
-}
-
-uint32_t WordFrequencies::count(std::string_view word) const {
-  const uint64_t hash = XXH3_64bits(word.data(), word.size());
-  return std::min(first_[hash % kColumns], second_[(hash >> 32U) % kColumns]);
-}
-
-std::vector<std::string> WordFrequencies::telling_words(std::string_view text, size_t most) const {
-  std::vector<std::pair<uint32_t, std::string>> counted;
-  for (std::string& word : words_of(text)) {
-    if (const uint32_t n = count(word); n > 0) counted.emplace_back(n, std::move(word));
-  }
-  std::sort(counted.begin(), counted.end());
-  counted.erase(std::unique(counted.begin(), counted.end()), counted.end());
-  // BM25 looks at every fact that has any of the words, a microsecond or two each.
-  constexpr uint32_t kPostings = 1000;
-  uint32_t postings = 0;
-  std::vector<std::string> words;
-  for (auto& [n, word] : counted) {
-    postings += n;
-    if (words.size() == most || (postings > kPostings && !words.empty())) break;
-    words.push_back(std::move(word));
-  }
-  return words;
-}
-
 struct TextIndex::Impl {
-  std::string path;
-  Database db;
-  Statement insert, erase, find;
-  uint64_t applied = 0;
+  boost::unordered_flat_map<uint64_t, Word> words;
+  boost::unordered_flat_map<uint64_t, std::vector<Document>> scopes;  // agents and tags
+  boost::unordered_flat_map<FactId, Document> documents;
+  std::vector<FactId> ids;        // of the documents; 0: erased
+  std::vector<uint16_t> lengths;  // words
+  uint64_t length = 0;            // of all that are not erased
 
-  Error error(std::string_view what) const {
-    const int code = sqlite3_errcode(db.get());
-    const auto kind = code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ErrorCode::corrupt
-                      : code == SQLITE_FULL                           ? ErrorCode::overloaded
-                                                                      : ErrorCode::io;
-    return {kind, fmt::format("full text ({}): {}: {}", path, what, sqlite3_errmsg(db.get())), {}};
-  }
-  Status run(const char* sql) {
-    if (sqlite3_exec(db.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return fail(error(sql));
-    return {};
-  }
-  Result<Statement> prepare(const char* sql) const {
-    sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v3(db.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &raw, nullptr) != SQLITE_OK) {
-      return fail(error(sql));
-    }
-    return Statement(raw);
-  }
-  Result<int64_t> number(const char* sql) const {
-    SKEP_TRY(Statement s, prepare(sql));
-    return sqlite3_step(s.get()) == SQLITE_ROW ? sqlite3_column_int64(s.get(), 0) : 0;
-  }
-  // Whether a transaction is open. SQLite's own word: after some errors (a full disk) it rolls back by itself.
-  bool changing() const { return sqlite3_get_autocommit(db.get()) == 0; }
-  Status begin() {
-    if (changing()) return {};
-    return run("BEGIN");
-  }
-  Status step(const Statement& s) {
-    const int code = sqlite3_step(s.get());
-    sqlite3_reset(s.get());
-    if (code != SQLITE_DONE) return fail(error("write"));
-    return {};
-  }
-  static void bind(const Statement& s, int at, std::string_view text) {
-    sqlite3_bind_text64(s.get(), at, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
-  }
-  Status write(const Statement& s, const Fact& fact) {
-    SKEP_CHECK(begin());
-    const std::string scope = scope_of(fact);
-    sqlite3_bind_int64(s.get(), 1, static_cast<int64_t>(fact.id));
-    bind(s, 2, scope);
-    bind(s, 3, fact.text);
-    const Status done = step(s);
-    sqlite3_clear_bindings(s.get());
-    return done;
+  [[nodiscard]] double average_length() const {
+    return documents.empty() ? 1 : std::max(1.0, static_cast<double>(length) / static_cast<double>(documents.size()));
   }
 
-  Status connect() {
-    sqlite3* raw = nullptr;
-    const int code =
-        sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-    db.reset(raw);
-    if (code != SQLITE_OK) return fail(error("open"));
-    // The log is what lasts; here a power cut may cost the newest words, never the file's order.
-    SKEP_CHECK(
-        run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; "
-            "PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8192"));
-    SKEP_TRY(const int64_t schema, number("PRAGMA user_version"));
-    if (schema != 0 && schema != kSchema) return fail(ErrorCode::corrupt, path + ": another version's full text");
-    if (schema == 0) {
-      SKEP_CHECK(
-          run("BEGIN; CREATE VIRTUAL TABLE facts USING fts5(scope, text, content='', tokenize='unicode61 "
-              "remove_diacritics 0'); CREATE TABLE state(applied INTEGER NOT NULL); "
-              "INSERT INTO state VALUES(0); PRAGMA user_version=1; COMMIT"));
+  [[nodiscard]] std::vector<WordCursor> cursors(std::string_view text) const {
+    std::vector<const Word*> asked;
+    const std::vector<uint64_t> hashes = word_hashes(text);
+    for (size_t i = 0; i < hashes.size(); ++i) {
+      if (i > 0 && hashes[i] == hashes[i - 1]) continue;
+      if (const auto found = words.find(hashes[i]); found != words.end()) asked.push_back(&found->second);
     }
-    SKEP_TRY(const int64_t last, number("SELECT applied FROM state"));
-    applied = static_cast<uint64_t>(last);
-    SKEP_TRY(insert, prepare("INSERT INTO facts(rowid, scope, text) VALUES(?1, ?2, ?3)"));
-    SKEP_TRY(erase, prepare("INSERT INTO facts(facts, rowid, scope, text) VALUES('delete', ?1, ?2, ?3)"));
-    SKEP_TRY(find, prepare("SELECT rowid, bm25(facts, 0.0, 1.0) AS r FROM facts WHERE facts MATCH ?1 "
-                           "ORDER BY r LIMIT ?2"));
-    return {};
+    std::sort(asked.begin(), asked.end(), [](const Word* a, const Word* b) { return a->facts < b->facts; });
+    if (asked.size() > kMostWords) asked.resize(kMostWords);
+    std::vector<WordCursor> cursors;
+    const auto all = static_cast<double>(documents.size());
+    for (const Word* word : asked) {
+      const auto n = static_cast<double>(word->facts);
+      WordCursor cursor;
+      cursor.at = word->postings.data();
+      cursor.end = cursor.at + word->postings.size();
+      cursor.weight = std::log1p((all - n + 0.5) / (n + 0.5)) * (kSaturation + 1);
+      cursor.per_word = kSaturation * kLengthWeight / average_length();
+      // A little more, for sums that are rounded in another order.
+      cursor.bound = cursor.score(word->most, word->shortest) * (1 + 1e-9);
+      cursors.push_back(cursor);
+    }
+    std::sort(cursors.begin(), cursors.end(),
+              [](const WordCursor& a, const WordCursor& b) { return a.bound < b.bound; });
+    return cursors;
+  }
+
+  [[nodiscard]] std::vector<ScopeCursor> cursors(const Filter& filter) const {
+    std::vector<ScopeCursor> all;
+    const auto take = [&](ScopeCursor& cursor, std::string_view name, uint64_t kind) {
+      const auto found = scopes.find(hash_of(name, kind));
+      if (found == scopes.end()) return;
+      const std::vector<Document>& list = found->second;
+      cursor.lists.push_back({list.data(), list.data() + list.size()});
+    };
+    if (filter.agent) {
+      take(all.emplace_back(), *filter.agent, kAgent);
+      if (filter.with_shared && !filter.agent->empty()) take(all.back(), "", kAgent);
+    }
+    for (const std::string& tag : filter.tags) take(all.emplace_back(), tag, kTag);
+    return all;
   }
 };
 
-TextIndex::TextIndex(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TextIndex::TextIndex() : impl_(std::make_unique<Impl>()) {}
 TextIndex::TextIndex(TextIndex&&) noexcept = default;
 TextIndex& TextIndex::operator=(TextIndex&&) noexcept = default;
 TextIndex::~TextIndex() = default;
 
-Result<TextIndex> TextIndex::open(const std::string& path) {
-  TextIndex index(std::make_unique<Impl>());
-  index.impl_->path = path;
-  const Status connected = index.impl_->connect();
-  if (connected) return index;
-  if (connected.error().code != ErrorCode::corrupt) return fail(connected.error());
-  SKEP_CHECK(index.remake());
-  return index;
+size_t TextIndex::size() const { return impl_->documents.size(); }
+
+Bytes TextIndex::memory() const {
+  size_t bytes = impl_->words.size() * (sizeof(Word) + 60) + impl_->scopes.size() * 100 + impl_->ids.size() * 40;
+  for (const auto& [hash, word] : impl_->words) bytes += word.postings.capacity() * sizeof(Posting);
+  for (const auto& [hash, list] : impl_->scopes) bytes += list.capacity() * sizeof(Document);
+  return Bytes(static_cast<int64_t>(bytes));
 }
 
-Status TextIndex::remake() {
-  auto fresh = std::make_unique<Impl>();
-  fresh->path = std::move(impl_->path);
-  impl_ = std::move(fresh);  // closes the old file
-  for (const char* part : {"", "-wal", "-shm"}) {
-    std::error_code ignored;
-    std::filesystem::remove(impl_->path + part, ignored);
+void TextIndex::add(const Fact& fact) {
+  Impl& self = *impl_;
+  assert(fact.id != 0 && !self.documents.contains(fact.id));
+  const auto document = static_cast<Document>(self.ids.size());
+  const std::vector<uint64_t> hashes = word_hashes(fact.text);
+  const auto saturated = [](size_t n) { return static_cast<uint16_t>(std::min<size_t>(n, UINT16_MAX)); };
+  const uint16_t length = saturated(hashes.size());
+  for (size_t i = 0; i < hashes.size();) {
+    const size_t first = i;
+    while (i < hashes.size() && hashes[i] == hashes[first]) ++i;
+    Word& word = self.words[hashes[first]];
+    word.add({document, saturated(i - first), length});
+    ++word.facts;
   }
-  return impl_->connect();
+  self.scopes[hash_of(fact.agent, kAgent)].push_back(document);
+  for (const std::string& tag : fact.tags) self.scopes[hash_of(tag, kTag)].push_back(document);
+  self.documents.emplace(fact.id, document);
+  self.ids.push_back(fact.id);
+  self.lengths.push_back(length);
+  self.length += length;
 }
 
-uint64_t TextIndex::applied() const { return impl_->applied; }
-Status TextIndex::add(const Fact& fact) { return impl_->write(impl_->insert, fact); }
-Status TextIndex::remove(const Fact& fact) { return impl_->write(impl_->erase, fact); }
-
-Result<std::vector<TextIndex::Match>> TextIndex::search(const std::vector<std::string>& words, const Filter& filter,
-                                                        size_t limit) {
-  std::vector<Match> matches;
-  if (words.empty()) return matches;
-  const std::string match = match_of(words, filter);
-  Impl::bind(impl_->find, 1, match);
-  sqlite3_bind_int64(impl_->find.get(), 2, static_cast<int64_t>(limit));
-  int code = 0;
-  while ((code = sqlite3_step(impl_->find.get())) == SQLITE_ROW) {
-    matches.push_back({static_cast<FactId>(sqlite3_column_int64(impl_->find.get(), 0)),
-                       std::max(0.0, -sqlite3_column_double(impl_->find.get(), 1))});
+void TextIndex::erase(const Fact& fact) {
+  Impl& self = *impl_;
+  const auto found = self.documents.find(fact.id);
+  if (found == self.documents.end()) return;
+  std::vector<uint64_t> hashes = word_hashes(fact.text);
+  hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
+  for (const uint64_t hash : hashes) {
+    const auto word = self.words.find(hash);
+    assert(word != self.words.end() && word->second.facts > 0);
+    if (--word->second.facts == 0) self.words.erase(word);
   }
-  sqlite3_reset(impl_->find.get());
-  sqlite3_clear_bindings(impl_->find.get());
-  if (code != SQLITE_DONE) return fail(impl_->error("search"));
-  return matches;
+  self.length -= self.lengths[found->second];
+  self.ids[found->second] = 0;
+  self.documents.erase(found);
+  const size_t erased = self.ids.size() - self.documents.size();
+  if (erased > 1000 && erased > self.documents.size() / 4) sweep();
 }
 
-Status TextIndex::commit(uint64_t applied) {
-  if (!impl_->changing() && applied == impl_->applied) return {};
-  SKEP_CHECK(impl_->begin());
-  SKEP_CHECK(impl_->run(fmt::format("UPDATE state SET applied={}", applied).c_str()));
-  SKEP_CHECK(impl_->run("COMMIT"));
-  impl_->applied = applied;
-  return {};
+void TextIndex::sweep() {
+  Impl& self = *impl_;
+  if (self.ids.size() == self.documents.size()) return;
+  std::vector<Document> now(self.ids.size(), kEnd);  // the documents' new numbers
+  Document next = 0;
+  for (size_t d = 0; d < self.ids.size(); ++d) {
+    if (self.ids[d] == 0) continue;
+    now[d] = next;
+    self.ids[next] = self.ids[d];
+    self.lengths[next] = self.lengths[d];
+    self.documents[self.ids[d]] = next++;
+  }
+  self.ids.resize(next);
+  self.lengths.resize(next);
+  for (auto& [hash, word] : self.words) {
+    Word swept;
+    for (const Posting& posting : word.postings) {
+      if (now[posting.document] != kEnd) swept.add({now[posting.document], posting.count, posting.length});
+    }
+    swept.facts = word.facts;
+    assert(swept.facts == swept.postings.size());
+    word = std::move(swept);
+  }
+  boost::unordered::erase_if(self.scopes, [&](auto& scope) {
+    auto& list = scope.second;
+    std::erase_if(list, [&](Document d) { return now[d] == kEnd; });
+    for (Document& d : list) d = now[d];
+    list.shrink_to_fit();
+    return list.empty();
+  });
 }
 
-Status TextIndex::purge(uint64_t applied) {
-  SKEP_CHECK(impl_->begin());
-  // Merging everything into one segment is what drops removed words; freed pages are zeroed, then given back.
-  SKEP_CHECK(impl_->run("INSERT INTO facts(facts) VALUES('optimize')"));
-  SKEP_CHECK(commit(applied));
-  return impl_->run("PRAGMA wal_checkpoint(TRUNCATE); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+std::vector<TextIndex::Match> TextIndex::search(std::string_view text, const Filter& filter, size_t limit,
+                                                const std::function<bool(FactId)>& accept) const {
+  const Impl& self = *impl_;
+  std::vector<Match> best;  // a heap with the worst on top
+  if (limit == 0) return best;
+  std::vector<WordCursor> words = self.cursors(text);
+  std::vector<ScopeCursor> scopes = self.cursors(filter);
+  // below[i]: the most that the words before i add together.
+  std::vector<double> below(words.size() + 1);
+  for (size_t i = 0; i < words.size(); ++i) below[i + 1] = below[i] + words[i].bound;
+  double least = 0;  // what a score must exceed
+  size_t first = 0;  // words before it bring up no fact: below[first] <= least
+  while (first < words.size()) {
+    Document document = kEnd;
+    for (size_t i = first; i < words.size(); ++i) document = std::min(document, words[i].document());
+    const Document fits = next_in_all(scopes, document);
+    if (fits == kEnd) break;
+    if (fits != document) {
+      for (size_t i = first; i < words.size(); ++i) words[i].at = seek(words[i].at, words[i].end, fits);
+      continue;
+    }
+    double score = 0;
+    for (size_t i = first; i < words.size(); ++i) {
+      if (words[i].document() != document) continue;
+      score += words[i].score(words[i].at->count, words[i].at->length);
+      ++words[i].at;
+    }
+    for (size_t i = first; i-- > 0 && score + below[i + 1] > least;) {
+      words[i].at = seek(words[i].at, words[i].end, document);
+      if (words[i].document() == document) score += words[i].score(words[i].at->count, words[i].at->length);
+    }
+    const FactId id = self.ids[document];
+    if (id == 0 || score <= least || (accept && !accept(id))) continue;
+    best.push_back({id, score});
+    std::push_heap(best.begin(), best.end(), better);
+    if (best.size() < limit) continue;
+    if (best.size() > limit) {
+      std::pop_heap(best.begin(), best.end(), better);
+      best.pop_back();
+    }
+    least = best.front().bm25;
+    while (first < words.size() && below[first + 1] <= least) ++first;
+  }
+  std::sort_heap(best.begin(), best.end(), better);
+  return best;
 }
 
 }  // namespace skep::memory
