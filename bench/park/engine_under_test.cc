@@ -18,14 +18,14 @@ Result<std::string> bench_model(const ParkBenchOptions& options) {
   return synth.path;
 }
 
-Result<engine::ReadyModel> load_bench_model(const ParkBenchOptions& options, int slots, int kv_tokens) {
-  SKEP_TRY(const std::string path, bench_model(options));
+Result<engine::ReadyModel> load_bench_model(const std::string& path, const std::string& forward, int slots,
+                                            int kv_tokens) {
   engine::LoadOptions load;
   load.path = path;
   load.context_tokens = 2048;
   load.sequences = slots;
   load.kv_tokens = kv_tokens;
-  load.forward = options.forward;
+  load.forward = forward;
   return engine::load_model(load, {});
 }
 

@@ -194,12 +194,17 @@ Status measure_bytes(engine::ReadyModel& model, const fs::path& folder, Report& 
 Result<Report> run_park_bench(const ParkBenchOptions& options) {
   Report report;
   report.bench = "park";
-  SKEP_TRY(engine::ReadyModel model, load_bench_model(options, 4, 8192));
+  if (options.only == "drafts") {
+    SKEP_TRY(report.rows, measure_drafts(options));
+    return report;
+  }
+  SKEP_TRY(const std::string path, bench_model(options));
+  SKEP_TRY(engine::ReadyModel model, load_bench_model(path, options.forward, 4, 8192));
   const fs::path folder = fs::path(options.folder) / "parked";
   SKEP_CHECK(measure_speed(*model.forward, folder, options.rounds, report));
   SKEP_CHECK(measure_bytes(model, folder, report));
-  SKEP_TRY(Row drafts, measure_drafts(model, options.rounds));
-  report.rows.push_back(std::move(drafts));
+  SKEP_TRY(const std::vector<Row> drafts, measure_drafts(options));
+  report.rows.insert(report.rows.end(), drafts.begin(), drafts.end());
   report.notes.push_back("forward pass: " + model.loaded.forward);
   return report;
 }

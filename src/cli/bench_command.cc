@@ -197,11 +197,13 @@ void add_park(CLI::App& bench, int& exit_code) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command->add_option("--model", options->bench.model, "Another GGUF than the synthesized one");
+  command->add_option("--only", options->bench.only, "drafts: nothing else")->check(CLI::IsMember({"drafts"}));
   command->add_option("--forward", options->bench.forward, "llama, native or auto")->capture_default_str();
   command->add_option("--folder", options->folder, "For the model and what is parked");
   command->add_flag("--json", options->json, "As JSON");
   command->callback([options, &exit_code] {
     options->bench.folder = bench_folder(options->folder);
+    options->bench.trained = shipped_file("models/deep.gguf");
     exit_code = finish(bench::run_park_bench(options->bench), options->json);
   });
 }

@@ -277,9 +277,16 @@ void Generator::add_draft(Sequence& sequence, int most, double cost) {
   // The last token of an answer needs no successor, and cells are set aside for the answer alone.
   most = std::min(most, sequence.room - sequence.generated - 1);
   if (most < 1 || !sequence.luck.pays(cost)) return;
-  const auto draft = drafts_.guess(sequence.request.share_scope, sequence.tokens, most);
-  sequence.tokens.insert(sequence.tokens.end(), draft.begin(), draft.end());
-  sequence.draft = static_cast<int>(draft.size());
+  std::vector<Token> forced;
+  if (sequence.grammar) {
+    constexpr size_t kBytes = 48;  // of a draft of a few tokens
+    const std::string text = sequence.grammar->forced(kBytes);
+    if (!text.empty()) forced = vocabulary_.tokenize(text, false, false).value_or(std::vector<Token>());
+  }
+  Drafts::Guess guess = drafts_.guess(sequence.request.share_scope, sequence.tokens, forced, most, cost);
+  sequence.tokens.insert(sequence.tokens.end(), guess.tokens.begin(), guess.tokens.end());
+  sequence.draft = static_cast<int>(guess.tokens.size());
+  sequence.draft_grounds = std::move(guess.grounds);
 }
 
 void Generator::drop_draft(Sequence& sequence) {
@@ -331,18 +338,23 @@ void Generator::record_scores(Sequence& sequence, int first_row, int count) {
 // Chooses the next token, and goes on through the draft for as long as it is what is chosen.
 void Generator::sample(Sequence& sequence, int first_row, std::span<const Token> draft) {
   if (sequence.generated == 0) sequence.first_token = clock_.now();
+  const std::vector<Ground> grounds = std::exchange(sequence.draft_grounds, {});
   int accepted = 0;
   for (size_t i = 0; i <= draft.size(); ++i) {
     const auto logits = forward_.logits(first_row + static_cast<int>(i));
     const auto token = sequence.sampler.sample(logits, sequence.grammar.get());
     // Without a token the grammar is complete (and an end token suppressed), so the answer is.
-    if (!token || vocabulary_.ends_generation(*token)) return finish(sequence, FinishReason::stop);
-    if (!add_token(sequence, *token, logits)) return;
+    const bool ends = !token || vocabulary_.ends_generation(*token);
+    if (ends || !add_token(sequence, *token, logits)) {
+      drafts_.settle(grounds, accepted);
+      if (ends) finish(sequence, FinishReason::stop);
+      return;
+    }
     if (i == draft.size() || draft[i] != *token) break;
     ++accepted;
     ++sequence.evaluated;
   }
-  drafts_.count(static_cast<int>(draft.size()), accepted);
+  drafts_.settle(grounds, accepted);
   sequence.luck.record(static_cast<int>(draft.size()), accepted);
   take_back(sequence);
 }

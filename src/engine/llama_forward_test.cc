@@ -212,6 +212,20 @@ TEST(LlamaVocabulary, AGrammarAllowsWhatFitsAndABrokenOneIsAnError) {
   EXPECT_EQ(allowed, (std::vector<bool>{false, false, true}));
 }
 
+TEST(LlamaVocabulary, AGrammarTellsTheTextThatItLeavesNoChoiceAbout) {
+  auto model = load();
+  const auto vocabulary = LlamaVocabulary::make(*model).value();
+  auto grammar = vocabulary->grammar(R"(root ::= "{\"on\":" ("true" | "tries" | "false") "}")").value();
+  EXPECT_EQ(grammar->forced(100), "{\"on\":");
+  EXPECT_EQ(grammar->forced(3), "{\"o");
+  for (const char c : std::string("{\"on\":t")) ASSERT_TRUE(grammar->accept(5 + c));
+  EXPECT_EQ(grammar->forced(100), "r") << "asking changed nothing";
+  for (const char c : std::string("ru")) ASSERT_TRUE(grammar->accept(5 + c));
+  EXPECT_EQ(grammar->forced(100), "e}");
+  for (const char c : std::string("e}")) ASSERT_TRUE(grammar->accept(5 + c));
+  EXPECT_EQ(grammar->forced(100), "") << "complete";
+}
+
 TEST(LlamaVocabulary, AGrammarSaysTheSameOfAllTokensAtOnceAsOfEachAlone) {
   auto model = load();
   const auto vocabulary = LlamaVocabulary::make(*model).value();

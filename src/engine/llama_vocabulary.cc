@@ -38,11 +38,11 @@ class LlamaGrammar final : public Grammar {
 
   void filter(std::span<const Token> tokens, std::vector<bool>& allowed) override {
     constexpr size_t kFew = 64;
-    if (tokens.size() <= kFew) return ask(tokens, allowed);
+    if (tokens.size() <= kFew) return ask(*sampler_, tokens, allowed);
     std::array<bool, Beginnings::kAscii> may_begin{};
     std::vector<Token> asked;
     for (const Token character : beginnings_.single) asked.push_back(std::max(character, 0));
-    ask(asked, allowed);
+    ask(*sampler_, asked, allowed);
     for (size_t c = 0; c < may_begin.size(); ++c) may_begin.at(c) = allowed[c];
     asked.clear();
     std::vector<size_t> at;
@@ -53,7 +53,7 @@ class LlamaGrammar final : public Grammar {
       at.push_back(i);
     }
     std::vector<bool> answers;
-    ask(asked, answers);
+    ask(*sampler_, asked, answers);
     allowed.assign(tokens.size(), false);
     for (size_t i = 0; i < at.size(); ++i) allowed[at[i]] = answers[i];
   }
@@ -67,14 +67,43 @@ class LlamaGrammar final : public Grammar {
     }
   }
 
+  // As long as one ASCII character alone may come. (Others might, too: they are not asked about.)
+  std::string forced(size_t most) override {
+    std::string text;
+    std::unique_ptr<llama_sampler, Free> ahead;
+    std::vector<Token> asked;
+    for (const Token character : beginnings_.single) {
+      if (character >= 0) asked.push_back(character);
+    }
+    std::vector<bool> allowed;
+    while (text.size() < most) {
+      ask(ahead ? *ahead : *sampler_, asked, allowed);
+      if (std::count(allowed.begin(), allowed.end(), true) != 1) break;
+      const Token only = asked[static_cast<size_t>(std::find(allowed.begin(), allowed.end(), true) - allowed.begin())];
+      if (!ahead) ahead.reset(llama_sampler_clone(sampler_));
+      try {
+        llama_sampler_accept(ahead.get(), only);
+      } catch (const std::exception&) {
+        break;
+      }
+      const auto at = std::find(beginnings_.single.begin(), beginnings_.single.end(), only);
+      text.push_back(static_cast<char>(at - beginnings_.single.begin()));
+    }
+    return text;
+  }
+
  private:
-  void ask(std::span<const Token> tokens, std::vector<bool>& allowed) {
+  struct Free {
+    void operator()(llama_sampler* sampler) const { llama_sampler_free(sampler); }
+  };
+
+  void ask(llama_sampler& sampler, std::span<const Token> tokens, std::vector<bool>& allowed) {
     candidates_.clear();
     for (const Token token : tokens) candidates_.push_back({token, 1.0F, 0.0F});
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
     allowed.assign(tokens.size(), false);
     try {
-      llama_sampler_apply(sampler_, &array);
+      llama_sampler_apply(&sampler, &array);
     } catch (const std::exception&) {
       return;
     }

@@ -49,6 +49,7 @@ struct Sequence {
   int evaluated = 0;         // tokens in the cache; in a slot fewer than tokens.size()
   int cells = 0;             // positions in the slot: evaluated, or more while a refused draft is not taken back
   int draft = 0;             // tokens at the end of `tokens` that are guesses, within one step
+  std::vector<Ground> draft_grounds;
   DraftLuck luck;
   int cached = 0;  // of the prompt, taken over at the first start
   int generated = 0;

@@ -28,6 +28,7 @@ class Literal final : public Grammar {
     rest_.erase(0, 1);
     return {};
   }
+  std::string forced(size_t most) override { return rest_.substr(0, most); }
 
  private:
   std::string rest_;

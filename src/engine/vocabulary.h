@@ -21,6 +21,11 @@ class Grammar {
   virtual void filter(std::span<const Token> tokens, std::vector<bool>& allowed) = 0;
   // `token` was chosen; it is one that filter() allows and not an end-of-generation one.
   virtual Status accept(Token token) = 0;
+  // Text that comes next whatever is chosen, as far as that is cheap to know, in at most `most` bytes.
+  virtual std::string forced(size_t most) {
+    (void)most;
+    return {};
+  }
 };
 
 class Vocabulary {
