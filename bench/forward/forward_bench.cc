@@ -98,20 +98,24 @@ Result<double> decode(Forward& f, int sequences) {
   return rate;
 }
 
-// One workload, ours and the peer's in turn.
+// One workload, ours and the peer's in turn. A ratio is that of a turn: how fast the machine is changes between turns.
 struct Duel {
   std::string name, peer;
   double bar;
   std::function<Result<double>()> ours, theirs;
+  std::function<double()> limit = {};  // tokens per second that the machine could reach, measured beside each of ours
 };
 Result<Row> run(const Duel& duel, int rounds, bool with_peer) {
-  std::vector<double> ours, theirs;
+  std::vector<double> ours, theirs, ratios, fractions;
   for (int i = 0; i < rounds; ++i) {
+    const double before = duel.limit ? duel.limit() : 0;
     SKEP_TRY(const double mine, duel.ours());
     ours.push_back(mine);
+    if (duel.limit) fractions.push_back(mine / (0.5 * (before + duel.limit())));
     if (!with_peer) continue;
     SKEP_TRY(const double other, duel.theirs());
     theirs.push_back(other);
+    ratios.push_back(mine / other);
   }
   Row row;
   row.name = duel.name;
@@ -121,8 +125,12 @@ Result<Row> run(const Duel& duel, int rounds, bool with_peer) {
   if (with_peer) {
     row.peer = duel.peer;
     row.peer_value = median(theirs);
-    row.ratio = row.value / *row.peer_value;
+    row.ratio = median(ratios);
     row.met = *row.ratio >= duel.bar;
+  }
+  if (duel.limit) {
+    row.limit = "reading the weights at the bandwidth measured beside it";
+    row.fraction = median(fractions);
   }
   return row;
 }
@@ -135,7 +143,7 @@ Bytes resident() {
 }
 
 Status measure_model(const Model& model, const ForwardBenchOptions& options, const LlamaPeer& peer, int threads,
-                     double bandwidth, Report& report) {
+                     Report& report) {
   SKEP_TRY(const std::string path, file_for(model, options.folder));
   SKEP_TRY(const std::unique_ptr<NativeForward> f, NativeForward::create(native_options(path, threads)));
   SKEP_CHECK(prefill(*f, 64));  // the weights come into memory
@@ -146,13 +154,13 @@ Status measure_model(const Model& model, const ForwardBenchOptions& options, con
     duels.push_back({fmt::format("decode_{} {}", n, model.name), "llama-batched-bench",
                      n == 1 ? model.decode_1_bar : 2.5, [&, n] { return decode(*f, n); },
                      [&, n] { return peer.decode(path, n, kPrompt, kGenerated); }});
+    if (n == 1) {
+      const auto weights = static_cast<double>(f->memory().weights.count);
+      duels.back().limit = [threads, weights] { return read_bandwidth(threads) / weights; };
+    }
   }
   for (const Duel& duel : duels) {
     SKEP_TRY(Row row, run(duel, options.rounds, peer.available()));
-    if (duel.name.starts_with("decode_1 ")) {
-      row.limit = fmt::format("reading the weights at {:.1f} GB/s", bandwidth * 1e-9);
-      row.fraction = row.value * static_cast<double>(f->memory().weights.count) / bandwidth;
-    }
     report.rows.push_back(std::move(row));
   }
   return {};
@@ -289,7 +297,7 @@ Result<Report> run_forward_bench(const ForwardBenchOptions& options) {
   const double bandwidth = read_bandwidth(threads);
   for (const Model& model : kModels) {
     if (std::string_view(model.name).find(options.only) == std::string_view::npos) continue;
-    SKEP_CHECK(measure_model(model, options, peer, threads, bandwidth, report));
+    SKEP_CHECK(measure_model(model, options, peer, threads, report));
   }
   if (options.only.empty() || options.only == "load") SKEP_CHECK(measure_load(options, threads, report));
   if (options.only.empty() || options.only == "flat") SKEP_CHECK(measure_flat(options, threads, report));
