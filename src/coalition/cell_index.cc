@@ -1,5 +1,7 @@
 #include "coalition/cell_index.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -89,8 +91,21 @@ uint32_t CellIndex::find_or_add(CellKey key) {
   return cell;
 }
 
-void CellIndex::move(uint32_t agent, CellKey key) {
+uint32_t CellIndex::find(CellKey key) const {
+  const auto found = keys_->number.find(key);
+  return found == keys_->number.end() ? no_cell : found->second;
+}
+
+void CellIndex::prefetch(uint32_t agent, uint32_t cell) const {
+  const uint32_t from = cell_of_[agent];
+  hwy::Prefetch(&cells_[from]);
+  hwy::Prefetch(&members_[cells_[from].first]);
+  if (cell != no_cell) hwy::Prefetch(&cells_[cell]);
+}
+
+void CellIndex::move(uint32_t agent, CellKey key, uint32_t cell) {
   assert(key != 0);
+  assert(cell == no_cell || cells_[cell].key == key);
   Cell& from = cells_[cell_of_[agent]];
   if (from.key == key) return;
   const auto list = std::span(members_).subspan(from.first, from.count);
@@ -99,7 +114,7 @@ void CellIndex::move(uint32_t agent, CellKey key) {
   *at = list.back();
   --from.count;
 
-  const uint32_t number = find_or_add(key);  // may move cells_: `from` is not used after this
+  const uint32_t number = cell != no_cell ? cell : find_or_add(key);  // may move cells_: `from` is not used after this
   Cell& to = cells_[number];
   if (to.count == to.capacity) {  // to a larger place at the end; the old one is dead until the next rebuild
     const uint32_t capacity = 2 * to.capacity;

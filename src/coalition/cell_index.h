@@ -28,8 +28,12 @@ class CellIndex {
 
   // Starts over with agents 0, 1, … in the cells `keys`, which ascend.
   void rebuild(std::span<const CellKey> keys, kernel::ThreadPool& pool);
-  // The agent is now in `key`'s cell.
-  void move(uint32_t agent, CellKey key);
+  // The cell's number, no_cell where none has ever held an agent.
+  [[nodiscard]] uint32_t find(CellKey key) const;
+  // The agent is now in `key`'s cell. `cell`: what find(key) gave, at any time since the rebuild.
+  void move(uint32_t agent, CellKey key, uint32_t cell);
+  // Brings closer what a move of the agent to the cell will read.
+  void prefetch(uint32_t agent, uint32_t cell) const;
 
   [[nodiscard]] const Grid& grid() const { return grid_; }
   [[nodiscard]] size_t agents() const { return cell_of_.size(); }

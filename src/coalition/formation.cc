@@ -47,8 +47,10 @@ Status Formation::Impl::order(std::span<const Position> positions) {
   constexpr size_t block = 64;
   keyed.resize(agents);
   pool->run(static_cast<uint32_t>((agents + block - 1) / block), [&](uint32_t number, uint32_t) {
-    for (size_t i = number * block; i < std::min(agents, (number + 1) * block); ++i)
-      keyed[i] = {grid.cell(positions[i]), static_cast<Agent>(i)};
+    const size_t begin = number * block, end = std::min(agents, begin + block);
+    std::array<CellKey, block> cells_of_block;
+    grid.cells(positions.subspan(begin, end - begin), {cells_of_block.data(), end - begin});
+    for (size_t i = begin; i < end; ++i) keyed[i] = {cells_of_block[i - begin], static_cast<Agent>(i)};
   });
   for (const auto& [key, agent] : keyed)
     if (key == 0)

@@ -18,7 +18,7 @@ constexpr uint64_t evaluations_per_agent = 64;  // bounds a search; about 8 are 
 // Ranks that one search forms at a time, alone on its thread; then what lies between blocks is searched by one. Blocks
 // depend on the number of agents only, so that threads change nothing. Small populations get small blocks, for a few
 // hundred agents shall use two cores too.
-inline size_t block_size(size_t agents) { return std::clamp<size_t>(agents / 8, 250, 8192); }
+inline size_t block_size(size_t agents) { return std::clamp<size_t>(agents / 8, 250, 16384); }
 
 struct Formation::Impl {
   Impl(const Grid& on, ValueFunction function, FormationOptions with)
@@ -35,9 +35,17 @@ struct Formation::Impl {
   void search_seams(std::span<const std::vector<Rank>> seams);
   void small_component_of(Rank start, std::vector<Rank>& component) const;
   void search_small_components();
-  void search_around(std::span<const Rank> loose, std::span<const Move> moves, std::span<const CellKey> to);
+  // A move, found in the index.
+  struct Step {
+    CellKey key = 0;  // where to
+    uint32_t from = 0;
+    uint32_t to = CellIndex::no_cell;  // no_cell also where no agent has been yet
+    Rank rank = 0;
+  };
+  void search_around(std::span<const Rank> loose, std::span<const Step> steps);
+  void move(std::span<const Step> steps);
   void search_from(std::span<const Rank> loose, LocalSearch& search) const;
-  Result<std::vector<CellKey>> cells_of(std::span<const Move> moves, std::span<const Agent> changed);
+  Result<std::vector<Step>> steps_of(std::span<const Move> moves, std::span<const Agent> changed);
 
   Grid grid;
   ValueFunction value;

@@ -1,6 +1,7 @@
 // Going on from coalitions that are there: agents that moved, and more search when there is time.
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "coalition/formation.h"
@@ -16,49 +17,66 @@ constexpr uint64_t evaluations_between_looks_at_the_clock = 2000;
 
 }  // namespace
 
-// The new cells of those who move; fails before anything has changed.
-Result<std::vector<CellKey>> Formation::Impl::cells_of(std::span<const Move> moves, std::span<const Agent> changed) {
+// What the moves are in the index; fails before anything has changed.
+Result<std::vector<Formation::Impl::Step>> Formation::Impl::steps_of(std::span<const Move> moves,
+                                                                     std::span<const Agent> changed) {
   for (const Agent agent : changed)
     if (agent >= ids.size())
       return fail(ErrorCode::invalid_argument, fmt::format("agent {} changed: there are {}", agent, ids.size()));
-  std::vector<CellKey> to(moves.size());
+  std::vector<Step> steps(moves.size());
   constexpr size_t block = 64;
   pool->run(static_cast<uint32_t>((moves.size() + block - 1) / block), [&](uint32_t number, uint32_t) {
-    for (size_t i = number * block; i < std::min(moves.size(), (number + 1) * block); ++i)
-      to[i] = grid.cell(moves[i].to);
+    const size_t begin = number * block, size = std::min(moves.size() - begin, block);
+    std::array<Position, block> positions;
+    std::array<CellKey, block> found;
+    for (size_t i = 0; i < size; ++i) positions[i] = moves[begin + i].to;
+    grid.cells({positions.data(), size}, {found.data(), size});
+    for (size_t i = 0; i < size; ++i) {
+      const Agent agent = moves[begin + i].agent;
+      if (agent >= ids.size()) continue;  // its key stays 0
+      const Rank rank = ranks[agent];
+      const uint32_t from = cells.cell_of(rank);
+      const uint32_t to = cells.key(from) == found[i] ? from : cells.find(found[i]);
+      steps[begin + i] = {found[i], from, to, rank};
+    }
   });
   for (size_t i = 0; i < moves.size(); ++i)
-    if (moves[i].agent >= ids.size() || to[i] == 0)
+    if (steps[i].key == 0)
       return fail(ErrorCode::invalid_argument, fmt::format("agent {} to ({}, {}): no such agent or position",
                                                            moves[i].agent, moves[i].to.x, moves[i].to.y));
-  return to;
+  return steps;
+}
+
+void Formation::Impl::move(std::span<const Step> steps) {
+  constexpr size_t ahead = 8;  // about what one miss of the caches takes
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (i + ahead < steps.size()) cells.prefetch(steps[i + ahead].rank, steps[i + ahead].to);
+    cells.move(steps[i].rank, steps[i].key, steps[i].to);
+  }
 }
 
 // Those who move or changed first leave their coalitions while the links are still the old ones. Then no link inside a
 // coalition changes, so that every sum of links inside stays true; and last, they look for the best place to go.
 Status Formation::update(std::span<const Move> moves, std::span<const Agent> changed) {
   Impl& self = *impl_;
-  SKEP_TRY(const std::vector<CellKey> to, self.cells_of(moves, changed));
+  SKEP_TRY(const std::vector<Impl::Step> steps, self.steps_of(moves, changed));
   std::vector<Rank> loose;
-  for (size_t i = 0; i < moves.size(); ++i) {
-    const Rank rank = self.ranks[moves[i].agent];
-    const uint32_t cell = self.cells.cell_of(rank);
-    if (self.cells.key(cell) == to[i]) continue;
-    loose.push_back(rank);
+  for (const Impl::Step& step : steps) {
+    if (step.from == step.to) continue;
+    loose.push_back(step.rank);
     // When an agent leaves a crowd, another comes down to its floor and so gets other neighbours.
-    const auto crowd = self.cells.members(cell);
+    const auto crowd = self.cells.members(step.from);
     if (crowd.size() > CellIndex::floor_size) loose.insert(loose.end(), crowd.begin(), crowd.end());
   }
   for (const Agent agent : changed) loose.push_back(self.ranks[agent]);
   std::sort(loose.begin(), loose.end());
   loose.erase(std::unique(loose.begin(), loose.end()), loose.end());
-  if (!loose.empty()) self.search_around(loose, moves, to);
+  if (!loose.empty()) self.search_around(loose, steps);
   return {};
 }
 
 // Blocks in parallel, each within itself; then one search of what lay between them.
-void Formation::Impl::search_around(std::span<const Rank> loose, std::span<const Move> moves,
-                                    std::span<const CellKey> to) {
+void Formation::Impl::search_around(std::span<const Rank> loose, std::span<const Step> steps) {
   struct Block {
     std::span<const Rank> loose;
     std::vector<Rank> waiting, postponed;
@@ -86,8 +104,12 @@ void Formation::Impl::search_around(std::span<const Rank> loose, std::span<const
   };
   LocalSearch& whole = searches[0];
 
-  in_blocks([](Block& block, LocalSearch& search) {
-    for (const Rank rank : block.loose) search.leave(rank);
+  in_blocks([this](Block& block, LocalSearch& search) {
+    constexpr size_t ahead = 4;
+    for (size_t i = 0; i < block.loose.size(); ++i) {
+      if (i + ahead < block.loose.size()) links.prefetch(block.loose[i + ahead]);
+      search.leave(block.loose[i]);
+    }
     block.waiting = search.take_queue();
   });
   whole.begin(state, 0, static_cast<Rank>(agents), 0);
@@ -102,7 +124,7 @@ void Formation::Impl::search_around(std::span<const Rank> loose, std::span<const
   std::vector<Rank> waiting = whole.take_queue();
 
   links.detach(loose, *pool);
-  for (size_t i = 0; i < moves.size(); ++i) cells.move(ranks[moves[i].agent], to[i]);
+  move(steps);
   links.attach(loose, *pool);
 
   in_blocks([this](Block& block, LocalSearch& search) {

@@ -56,15 +56,26 @@ Result<Grid> Grid::plane(double side, int rings) {
 }
 
 CellKey Grid::cell(Position position) const {
-  if (!earth_) {
-    const double column = std::floor(position.x / side_), row = std::floor(position.y / side_);
-    if (!(std::abs(column) < plane_edge) || !(std::abs(row) < plane_edge)) return 0;  // also NaN
-    return plane_key(static_cast<int64_t>(column), static_cast<int64_t>(row));
-  }
+  int face = 0;
+  return earth_ ? cell_on_earth(position, face) : cell_on_plane(position);
+}
+
+void Grid::cells(std::span<const Position> positions, std::span<CellKey> out) const {
+  assert(out.size() == positions.size());
+  int face = 0;
+  for (size_t i = 0; i < positions.size(); ++i)
+    out[i] = earth_ ? cell_on_earth(positions[i], face) : cell_on_plane(positions[i]);
+}
+
+CellKey Grid::cell_on_plane(Position position) const {
+  const double column = std::floor(position.x / side_), row = std::floor(position.y / side_);
+  if (!(std::abs(column) < plane_edge) || !(std::abs(row) < plane_edge)) return 0;  // also NaN
+  return plane_key(static_cast<int64_t>(column), static_cast<int64_t>(row));
+}
+
+CellKey Grid::cell_on_earth(Position position, int& face) const {
   if (!(std::abs(position.y) <= 90) || !(std::abs(position.x) <= 360)) return 0;
-  const LatLng where{degsToRads(position.y), degsToRads(position.x)};
-  H3Index index = 0;
-  return latLngToCell(&where, resolution_, &index) == E_SUCCESS ? index : 0;
+  return hexagons_->cell(degsToRads(position.y), degsToRads(position.x), face);
 }
 
 size_t Grid::disk_size() const {

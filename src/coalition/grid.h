@@ -3,9 +3,11 @@
 // their cells are at most `rings` cells apart, so a cell's disk is the whole of the neighbour search.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "base/result.h"
+#include "coalition/hexagons.h"
 
 namespace skep::coalition {
 
@@ -30,6 +32,8 @@ class Grid {
 
   // The cell of a position, 0 where the position is none (NaN, infinite, beyond the poles or the plane's edge).
   [[nodiscard]] CellKey cell(Position position) const;
+  // The same for many, faster where one is near the one before. `out` is as long as `positions`.
+  void cells(std::span<const Position> positions, std::span<CellKey> out) const;
 
   // How many cells a disk holds besides its centre, at most: 6 hexagons or 8 squares with one ring.
   [[nodiscard]] size_t disk_size() const;
@@ -42,12 +46,20 @@ class Grid {
 
  private:
   Grid(bool earth, int resolution, double side, int rings)
-      : earth_(earth), resolution_(resolution), side_(side), rings_(rings) {}
+      : earth_(earth),
+        resolution_(resolution),
+        side_(side),
+        rings_(rings),
+        hexagons_(earth ? std::make_shared<Hexagons>(resolution) : nullptr) {}
+
+  CellKey cell_on_plane(Position position) const;
+  CellKey cell_on_earth(Position position, int& face) const;
 
   bool earth_;
   int resolution_;
   double side_;
   int rings_;
+  std::shared_ptr<const Hexagons> hexagons_;  // of the earth
 };
 
 }  // namespace skep::coalition

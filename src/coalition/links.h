@@ -44,7 +44,10 @@ class Links {
     return {pool_.data() + row.first, row.count};
   }
 
-  // Takes agents out of the graph: their rows are empty, and they are in no row. Each agent once.
+  // Brings the agent's row closer.
+  void prefetch(Rank agent) const;
+
+  // Takes agents out of the graph: their rows are empty, and they are in no row. `agents` ascend, each once.
   void detach(std::span<const Rank> agents, kernel::ThreadPool& pool);
   // Puts all that were detached back, where the cells say they are now.
   void attach(std::span<const Rank> agents, kernel::ThreadPool& pool);
@@ -57,8 +60,8 @@ class Links {
   };
   uint32_t fill(Rank agent, Link* out) const;
   void reserve(Row& row, uint32_t capacity);
-  // Calls edit(link, agent) for the links of `agents` to those who stay attached, so that no two threads are at one
-  // row, and in the same order for every row, whatever the number of threads.
+  // Calls edit(part, link, agent) for the links of `agents` to those who stay attached, so that no two threads are at
+  // one row, and in the same order for every row, whatever the number of threads.
   template <typename F>
   void for_each_attached(std::span<const Rank> agents, kernel::ThreadPool& pool, F&& edit);
 

@@ -11,6 +11,13 @@ namespace {
 
 constexpr double unknown = std::numeric_limits<double>::infinity();
 
+// In place of choices, which compilers like to make branches of; these would be mispredicted half of the time.
+double where(bool yes, double value) {
+  return std::bit_cast<double>(std::bit_cast<uint64_t>(value) & (uint64_t{0} - uint64_t{yes}));
+}
+double larger(double a, double b) { return a > b ? a : b; }
+double smaller(double a, double b) { return a < b ? a : b; }
+
 }  // namespace
 
 void State::reset(const Links& rows, const ValueFunction& function, std::span<const Agent> names) {
@@ -22,6 +29,8 @@ void State::reset(const Links& rows, const ValueFunction& function, std::span<co
   if (cost.size() < agents + 2) {
     cost.resize(agents + 2);
     for (size_t n = 0; n < cost.size(); ++n) cost[n] = function.cost.of(n);
+    marginal.resize(agents + 1);
+    for (size_t n = 0; n < marginal.size(); ++n) marginal[n] = cost[n + 1] - cost[n];
   }
   partition.reset(agents);
   set_value.clear();
@@ -75,6 +84,7 @@ void LocalSearch::begin(State& state, Rank begin, Rank end, uint64_t effort) {
 void LocalSearch::wake(Rank agent) {
   if (state_->partition.notes(agent).queued) return;
   state_->partition.notes(agent).queued = true;
+  state_->links->prefetch(agent);
   size_t back = queue_front_ + queue_length_++;
   if (back >= queue_.size()) back -= queue_.size();
   queue_[back] = agent;
@@ -147,20 +157,30 @@ double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
   const double cheaper = marginal(left + 1) - marginal(left), dearer = marginal(joined) - marginal(joined - 1);
   const double held = left > 0 ? marginal(left) - marginal(left - 1) : 0;
   double there = 0;
-  for (const Link& link : state_->links->row(agent)) {
+  const std::span<const Link> row = state_->links->row(agent);
+  if (woken_.size() < row.size() + 1) woken_.resize(row.size() + 1);
+  Rank* const woken = woken_.data();
+  size_t count = 0;
+  const bool everybody = wakes == Wakes::all, sets = state_->set != nullptr;
+  for (const Link& link : row) {  // without branches on what varies from link to link
     if (!sees(link.to)) continue;
     const Coalition theirs = partition.of(link.to);
+    const bool stays = theirs == from, joins = theirs == to;
     const double weight = link.weight;
-    const double gone = theirs == from ? weight : 0, come = theirs == to ? weight : 0;  // both selects, no branches
-    Partition::Notes& notes = state_->partition.notes(link.to);
-    notes.inside += come - gone;
+    const double come = where(joins, weight);
+    Partition::Notes& notes = partition.notes(link.to);
+    notes.inside += come - where(stays, weight);
     there += come;
-    if (wakes == Wakes::none || (wakes == Wakes::left && theirs != from)) continue;
-    const double drawn = std::max(0.0, weight - dearer);
-    const double rise = theirs == from ? std::max(0.0, weight - held) + drawn : std::max(drawn, cheaper - weight);
-    notes.margin += theirs == to ? 0.0F : static_cast<float>(rise);
-    if (notes.margin > least_gain || (state_->set != nullptr && theirs != to)) wake(link.to);
+    if (wakes == Wakes::none) continue;
+    const double drawn = larger(0, weight - dearer);
+    const double rise = where(stays, larger(0, weight - held) + drawn) + where(!stays, larger(drawn, cheaper - weight));
+    const bool near = !joins && (everybody || stays);
+    notes.margin += static_cast<float>(where(near, rise));
+    woken[count] = link.to;
+    const bool better = (notes.margin > least_gain) | (sets & near);
+    count += static_cast<size_t>((everybody | stays) & better & (notes.queued ? 0 : 1));
   }
+  for (size_t i = 0; i < count; ++i) wake(woken[i]);
   double gain = (there - marginal(partition.size(to))) -
                 (state_->partition.notes(agent).inside - marginal(partition.size(from) - 1));
   partition.move(agent, to);
@@ -200,11 +220,17 @@ bool LocalSearch::improve(Rank agent) {
   }
   bool beyond = false;  // something here is not for a confined search
   by_coalition_.clear();
-  for (const Link& link : state_->links->row(agent)) {
-    if (sees(link.to) && open(partition.of(link.to))) {
-      by_coalition_.add(partition.of(link.to), link.weight);
-    } else {
-      beyond = true;
+  {
+    SparseSums::Adding sums(by_coalition_);
+    const Rank first = begin_, seen = end_ - begin_;
+    const uint8_t* const crosses = confined_ ? state_->crosses.data() : nullptr;
+    for (const Link& link : state_->links->row(agent)) {
+      const Coalition theirs = link.to - first < seen ? partition.of(link.to) : Partition::none;
+      if (theirs != Partition::none && (crosses == nullptr || crosses[theirs] == 0)) {
+        sums.add(theirs, link.weight);
+      } else {
+        beyond = true;
+      }
     }
   }
   const double loss = loss_of_leaving(agent);
@@ -213,8 +239,8 @@ bool LocalSearch::improve(Rank agent) {
   // them.
   double best = 0, second = -unknown;
   const auto offer = [&](double gain) {
-    second = std::max(second, std::min(best, gain));
-    best = std::max(best, gain);
+    second = larger(second, smaller(best, gain));
+    best = larger(best, gain);
   };
   double alone = -unknown;
   if (partition.size(from) > 1) {
@@ -272,9 +298,12 @@ bool LocalSearch::merge(Coalition coalition) {
   by_coalition_.clear();
   gather(coalition, others_);
   effort_ -= std::min<uint64_t>(effort_, others_.size());
-  for (const Rank member : others_)
-    for (const Link& link : state_->links->row(member))
-      if (sees(link.to) && open(partition.of(link.to))) by_coalition_.add(partition.of(link.to), link.weight);
+  {
+    SparseSums::Adding sums(by_coalition_);
+    for (const Rank member : others_)
+      for (const Link& link : state_->links->row(member))
+        if (sees(link.to) && open(partition.of(link.to))) sums.add(partition.of(link.to), link.weight);
+  }
   double best = least_gain;
   Coalition target = coalition;
   const uint32_t size = partition.size(coalition);

@@ -30,6 +30,7 @@ struct State {
   const SetValue* set = nullptr;  // may be null
   std::span<const Agent> ids;     // by rank, for `set`
   std::vector<double> cost;       // cost[n] of a coalition of n, up to agents + 1
+  std::vector<double> marginal;   // cost[n + 1] - cost[n]
   Partition partition;
   std::vector<double> set_value;  // by coalition; empty without `set`
   std::vector<uint8_t>
@@ -48,6 +49,11 @@ struct State {
 // Sums by key over a range of keys, cleared in time that does not depend on the range. Adding takes no branch: whether
 // a key is new is as good as random, and a branch on it would be mispredicted half of the time.
 class SparseSums {
+  struct Slot {
+    double sum = 0;
+    uint32_t epoch = 0;  // the sum counts only in the epoch it was written in
+  };
+
  public:
   void begin(uint32_t first, uint32_t last) {
     first_ = first;
@@ -62,25 +68,44 @@ class SparseSums {
       epoch_ = 1;
     }
   }
-  void add(uint32_t key, double value) {
-    Slot& slot = slots_[key - first_];
-    const bool old = slot.epoch == epoch_;
-    // A mask where a choice would say the same, for compilers like to make a branch of that.
-    const auto kept = std::bit_cast<double>(std::bit_cast<uint64_t>(slot.sum) & (uint64_t{0} - uint64_t{old}));
-    slot = {kept + value, epoch_};
-    keys_[count_] = key;  // one place more than keys, for this
-    count_ += old ? 0 : 1;
-  }
+  // Many adds in a row: what an add reads besides its slot stays in registers, which stores to slots would forbid.
+  class Adding {
+   public:
+    explicit Adding(SparseSums& sums)
+        : sums_(sums),
+          slots_(sums.slots_.data()),
+          keys_(sums.keys_.data()),
+          first_(sums.first_),
+          epoch_(sums.epoch_),
+          count_(sums.count_) {}
+    ~Adding() { sums_.count_ = count_; }
+    Adding(const Adding&) = delete;
+    Adding& operator=(const Adding&) = delete;
+    void add(uint32_t key, double value) {
+      Slot& slot = slots_[key - first_];
+      const bool old = slot.epoch == epoch_;
+      // A mask where a choice would say the same, for compilers like to make a branch of that.
+      const auto kept = std::bit_cast<double>(std::bit_cast<uint64_t>(slot.sum) & (uint64_t{0} - uint64_t{old}));
+      slot = {kept + value, epoch_};
+      keys_[count_] = key;  // one place more than keys, for this
+      count_ += old ? 0 : 1;
+    }
+
+   private:
+    SparseSums& sums_;
+    Slot* slots_;
+    uint32_t* keys_;
+    uint32_t first_, epoch_;
+    size_t count_;
+  };
+  void add(uint32_t key, double value) { Adding(*this).add(key, value); }
+
   [[nodiscard]] bool has(uint32_t key) const { return slots_[key - first_].epoch == epoch_; }
   [[nodiscard]] double of_known(uint32_t key) const { return slots_[key - first_].sum; }  // of a key that has one
   [[nodiscard]] double of(uint32_t key) const { return has(key) ? slots_[key - first_].sum : 0; }
   [[nodiscard]] std::span<const uint32_t> keys() const { return {keys_.data(), count_}; }  // in the order of first adds
 
  private:
-  struct Slot {
-    double sum = 0;
-    uint32_t epoch = 0;  // the sum counts only in the epoch it was written in
-  };
   uint32_t first_ = 0;
   uint32_t epoch_ = 0;
   std::vector<Slot> slots_;
@@ -141,7 +166,7 @@ class LocalSearch {
 
   [[nodiscard]] bool sees(Rank agent) const { return agent - begin_ < end_ - begin_; }
   [[nodiscard]] bool open(Coalition coalition) const { return !confined_ || state_->crosses[coalition] == 0; }
-  [[nodiscard]] double marginal(uint32_t size) const { return state_->cost[size + 1] - state_->cost[size]; }
+  [[nodiscard]] double marginal(uint32_t size) const { return state_->marginal[size]; }
   [[nodiscard]] double set_with(Coalition coalition, Rank agent);
   [[nodiscard]] double set_of(std::span<const Rank> members);
   double loss_of_leaving(Rank agent);
@@ -173,6 +198,7 @@ class LocalSearch {
   SparseSums link_of_;         // weight of one agent's links, by agent
   SparseSums visited_;         // coalitions that a sweep has been at
   std::vector<double> gains_;  // by place in by_coalition_.keys()
+  std::vector<Rank> woken_;
   std::vector<Rank> members_;
   std::vector<Rank> others_;
   std::vector<Agent> names_;
