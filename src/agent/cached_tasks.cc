@@ -1,5 +1,7 @@
 #include "agent/cached_tasks.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -45,6 +47,13 @@ std::vector<std::string> tags_of(const TaskRequest& request, const Plan& plan) {
   if (!plan.agent.empty()) tags.push_back("agent:" + plan.agent);
   tags.push_back("model:" + plan.route.model);
   return tags;
+}
+
+uint64_t hash_of(const std::string& bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+// What else decides than the task, the catalog and the agent: load, and what is resident.
+bool routed_by_load(const TaskRequest& request) {
+  return request.model.empty() ? request.agent.empty() : request.model == "auto" || request.model == "auto:latest";
 }
 
 bool one_persons_limit(ErrorCode code) {
@@ -217,7 +226,12 @@ bool CachedTasks::answer_from_cache(Asked& asked, const cache::CacheKey& key, bo
   CacheNote note{CacheNote::State::hit, level, hit->age};
   result->cache = note;
   answering_[asked.id] = asked.listener;
-  parts_.loop.post([alive = alive_, this, result = std::move(*result), note, submitted = asked.submitted]() mutable {
+  std::optional<Ticket> ticket;
+  if (parts_.basis && !similar && hit->level == cache::Level::memory && !routed_by_load(asked.request)) {
+    ticket = Ticket{key, hash_of(hit->value), parts_.basis(result->agent), result->agent, result->route};
+  }
+  parts_.loop.post([alive = alive_, this, result = std::move(*result), note, submitted = asked.submitted,
+                    ticket = std::move(ticket)]() mutable {
     if (!*alive) return;
     auto node = answering_.extract(result.id);
     if (node.empty()) return;  // cancelled
@@ -225,11 +239,41 @@ bool CachedTasks::answer_from_cache(Asked& asked, const cache::CacheKey& key, bo
     listener->started({result.id, result.route, note});
     for (const language::Delta& piece : pieces_of(result.message)) listener->delta(piece);
     result.total = parts_.loop.now() - submitted;
-    parts_.dispatcher.count(result, result.total);
-    if (heard_) heard_(result, note);
+    count_hit(result);
+    telling_ = result.id;
+    ticket_ = std::move(ticket);
     listener->finished(result);
+    if (!*alive) return;
+    telling_ = 0;
+    ticket_.reset();
   });
   return true;
+}
+
+void CachedTasks::count_hit(const TaskResult& result) {
+  parts_.dispatcher.count(result, result.total);
+  if (heard_) heard_(result, result.cache);
+}
+
+std::optional<KnownAnswers::Ticket> CachedTasks::ticket(TaskId task) const {
+  return task == telling_ ? ticket_ : std::nullopt;
+}
+
+std::optional<KnownAnswers::Hit> CachedTasks::take(const Ticket& ticket) {
+  const TimePoint began = parts_.loop.now();
+  if (parts_.cache == nullptr || parts_.dispatcher.draining() || parts_.basis(ticket.agent) != ticket.basis) return {};
+  const auto hit = parts_.cache->find_in_memory(ticket.key);
+  if (!hit || hash_of(*hit->value) != ticket.answer) return {};
+  auto result = decode_answer(*hit->value);
+  if (!result) return {};
+  ++counters_.hits;
+  result->id = parts_.dispatcher.reserve();
+  result->agent = ticket.agent;
+  result->route = ticket.route;
+  result->cache = {CacheNote::State::hit, "memory", hit->age};
+  result->total = parts_.loop.now() - began;
+  count_hit(*result);
+  return Hit{result->id, result->cache};
 }
 
 void CachedTasks::ask_similar(Asked asked) {

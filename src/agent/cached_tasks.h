@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "agent/dispatcher.h"
+#include "agent/known_answers.h"
 #include "agent/roster.h"
 #include "agent/tasks.h"
 #include "cache/answer_cache.h"
@@ -28,7 +29,7 @@
 
 namespace skep::agent {
 
-class CachedTasks final : public Tasks {
+class CachedTasks final : public Tasks, public KnownAnswers {
  public:
   struct Parts {
     EventLoop& loop;
@@ -40,6 +41,9 @@ class CachedTasks final : public Tasks {
     // Stands for the content of a model and of the adapter's file (empty: none): hash, or address; empty: unknown,
     // nothing is kept.
     std::function<std::string(const std::string& model, const std::string& adapter)> content_of;
+    // A number that changes with whatever else a plan reads for this agent (empty: for nobody's): the catalog, the
+    // agent's core memory. Empty: there are no tickets.
+    std::function<uint64_t(const std::string& agent)> basis = {};
   };
   explicit CachedTasks(Parts parts);
   ~CachedTasks() override;  // listeners hear nothing more
@@ -48,6 +52,8 @@ class CachedTasks final : public Tasks {
 
   void submit(TaskId id, TaskRequest request, std::shared_ptr<TaskListener> listener) override;
   void cancel(TaskId task) override;
+  [[nodiscard]] std::optional<Ticket> ticket(TaskId task) const override;
+  std::optional<Hit> take(const Ticket& ticket) override;
 
   // Lets questions be compared by meaning, for agents that opted in. Outlives this; null: not any more.
   void use(cache::Similar* similar) { parts_.similar = similar; }
@@ -81,6 +87,7 @@ class CachedTasks final : public Tasks {
   [[nodiscard]] bool cacheable(const TaskRequest& request, const Plan& plan) const;
   [[nodiscard]] const AgentSpec* agent_of(const TaskRequest& request, const Plan& plan) const;
   void look_up(Asked asked);
+  void count_hit(const TaskResult& result);
   bool answer_from_cache(Asked& asked, const cache::CacheKey& key, bool similar);
   bool join(Asked& asked);
   void ask_similar(Asked asked);
@@ -93,6 +100,8 @@ class CachedTasks final : public Tasks {
   std::unordered_map<TaskId, std::shared_ptr<Flight>> riders_;
   std::unordered_map<TaskId, std::shared_ptr<TaskListener>> answering_;  // hits, until they are told
   std::unordered_map<TaskId, std::shared_ptr<Asked>> looking_;           // for similar questions, not for long
+  TaskId telling_ = 0;                                                   // the hit whose listener hears finished() now
+  std::optional<Ticket> ticket_;                                         // of it
   Counters counters_;
   std::function<void(const TaskResult&, const CacheNote&)> heard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

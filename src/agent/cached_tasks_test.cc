@@ -55,13 +55,115 @@ class CachedTasksTest : public TaskFixture {
     return hearing;
   }
   std::string content = "hash";
+  uint64_t basis = 1;  // of the catalog and the agents' core memory
 
   Roster roster;
   cache::AnswerCache cache{loop.clock(), nullptr, {}};
   AllAlike similar{loop};
   CachedTasks tasks{{loop, dispatcher, planner, roster, &cache, &similar,
-                     [this](const std::string&, const std::string& adapter) { return content + adapter; }}};
+                     [this](const std::string&, const std::string& adapter) { return content + adapter; },
+                     [this](const std::string& agent) { return agent == "exact" ? 10 * basis : basis; }}};
+
+  // Hears the end of a task with a look at its ticket.
+  struct Ticketed final : TaskListener {
+    explicit Ticketed(KnownAnswers& a) : answers(a) {}
+    void delta(const language::Delta&) override {}
+    void finished(const TaskResult& result) override {
+      done = result;
+      ticket = answers.ticket(result.id);
+    }
+    void failed(const TaskFailure&) override {}
+    KnownAnswers& answers;
+    std::optional<TaskResult> done;
+    std::optional<KnownAnswers::Ticket> ticket;
+  };
+  std::shared_ptr<Ticketed> ask_for_ticket(TaskRequest request) {
+    auto hearing = std::make_shared<Ticketed>(tasks);
+    tasks.submit(dispatcher.reserve(), std::move(request), hearing);
+    settle();
+    return hearing;
+  }
 };
+
+TEST_F(CachedTasksTest, AHitHasATicketForTheSameAnswerOnceMore) {
+  TaskRequest request = question("How hot?");
+  request.agent = "exact";
+  auto first = ask_for_ticket(request);
+  answer("80 degrees.");
+  EXPECT_TRUE(first->done);
+  EXPECT_FALSE(first->ticket) << "it was generated";
+  const auto second = ask_for_ticket(request);
+  ASSERT_TRUE(second->ticket);
+  EXPECT_EQ(second->ticket->agent, "exact");
+  EXPECT_EQ(second->ticket->route.model, second->done->route.model);
+  EXPECT_FALSE(tasks.ticket(second->done->id)) << "only while its end is heard";
+
+  std::vector<TaskResult> heard;
+  tasks.on_cached([&](const TaskResult& result, const CacheNote&) { heard.push_back(result); });
+  const auto before = tasks.take(*second->ticket)->note.age;
+  heard.clear();
+  loop.advance(3s);
+  const auto hits = tasks.counters().hits;
+  const auto finished = dispatcher.statistics().models().at("m").finished;
+  const auto hit = tasks.take(*second->ticket);
+  ASSERT_TRUE(hit);
+  EXPECT_GT(hit->id, second->done->id);
+  EXPECT_EQ(hit->note.level, "memory");
+  EXPECT_EQ(hit->note.age, before + 3s);
+  EXPECT_EQ(tasks.counters().hits, hits + 1);
+  EXPECT_EQ(dispatcher.statistics().models().at("m").finished, finished + 1) << "counted like every task";
+  ASSERT_EQ(heard.size(), 1U);
+  EXPECT_EQ(heard[0].agent, "exact");
+  EXPECT_EQ(heard[0].message.content, "80 degrees.");
+  EXPECT_EQ(heard[0].usage.prompt_tokens, second->done->usage.prompt_tokens);
+}
+
+TEST_F(CachedTasksTest, ATicketIsStaleOnceAnythingElseWouldBeAnswered) {
+  TaskRequest request = question("How hot?");
+  request.agent = "exact";
+  const auto again = [&] { return *ask_for_ticket(request)->ticket; };
+  ask_for_ticket(request);
+  answer("80 degrees.");
+  const auto ticket = again();
+  ASSERT_TRUE(tasks.take(ticket));
+  ++basis;
+  EXPECT_FALSE(tasks.take(ticket)) << "another catalog, or core memory";
+  --basis;
+  ASSERT_TRUE(tasks.take(ticket));
+  TaskRequest anew = request;
+  anew.cache.look_up = false;
+  ask_for_ticket(anew);
+  answer("90 degrees.");
+  EXPECT_FALSE(tasks.take(ticket)) << "the answer was replaced";
+  const auto newer = again();
+  ASSERT_TRUE(tasks.take(newer));
+  ASSERT_TRUE(tasks.invalidate("agent:exact"));
+  EXPECT_FALSE(tasks.take(newer)) << "invalidated";
+  ask_for_ticket(request);
+  answer("70 degrees.");
+  const auto last = again();
+  loop.advance(2h);
+  EXPECT_FALSE(tasks.take(last)) << "expired";
+}
+
+TEST_F(CachedTasksTest, WhatIsRoutedByLoadOrAskedInOtherWordsHasNoTicket) {
+  TaskRequest automatic = question("q");
+  automatic.model = "auto";
+  ask_for_ticket(automatic);
+  answer("a");
+  const auto hit = ask_for_ticket(automatic);
+  ASSERT_TRUE(hit->done);
+  EXPECT_FALSE(hit->ticket);
+  TaskRequest alike = question("Please explain how photosynthesis works");
+  alike.agent = "alike";
+  ask_for_ticket(alike);
+  answer("a");
+  alike.input.messages.back().content = "Explain how photosynthesis works, please";
+  const auto similar_hit = ask_for_ticket(alike);
+  ASSERT_TRUE(similar_hit->done);
+  EXPECT_EQ(similar_hit->done->cache.level, "similar");
+  EXPECT_FALSE(similar_hit->ticket);
+}
 
 TEST_F(CachedTasksTest, TheSecondTimeTheAnswerComesFromTheCacheAsAStream) {
   auto first = ask("How hot is too hot for the pump?");

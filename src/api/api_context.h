@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "api/backend.h"
+#include "api/known_responses.h"
 #include "api/model_jobs.h"
 #include "base/event_loop.h"
 
@@ -36,6 +37,7 @@ struct ApiContext {
   std::string instance;  // random, 8 hex digits: makes ids unique across restarts
   uint64_t next_id = 1;
   OpenTasks open_tasks;
+  KnownResponses known{nullptr};
   ModelJobs* jobs = nullptr;  // null: this daemon runs no model tools
 
   // "chatcmpl-5f3a9c01-17"

@@ -40,6 +40,7 @@ struct ApiServer::Impl final : HttpHandler {
         context{loop, backend, options.ping, options.version, random_instance()},
         http(loop, *this, options.limits) {
     context.jobs = options.jobs;
+    context.known = KnownResponses(options.known);
     add_openai_routes(router, context);
     add_ollama_routes(router, context);
     add_anthropic_routes(router, context);

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/known_answers.h"
 #include "api/auth.h"
 #include "api/backend.h"
 #include "api/http_server.h"
@@ -43,6 +44,7 @@ struct ServerOptions {
   std::string version = "0.1.0";                        // /api/version
   memory::MemoryService* memory = nullptr;              // what agents remember; outlives the server; may be none
   ModelJobs* jobs = nullptr;                            // model tools as jobs; may be none
+  agent::KnownAnswers* known = nullptr;                 // for requests that came before; may be none
   telemetry::Metrics* metrics = nullptr;                // where the server counts its requests; may be none
   std::function<void(const AccessRecord&)> access_log;  // may be empty
 };

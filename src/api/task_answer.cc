@@ -20,8 +20,9 @@ class TaskAnswer::Choice final : public agent::TaskListener {
 };
 
 void TaskAnswer::start(ApiContext& context, std::shared_ptr<Exchange> exchange, wire::Ask ask,
-                       std::unique_ptr<wire::AnswerFormat> format) {
+                       std::unique_ptr<wire::AnswerFormat> format, Whole whole) {
   auto answer = std::make_shared<TaskAnswer>(context, std::move(exchange), ask.stream, std::move(format));
+  if (!ask.stream && ask.tasks.size() == 1) answer->whole_ = std::move(whole);
   answer->submit(std::move(ask));
 }
 
@@ -95,6 +96,7 @@ void TaskAnswer::finished(size_t choice, const agent::TaskResult& result) {
     HttpResponse response;
     response.headers = headers();
     response.body = format_->whole(answers_);
+    if (whole_) whole_(result.id, response.body);
     exchange_->respond(std::move(response));
   }
   close();
@@ -162,18 +164,22 @@ void TaskAnswer::close() {
 }
 
 Headers TaskAnswer::headers() const {
-  Headers result;
   std::string ids;
   for (agent::TaskId id : tasks_) ids += (ids.empty() ? "" : ",") + std::to_string(id);
-  if (!ids.empty()) result.emplace_back("X-Skep-Task", ids);
-  if (route_) {
-    result.emplace_back("X-Skep-Model", route_->model);
-    if (!route_->tier.empty()) result.emplace_back("X-Skep-Tier", route_->tier);
+  return answer_headers(std::move(ids), route_ ? &*route_ : nullptr, cache_);
+}
+
+Headers answer_headers(std::string tasks, const agent::RouteDecision* route, const agent::CacheNote& cache) {
+  Headers result;
+  if (!tasks.empty()) result.emplace_back("X-Skep-Task", std::move(tasks));
+  if (route != nullptr) {
+    result.emplace_back("X-Skep-Model", route->model);
+    if (!route->tier.empty()) result.emplace_back("X-Skep-Tier", route->tier);
   }
-  if (cache_.state == agent::CacheNote::State::hit) {
-    auto age = std::chrono::duration_cast<std::chrono::seconds>(cache_.age).count();
-    result.emplace_back("X-Skep-Cache", fmt::format("hit; level={}; age={}", cache_.level, age));
-  } else if (cache_.state == agent::CacheNote::State::miss) {
+  if (cache.state == agent::CacheNote::State::hit) {
+    auto age = std::chrono::duration_cast<std::chrono::seconds>(cache.age).count();
+    result.emplace_back("X-Skep-Cache", fmt::format("hit; level={}; age={}", cache.level, age));
+  } else if (cache.state == agent::CacheNote::State::miss) {
     result.emplace_back("X-Skep-Cache", "miss");
   }
   return result;

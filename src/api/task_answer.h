@@ -18,8 +18,10 @@ namespace skep::api {
 
 class TaskAnswer : public std::enable_shared_from_this<TaskAnswer> {
  public:
+  // `whole`, if any, is shown the body of an answer of one choice that is not streamed, while the task's end is heard.
+  using Whole = std::function<void(agent::TaskId task, std::string_view body)>;
   static void start(ApiContext& context, std::shared_ptr<Exchange> exchange, wire::Ask ask,
-                    std::unique_ptr<wire::AnswerFormat> format);
+                    std::unique_ptr<wire::AnswerFormat> format, Whole whole = {});
 
   TaskAnswer(ApiContext& context, std::shared_ptr<Exchange> exchange, bool stream,
              std::unique_ptr<wire::AnswerFormat> format);
@@ -41,12 +43,13 @@ class TaskAnswer : public std::enable_shared_from_this<TaskAnswer> {
   void arm_ping();
   void cancel_tasks();
   void close();  // nothing more is sent or heard
-  Headers headers() const;
+  [[nodiscard]] Headers headers() const;
 
   ApiContext& context_;
   std::shared_ptr<Exchange> exchange_;
   std::unique_ptr<wire::AnswerFormat> format_;
   bool stream_;
+  Whole whole_;
   std::vector<agent::TaskId> tasks_;  // by choice
   std::vector<wire::Answer> answers_;
   std::optional<agent::RouteDecision> route_;  // of the first choice that started
@@ -56,5 +59,8 @@ class TaskAnswer : public std::enable_shared_from_this<TaskAnswer> {
   bool closed_ = false;
   TimerId ping_timer_ = TimerId::none;
 };
+
+// What an answer's headers say of how it came about.
+Headers answer_headers(std::string tasks, const agent::RouteDecision* route, const agent::CacheNote& cache);
 
 }  // namespace skep::api

@@ -11,6 +11,7 @@
 #include "agent/language_planner.h"
 #include "agent/roster.h"
 #include "api/api_server.h"
+#include "base/random.h"
 #include "daemon/agent_memory.h"
 #include "daemon/daemon_backend.h"
 #include "daemon/daemon_state.h"
@@ -132,6 +133,7 @@ struct Daemon::Impl {
   std::unique_ptr<memory::SimilarQuestions> similar;
   std::unique_ptr<api::ApiServer> server;
   uint16_t port = 0;
+  uint64_t catalog_changes = 0;
 };
 
 // An answer is this model's as long as its file, the adapter's, and what changes its words stay the same.
@@ -159,7 +161,12 @@ Status Daemon::Impl::open_state() {
   const auto content = [this](const std::string& model, const std::string& adapter) {
     return content_of(config, directory, catalog, model, adapter);
   };
-  DaemonState::Parts parts{loop, config, roster, dispatcher, planner, directory, residency, backend, content, metrics};
+  const auto basis = [this](const std::string& agent) {
+    const std::string core = agent.empty() || !memory ? "" : memory->service().core_text(agent);
+    return mix_bits(catalog_changes) ^ std::hash<std::string>()(core);
+  };
+  DaemonState::Parts parts{loop,      config,  roster,  dispatcher, planner, directory,
+                           residency, backend, content, basis,      metrics};
   auto opened = DaemonState::open(parts);
   // A task file, or a second daemon, runs beside the one whose state it is. And where nobody asked for a state, none is
   // needed: a home that can't be written to.
@@ -169,8 +176,8 @@ Status Daemon::Impl::open_state() {
     spdlog::warn("{}: this process remembers nothing", opened.error().message);
     config_without_state = config;
     config_without_state.state.enabled = false;
-    opened = DaemonState::open(
-        {loop, config_without_state, roster, dispatcher, planner, directory, residency, backend, content, metrics});
+    opened = DaemonState::open({loop, config_without_state, roster, dispatcher, planner, directory, residency, backend,
+                                content, basis, metrics});
   }
   if (!opened) return fail(opened.error());
   state = std::move(*opened);
@@ -212,6 +219,7 @@ ModelJobOptions Daemon::Impl::job_options() {
 // Who hears of what.
 void Daemon::Impl::wire() {
   catalog.on_change([this] {
+    ++catalog_changes;
     directory.refresh();
     dispatcher.wake();
   });
@@ -301,6 +309,7 @@ Status Daemon::Impl::open_memory() {
 Result<uint16_t> Daemon::Impl::listen() {
   SKEP_TRY(api::ServerOptions server_options, server_options_from(config));
   server_options.metrics = &metrics;
+  server_options.known = &state->tasks();
   server_options.memory = memory ? &memory->service() : nullptr;
   server_options.jobs = &jobs;
   if (options.log_requests) {

@@ -61,7 +61,7 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
   }
   state->tasks_ = std::make_unique<agent::CachedTasks>(
       agent::CachedTasks::Parts{loop, state->parts_.dispatcher, state->parts_.planner, state->parts_.roster,
-                                state->cache_.get(), nullptr, state->parts_.content_of});
+                                state->cache_.get(), nullptr, state->parts_.content_of, state->parts_.basis});
   state->window_ = std::make_unique<WindowedTasks>(
       WindowedTasks::Parts{loop, config, state->parts_.dispatcher, state->parts_.planner, state->parts_.directory,
                            state->parts_.residency, state->parts_.backend, *state->tasks_});
@@ -405,6 +405,8 @@ void DaemonState::record_gauges() const {
     gauge("skep_events_written", "Events in the log, since the start", static_cast<double>(events.written));
     gauge("skep_events_shed", "Events that found the log's queue full, since the start",
           static_cast<double>(events.shed));
+    gauge("skep_events_dropped", "Events that the log's store can't keep, since the start",
+          static_cast<double>(events.dropped));
     gauge("skep_events_waiting", "Events that wait for the log's store", static_cast<double>(events.waiting));
   }
   if (!home_) return;

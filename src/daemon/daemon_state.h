@@ -32,6 +32,7 @@ class DaemonState final : public api::StateBackend {
     const model::Residency& residency;
     api::Backend& backend;
     std::function<std::string(const std::string& model, const std::string& adapter)> content_of;  // cached_tasks.h
+    std::function<uint64_t(const std::string& agent)> basis;                                      // cached_tasks.h
     telemetry::Metrics& metrics;
   };
   // conflict: another process has the state open; io, corrupt. Lets the letters of an earlier run be answered.

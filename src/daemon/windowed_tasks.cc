@@ -46,9 +46,9 @@ void WindowedTasks::cancel(agent::TaskId task) {
 }
 
 std::optional<WindowedTasks::Room> WindowedTasks::room_for(const agent::TaskRequest& request) {
-  constexpr size_t kFewMessages = 4;
   const auto& input = request.input;
-  if (!parts_.config.context.window || input.raw || input.messages.size() <= kFewMessages) return std::nullopt;
+  if (!parts_.config.context.window || input.raw || input.messages.size() <= agent::KnownAnswers::kFewMessages)
+    return std::nullopt;
   const auto plan = parts_.planner.plan(request);
   if (!plan) return std::nullopt;  // whoever plans it next tells why
   int context = parts_.config.engines.context;

@@ -9,6 +9,10 @@ namespace skep::api::wire {
 
 namespace json = boost::json;
 
+std::string openai_chat_beginning(std::string_view id, int64_t created) {
+  return fmt::format(R"({{"id":"{}","object":"chat.completion","created":{},)", id, created);
+}
+
 OpenAiChatFormat::OpenAiChatFormat(OpenAiChatFrame frame)
     : frame_(std::move(frame)), role_sent_(static_cast<size_t>(frame_.choices)) {}
 

@@ -17,6 +17,9 @@ struct OpenAiChatFrame {
   bool logprobs = false;
 };
 
+// How each whole answer begins; what follows is the same whenever the same is answered.
+std::string openai_chat_beginning(std::string_view id, int64_t created);
+
 class OpenAiChatFormat final : public AnswerFormat {
  public:
   explicit OpenAiChatFormat(OpenAiChatFrame frame);
