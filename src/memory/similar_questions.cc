@@ -7,6 +7,8 @@ namespace {
 
 constexpr Duration kIndexPause = std::chrono::milliseconds(5);
 constexpr size_t kIndexSlice = 4;  // about a millisecond of the loop
+constexpr size_t kPerEntry = 500;  // of tables and links (vector_index.h)
+constexpr size_t kPerScope = 500;  // of an index of its own
 
 }  // namespace
 
@@ -75,7 +77,10 @@ void SimilarQuestions::insert(const CacheKey& scope, const std::string& question
   if (dimensions_ == 0) dimensions_ = vector.size();
   if (vector.size() != dimensions_) return;
   forget(answer);
-  if (young_.entries.size() >= std::max<size_t>(1, options_.entries / 2)) {
+  const Bytes cost(static_cast<int64_t>(kPerEntry + kPerScope + question.size() + dimensions_));
+  const bool full = young_.entries.size() >= std::max<size_t>(1, options_.entries / 2) ||
+                    young_.bytes + cost > Bytes(options_.memory.count / 2);
+  if (full) {
     old_ = std::move(young_);
     young_ = {};
     to_index_.clear();
@@ -83,7 +88,10 @@ void SimilarQuestions::insert(const CacheKey& scope, const std::string& question
   auto index = young_.scopes.find(scope);
   if (index == young_.scopes.end()) {
     index = young_.scopes.emplace(scope, VectorIndex(dimensions_, options_.index)).first;
+  } else {
+    young_.bytes -= Bytes(kPerScope);  // it has one
   }
+  young_.bytes += cost;
   index->second.add(next_, quantize(vector));
   young_.entries.emplace(next_, Entry{scope, answer, question});
   young_.by_answer[answer] = next_++;

@@ -2,8 +2,8 @@
 // Semantic lookup for the response cache: questions by their vectors, apart by scope. In memory only; what is cached
 // outlives it, and is found again by its words until it was asked once more.
 //
-// Bounded: when half of the entries are newer than the last time, the older half goes at once, which costs nothing and
-// leaves no holes in a graph. Lives on the event loop.
+// Bounded by entries and by bytes: when half of either is newer than the last time, the older half goes at once, which
+// costs nothing and leaves no holes in a graph. Lives on the event loop.
 
 #include <array>
 #include <memory>
@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "base/event_loop.h"
+#include "base/units.h"
 #include "cache/similar.h"
 #include "memory/embedder.h"
 #include "memory/vector_index.h"
@@ -20,7 +21,8 @@ namespace skep::memory {
 
 struct SimilarQuestionsOptions {
   size_t entries = 100'000;
-  size_t matches = 4;  // of one find()
+  Bytes memory = 128_MiB;  // about: questions, vectors and what stands around them
+  size_t matches = 4;      // of one find()
   VectorIndexOptions index;
 };
 
@@ -36,6 +38,7 @@ class SimilarQuestions final : public cache::Similar {
   void forget(const cache::CacheKey& answer) override;
 
   [[nodiscard]] size_t entries() const { return young_.entries.size() + old_.entries.size(); }
+  [[nodiscard]] Bytes memory() const { return young_.bytes + old_.bytes; }
 
  private:
   using Id = VectorIndex::Id;
@@ -47,6 +50,7 @@ class SimilarQuestions final : public cache::Similar {
     std::unordered_map<cache::CacheKey, VectorIndex, cache::CacheKeyHash> scopes;
     std::unordered_map<Id, Entry> entries;
     std::unordered_map<cache::CacheKey, Id, cache::CacheKeyHash> by_answer;
+    Bytes bytes;  // added to it; what was erased since counts until the generation goes
   };
   void insert(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer,
               const std::vector<float>& vector);

@@ -109,6 +109,20 @@ TEST_F(SimilarQuestionsTest, TheOldestGoAtTheLimit) {
   ASSERT_EQ(find(key(1), "1360", 0.99).size(), 1U) << "of the older generation";
 }
 
+TEST_F(SimilarQuestionsTest, TheOldestGoAtTheLimitOfBytesToo) {
+  SimilarQuestionsOptions options = small();
+  options.entries = 1'000'000;
+  options.memory = 64_KiB;
+  SimilarQuestions few(loop, embedder, options);
+  for (int i = 0; i < 100; ++i) {
+    few.add(key(1), std::to_string(1000 + i) + std::string(4000, ' '), key(static_cast<uint8_t>(i)));
+    run();
+    EXPECT_LE(few.memory(), 64_KiB);
+  }
+  EXPECT_GE(few.entries(), 6U);
+  EXPECT_LE(few.entries(), 16U);
+}
+
 TEST_F(SimilarQuestionsTest, AnotherModelBeginsAnewAndNoModelFindsNothing) {
   similar.add(key(1), "12.3", key(100));
   run();

@@ -5,26 +5,47 @@
 namespace skep::store {
 namespace {
 
+// Before each write: what has expired leaves the indexes, some at a time. The last arguments are the time, in
+// milliseconds, and how values' names begin. Whether a key lives is for the server to say: clocks may differ.
+constexpr const char* kTidy = R"(
+local now, begin = tonumber(ARGV[#ARGV - 1]), ARGV[#ARGV]
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 8)) do
+  local left = redis.call('PTTL', begin .. key)
+  if left == -2 then redis.call('ZREM', KEYS[2], key) end
+  if left < 0 then redis.call('ZREM', KEYS[3], key) else redis.call('ZADD', KEYS[3], now + left, key) end
+end
+local function index(ttl)
+  redis.call('ZADD', KEYS[2], 0, ARGV[1])
+  if ttl == '0' then redis.call('ZREM', KEYS[3], ARGV[1]) else redis.call('ZADD', KEYS[3], now + ttl, ARGV[1]) end
+end
+)";
 constexpr const char* kPut = R"(
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
+index(ARGV[3])
 return 1)";
 constexpr const char* kErase = R"(
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
 return redis.call('DEL', KEYS[1]))";
 // A counter's life begins with its first count.
 constexpr const char* kAdd = R"(
 local new = redis.call('EXISTS', KEYS[1]) == 0
 local sum = redis.call('INCRBY', KEYS[1], ARGV[2])
 if new and ARGV[3] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
+if new then index(ARGV[3]) end
 return redis.call('GET', KEYS[1]))";
 constexpr const char* kPush = R"(
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('LTRIM', KEYS[1], -tonumber(ARGV[3]), -1)
 if ARGV[4] == '0' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
+index(ARGV[4])
 return redis.call('LLEN', KEYS[1]))";
+constexpr const char* kForgetIfGone = R"(
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[1])
+end
+return 1)";
 
 constexpr size_t kPage = 512;
 
@@ -54,6 +75,7 @@ std::string RedisKeyValue::name(std::string_view space, std::string_view key) co
   return fmt::format("{}:v:{}:{}{}", prefix_, space.size(), space, key);
 }
 std::string RedisKeyValue::index(std::string_view space) const { return fmt::format("{}:i:{}", prefix_, space); }
+std::string RedisKeyValue::expiries(std::string_view space) const { return fmt::format("{}:x:{}", prefix_, space); }
 
 Result<RedisReply> RedisKeyValue::ask(RedisCommand command) {
   SKEP_TRY(std::vector<RedisReply> replies, pool_.run({std::move(command)}));
@@ -64,8 +86,12 @@ Result<RedisReply> RedisKeyValue::ask(RedisCommand command) {
 Result<RedisReply> RedisKeyValue::script(const char* text, std::string_view space, std::string_view key,
                                          std::vector<std::string> more) {
   SKEP_CHECK(check(space, key));
-  RedisCommand command = {"EVAL", text, "2", name(space, key), index(space), std::string(key)};
+  RedisCommand command = {"EVAL", std::string(kTidy) + text, "3", name(space, key), index(space), expiries(space)};
+  command.emplace_back(key);
   command.insert(command.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  command.push_back(std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()));
+  command.push_back(name(space, ""));
   return ask(std::move(command));
 }
 
@@ -146,9 +172,7 @@ Result<std::vector<std::string>> RedisKeyValue::keys(std::string_view space, std
     // there where it can't be outrun.
     if (stale.size() > 2) {
       for (size_t i = 2; i < stale.size(); ++i) {
-        SKEP_CHECK(
-            script("if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[1]) end return 1",
-                   space, stale[i], {}));
+        SKEP_CHECK(script(kForgetIfGone, space, stale[i], {}));
       }
     }
     if (beyond || page.list.size() < kPage) break;
@@ -163,14 +187,16 @@ Result<size_t> RedisKeyValue::clear(std::string_view space) {
   for (;;) {
     SKEP_TRY(const RedisReply page, ask({"ZRANGE", index(space), "0", std::to_string(kPage - 1)}));
     if (page.list.empty()) return cleared;
-    RedisCommand erase = {"UNLINK"}, forget = {"ZREM", index(space)};
+    RedisCommand erase = {"UNLINK"}, forget = {"ZREM", index(space)}, expire = {"ZREM", expiries(space)};
     for (const RedisReply& key : page.list) {
       erase.push_back(name(space, key.text));
       forget.push_back(key.text);
+      expire.push_back(key.text);
     }
-    SKEP_TRY(const std::vector<RedisReply> done, pool_.run({{"MULTI"}, erase, forget, {"EXEC"}}));
-    if (done[3].kind != RedisReply::Kind::list || done[3].list.empty()) return fail(error_of(done[3].text));
-    cleared += static_cast<size_t>(done[3].list[0].integer);
+    SKEP_TRY(const std::vector<RedisReply> done, pool_.run({{"MULTI"}, erase, forget, expire, {"EXEC"}}));
+    const RedisReply& exec = done.back();
+    if (exec.kind != RedisReply::Kind::list || exec.list.empty()) return fail(error_of(exec.text));
+    cleared += static_cast<size_t>(exec.list[0].integer);
   }
 }
 

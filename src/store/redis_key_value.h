@@ -3,9 +3,11 @@
 //
 //   <prefix>:v:<namespace length, decimal>:<namespace><key>   the value, counter or list
 //   <prefix>:i:<namespace>                                    its keys, a sorted set, so that keys() has an order
+//   <prefix>:x:<namespace>                                    those that expire, by when
 //
-// Writes are single scripts, so that a value and its place in the index are never apart. Keys that expired stay in the
-// index until keys() or clear() meets them.
+// Writes are single scripts, so that a value and its places in the indexes are never apart. Each write also takes some
+// keys that have expired out of the indexes, more than it adds: they are no larger than what lives, and the last
+// bursts.
 
 #include <memory>
 
@@ -39,9 +41,10 @@ class RedisKeyValue final : public KeyValue {
  private:
   [[nodiscard]] std::string name(std::string_view space, std::string_view key) const;
   [[nodiscard]] std::string index(std::string_view space) const;
+  [[nodiscard]] std::string expiries(std::string_view space) const;
   // One command; its reply unless that is an error.
   Result<RedisReply> ask(RedisCommand command);
-  // A script over the value and its index: KEYS[1], KEYS[2]; ARGV[1] is the key.
+  // A script over the value, its index and the expiries: KEYS[1..3]; ARGV[1] is the key.
   Result<RedisReply> script(const char* text, std::string_view space, std::string_view key,
                             std::vector<std::string> more);
 

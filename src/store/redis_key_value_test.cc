@@ -56,6 +56,23 @@ TEST(RedisKeyValue, AConnectionThatWasClosedMeanwhileIsNotUsed) {
   EXPECT_EQ(*kv.add("n", "c", 1), 2) << "noticed before anything was sent";
 }
 
+TEST(RedisKeyValue, KeysThatExpiredLeaveTheIndexesWithLaterWrites) {
+  RedisKeyValue kv(server().options(), "tidy");
+  const auto indexed = [&] {
+    const auto counts = kv.pool().run({{"ZCARD", "tidy:i:n"}, {"ZCARD", "tidy:x:n"}}).value();
+    return std::pair(counts[0].integer, counts[1].integer);
+  };
+  for (int i = 0; i < 100; ++i)
+    ASSERT_TRUE(kv.put("n", "short" + std::to_string(i), "v", std::chrono::milliseconds(20)));
+  ASSERT_TRUE(kv.put("n", "long", "v", std::chrono::hours(1)));
+  ASSERT_TRUE(kv.put("n", "short1", "v"));  // and now it stays
+  ASSERT_TRUE(kv.add("n", "counter", 1, std::chrono::milliseconds(20)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(kv.put("n", "steady", "v"));
+  EXPECT_EQ(indexed(), std::pair(int64_t{3}, int64_t{1})) << "long, short1, steady; one of them expires";
+  EXPECT_EQ(kv.keys("n")->size(), 3U);
+}
+
 TEST(RedisKeyValue, ThreadsShareABoundedNumberOfConnections) {
   RedisOptions options = server().options();
   options.connections = 2;
