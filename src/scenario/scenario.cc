@@ -57,9 +57,13 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   fields.number("gamma", population.gamma, 0.01, 1000);
   fields.boolean("curiosity", population.curiosity);
   fields.choice("actions", actions, {"sampled", "deterministic"});
-  fields.choice("precision", precision, {"float32", "float64", "compact"});
+  fields.choice("precision", precision, {"float32", "float64", "compact", "edge", "sparse"});
   fields.number("tolerance", population.tolerance, 0, 0.5);
   SKEP_CHECK(fields.finish());
+  if (precision == "edge" || precision == "sparse")
+    return node.error(
+        fmt::format("precision: {} populations are for one factor and one modality, worlds have several", precision),
+        "compact packs the beliefs of any world");
   population.mind = mind == "random" ? Mind::random : mind == "reactive" ? Mind::reactive : Mind::planning;
   population.sampled = actions == "sampled";
   population.precision = precision == "compact"   ? BeliefPrecision::compact

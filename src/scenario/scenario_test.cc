@@ -40,6 +40,14 @@ TEST(Scenario, AnotherWorldsKeyIsAMistake) {
   EXPECT_NE(mistake("name: x\nworld: {kind: patrol, cue: 0.9}\npopulations: {a: {}}\n").find("cue"), std::string::npos);
 }
 
+TEST(Scenario, PopulationsOfOneFactorAreRefusedWithWhatToTakeInstead) {
+  for (const char* precision : {"edge", "sparse"}) {
+    const std::string error = mistake(small, {{"populations.a.precision", precision}});
+    EXPECT_NE(error.find(precision), std::string::npos) << error;
+    EXPECT_NE(error.find("compact"), std::string::npos) << error;
+  }
+}
+
 TEST(Scenario, AGridThatIsTooLargeToPlanOnIsAMistake) {
   EXPECT_NE(mistake("name: x\nworld: {kind: foraging, width: 16, height: 16}\npopulations: {a: {}}\n").find("s.yaml:2"),
             std::string::npos);

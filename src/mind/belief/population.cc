@@ -33,8 +33,13 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.tolerance && !(*o.tolerance >= 0 && *o.tolerance <= 0.5)) return refuse("tolerance: expected 0 to 0.5");
   if (o.tolerance &&
       (o.own_models || o.history > 0 || !o.file.empty() || o.precision != Precision::f32 || !use_vectors(model, o))) {
-    return fail(ErrorCode::unsupported,
-                "packed rows need vector kernels in f32, a shared model, no history and no file");
+    const char* in_the_way = o.own_models                    ? "own_models"
+                             : o.history > 0                 ? "history"
+                             : !o.file.empty()               ? "file"
+                             : o.precision != Precision::f32 ? "f64"
+                                                             : "the mean-field backend";
+    return fail(ErrorCode::unsupported, fmt::format("tolerance (packed rows) and {} don't go together", in_the_way),
+                fmt::format("leave tolerance out, or go without {}", in_the_way));
   }
   if (o.plan && policies_of(model).size() > kMostPolicies)
     return fail(ErrorCode::too_large, fmt::format("more than {} policies", kMostPolicies));

@@ -204,13 +204,19 @@ TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
   }
   EXPECT_GT(in_bound, agents) << "bounds that say nothing";
   EXPECT_GT(off, agents) << "nothing was packed";
-  for (auto change : {+[](PopulationOptions& o) { o.precision = Precision::f64; },
-                      +[](PopulationOptions& o) { o.history = 2; }, +[](PopulationOptions& o) { o.own_models = true; },
-                      +[](PopulationOptions& o) { o.backend = BackendKind::mean_field; },
-                      +[](PopulationOptions& o) { o.file = "/tmp/never"; }}) {
+  using Change = void (*)(PopulationOptions&);
+  for (const auto& [change, name] : std::initializer_list<std::pair<Change, const char*>>{
+           {[](PopulationOptions& o) { o.precision = Precision::f64; }, "f64"},
+           {[](PopulationOptions& o) { o.history = 2; }, "history"},
+           {[](PopulationOptions& o) { o.own_models = true; }, "own_models"},
+           {[](PopulationOptions& o) { o.backend = BackendKind::mean_field; }, "mean-field"},
+           {[](PopulationOptions& o) { o.file = "/tmp/never"; }, "file"}}) {
     auto other = options;
     change(other);
-    EXPECT_EQ(Population::create(model, other, *one).error().code, ErrorCode::unsupported);
+    const Error error = Population::create(model, other, *one).error();
+    EXPECT_EQ(error.code, ErrorCode::unsupported);
+    EXPECT_NE(error.message.find(name), std::string::npos) << error.message;
+    EXPECT_NE(error.hint.find("tolerance"), std::string::npos) << error.hint;
   }
   options.capacity = 20'000;
   auto many = make(model, options, *one);
