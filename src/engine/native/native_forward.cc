@@ -82,7 +82,7 @@ Result<std::unique_ptr<NativeForward>> NativeForward::create(const NativeOptions
     return fail(ErrorCode::invalid_argument, "the context needs cells, sequences and a batch");
   }
   const kernel::lm::Kernels& kernels = options.kernels != nullptr ? *options.kernels : kernel::lm::best_kernels();
-  SKEP_TRY(Weights weights, Weights::load({options.path, options.cache_path, options.context_tokens,
+  SKEP_TRY(Weights weights, Weights::load({options.path, options.cache_path, options.must_map, options.context_tokens,
                                            Packing{threads_for(options.threads), progress}}));
   SKEP_TRY(KvPages pages,
            KvPages::create(layout_of(weights.architecture(), options.kv_type), options.cells, options.sequences));

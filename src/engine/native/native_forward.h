@@ -19,6 +19,7 @@ namespace skep::engine::native {
 struct NativeOptions {
   std::string path;           // of the GGUF file
   std::string cache_path;     // of the packed weights (weight_cache.h); empty: pack into memory
+  bool must_map = false;      // packed weights only as a mapped file: unavailable where there can be none
   int context_tokens = 4096;  // of one sequence; clamped to what the model was trained for
   int cells = 16384;
   int sequences = 64;  // ids

@@ -131,6 +131,18 @@ TEST(NativeForward, AgreesWithLibllama) {
 // One model for the tests of equality: mixed types, biases or not does not matter to them.
 std::string wide() { return model("tiny-wide", synth::WeightType::q4_k_m); }
 
+TEST(NativeForward, WhatMustBeMappedIsNeverPackedIntoMemory) {
+  NativeOptions options;
+  options.path = model("tiny-wide", synth::WeightType::q8_0);
+  options.cache_path = "/dev/null/no/folder.weights";
+  EXPECT_TRUE(NativeForward::create(options));
+  options.must_map = true;
+  const auto made = NativeForward::create(options);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::unavailable);
+  EXPECT_NE(made.error().hint.find("writable"), std::string::npos);
+}
+
 TEST(NativeForward, GivesTheSameBitsHoweverAPromptIsCutIntoSteps) {
   const std::vector<Token> tokens = random_tokens(77, 1);
   std::vector<float> whole;

@@ -34,9 +34,11 @@ int64_t first_tensor(const ModelHeader& header) {
 }
 
 // The cache where it can be had, else memory: a folder that can't be written to costs start-up time, not the model.
-Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, const std::string& cache_path,
+Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, const WeightOptions& options,
                                               const SourceIdentity& source, std::span<const MatrixInfo> matrices,
                                               const Packing& packing) {
+  const std::string& cache_path = options.cache_path;
+  std::string why = "there is no place for a weight cache";
   if (!cache_path.empty()) {
     auto cached = open_cache(cache_path, source, matrices);
     if (cached) return cached;
@@ -46,6 +48,11 @@ Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, con
       cached = open_cache(cache_path, source, matrices);
       if (cached) return cached;
     }
+    why = written ? cached.error().message : written.error().message;
+  }
+  if (options.must_map) {
+    return fail(ErrorCode::unavailable, "the weights don't fit into memory and can't be mapped: " + why,
+                "is the model's folder writable, with room for the model once more?");
   }
   return pack_tensors(file, matrices, packing);
 }
@@ -85,7 +92,7 @@ Result<Weights> Weights::load(const WeightOptions& options) {
   // Else source and packed copy were both this process's memory until the end.
   Packing packing = options.packing;
   packing.was_read = [&w](int64_t offset, int64_t bytes) { w.source_.forget(offset, bytes); };
-  SKEP_TRY(w.packed_, obtain(file, options.cache_path, source, matrices, packing));
+  SKEP_TRY(w.packed_, obtain(file, options, source, matrices, packing));
   const PackedSize size = packed_size(a);
   w.bytes_ = size.bytes;
   w.any_quantized_ = size.any_quantized;

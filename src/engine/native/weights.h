@@ -32,13 +32,15 @@ PackedSize packed_size(const Architecture& architecture);
 struct WeightOptions {
   std::string path;        // of the GGUF file
   std::string cache_path;  // of the packed matrices; empty: pack into memory of this process
+  bool must_map = false;   // … but never fall back on that: they are more than memory
   int context_tokens = 0;  // of one sequence: longrope depends on it
   Packing packing;
 };
 
 class Weights {
  public:
-  // Maps the packed matrices from the cache, which is made first where it is missing.
+  // Maps the packed matrices from the cache, which is made first where it is missing. unavailable: it can't be made,
+  // and must_map.
   static Result<Weights> load(const WeightOptions& options);
 
   [[nodiscard]] const Architecture& architecture() const { return architecture_; }
