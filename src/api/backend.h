@@ -29,6 +29,7 @@ struct RunningModel {
   std::optional<WallTime> expires_at;  // unset: stays (pinned)
   std::string state;                   // loading, ready, unloading
   std::string forward;                 // which forward pass, and why not our own; empty while loading
+  engine::StreamedWeights streamed;    // all of them 0: the model is in memory
   int generating = 0, waiting = 0;     // tasks
   int slots = 0;
   int64_t loads = 0;  // since the daemon started

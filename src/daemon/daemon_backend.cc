@@ -215,6 +215,7 @@ std::vector<api::RunningModel> DaemonBackend::running() const {
     if (view.expires) one.expires_at = parts_.loop.clock().wall() + (*view.expires - parts_.loop.now());
     one.state = state_name(view.state);
     one.forward = view.forward;
+    one.streamed = view.streamed;
     one.generating = scheduler.running(view.model);
     one.waiting = scheduler.waiting(view.model);
     one.slots = view.slots;

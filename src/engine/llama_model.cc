@@ -60,12 +60,12 @@ void LlamaModel::Free::operator()(llama_context* context) const { llama_free(con
 LlamaModel::~LlamaModel() = default;
 
 Result<std::unique_ptr<LlamaModel>> LlamaModel::load(const LoadOptions& options,
-                                                     const std::function<bool(float)>& progress) {
+                                                     const std::function<bool(float)>& progress, Weights weights) {
   SKEP_CHECK(start_llama());
   std::unique_ptr<LlamaModel> loaded(new LlamaModel);
   loaded->options_ = options;
   try {
-    SKEP_CHECK(loaded->open(progress, false));
+    SKEP_CHECK(loaded->open(progress, weights, false));
     SKEP_CHECK(loaded->shape());
     SKEP_CHECK(loaded->make_context());
     loaded->measure();
@@ -80,7 +80,7 @@ Result<std::unique_ptr<LlamaModel>> LlamaModel::load_vocabulary(const LoadOption
   std::unique_ptr<LlamaModel> loaded(new LlamaModel);
   loaded->options_ = options;
   try {
-    SKEP_CHECK(loaded->open({}, true));
+    SKEP_CHECK(loaded->open({}, Weights::as_fast_as_can_be, true));
   } catch (const std::exception& thrown) {
     return fail(ErrorCode::corrupt, fmt::format("{}: {}", options.path, thrown.what()));
   }
@@ -126,7 +126,7 @@ struct LoadObserver {
 
 }  // namespace
 
-Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabulary_only) {
+Status LlamaModel::open(const std::function<bool(float)>& progress, Weights weights, bool vocabulary_only) {
   std::error_code missing;
   if (!std::filesystem::is_regular_file(options_.path, missing)) {
     return fail(ErrorCode::not_found, fmt::format("{}: no such file", options_.path));
@@ -138,6 +138,7 @@ Status LlamaModel::open(const std::function<bool(float)>& progress, bool vocabul
   params.load_mode = options_.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
   params.no_alloc = options_.measure_only && !vocabulary_only;
   params.vocab_only = vocabulary_only;
+  params.use_extra_bufts = weights == Weights::as_fast_as_can_be;  // where repacked weights lie
   params.progress_callback_user_data = &observer;
   params.progress_callback = [](float fraction, void* user) {
     return static_cast<LoadObserver*>(user)->hear(fraction);

@@ -19,11 +19,16 @@ class LlamaModel {
   // Sequence ids beside the slots: nodes of the prefix tree, and one to move cells through.
   static constexpr int kNodeSequences = 120;
 
+  // as_fast_as_can_be: libllama may repack weights for this processor, into memory of its own. as_in_the_file: it uses
+  // them where they are mapped, so their pages can be given back and read again (weight_pager.h).
+  enum class Weights { as_fast_as_can_be, as_in_the_file };
+
   // `progress` hears 0..1 and may return false to give up (cancelled). With options.measure_only nothing is allocated:
   // memory() is what libllama's simulation says, and the model can do nothing else.
   // not_found, invalid_argument (options that the model can't have), corrupt (not a model), unsupported, out_of_memory.
   static Result<std::unique_ptr<LlamaModel>> load(const LoadOptions& options,
-                                                  const std::function<bool(float)>& progress);
+                                                  const std::function<bool(float)>& progress,
+                                                  Weights weights = Weights::as_fast_as_can_be);
   // Only the vocabulary and the metadata, without a context: for a forward pass that is not libllama's.
   static Result<std::unique_ptr<LlamaModel>> load_vocabulary(const LoadOptions& options);
   ~LlamaModel();
@@ -44,7 +49,7 @@ class LlamaModel {
     void operator()(llama_context* context) const;
   };
   LlamaModel() = default;
-  Status open(const std::function<bool(float)>& progress, bool vocabulary_only);
+  Status open(const std::function<bool(float)>& progress, Weights weights, bool vocabulary_only);
   Status shape();
   Status make_context();
   void measure();

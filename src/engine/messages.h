@@ -76,6 +76,14 @@ struct MemoryUse {
   friend bool operator==(const MemoryUse&, const MemoryUse&) = default;
 };
 
+// Weights that are read from their file whenever they are needed, because not all of them may be in memory.
+struct StreamedWeights {
+  Bytes all, resident;               // resident: of them at once; 0 of all: the whole model is in memory
+  double disk_bytes_per_second = 0;  // measured; 0: not known
+  double tokens_per_second = 0;      // of one sequence, at that rate; more where the page cache has the file
+  friend bool operator==(const StreamedWeights&, const StreamedWeights&) = default;
+};
+
 struct Loaded {
   std::vector<MemoryUse> memory;  // host first
   int context_tokens = 0;         // per sequence, after clamping to what the model was trained for
@@ -84,6 +92,7 @@ struct Loaded {
   bool can_generate = true;
   std::string chat_template;  // what will be used: a name, "own", "override", or empty: none
   std::string forward;        // "native avx2" and the like, or "libllama: why not our own"
+  StreamedWeights streamed;
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
 

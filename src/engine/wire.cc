@@ -61,8 +61,12 @@ void fields(A& a, MemoryUse& m) {
   a(m.device, m.weights, m.kv, m.compute);
 }
 template <typename A>
+void fields(A& a, StreamedWeights& m) {
+  a(m.all, m.resident, m.disk_bytes_per_second, m.tokens_per_second);
+}
+template <typename A>
 void fields(A& a, Loaded& m) {
-  a(m.memory, m.context_tokens, m.vocabulary, m.embedding_size, m.can_generate, m.chat_template, m.forward);
+  a(m.memory, m.context_tokens, m.vocabulary, m.embedding_size, m.can_generate, m.chat_template, m.forward, m.streamed);
 }
 template <typename A>
 void fields(A& a, TokenLogprob& m) {

@@ -17,7 +17,7 @@
 
 namespace skep::engine {
 
-constexpr uint32_t kWireVersion = 3;
+constexpr uint32_t kWireVersion = 4;
 constexpr size_t kFrameHeader = 13;          // u32 length | u8 kind | u64 request
 constexpr size_t kMaxPayload = 64U << 20;    // 2,048 embeddings of 4,096 floats are 32 MiB
 constexpr size_t kMaxListItems = 1U << 20U;  // in any one list of a message

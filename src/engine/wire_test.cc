@@ -43,6 +43,7 @@ std::vector<Message> one_of_each() {
   loaded.vocabulary = 49152;
   loaded.chat_template = "chatml";
   loaded.forward = "native avx2";
+  loaded.streamed = {5_GiB, 2_GiB, 1.5e9, 0.5};
   Piece piece{"héllo", 2, {17, -1}, {{"h\xC3", -0.5F, {{"h", -0.5F}, {"x", -3.0F}}}, {"\xA9llo", -1.0F, {}}}};
   Finished finished{FinishReason::length, {353, 251, 32}, std::chrono::milliseconds(3), Duration(1), Duration(-1), 7};
   Heartbeat heartbeat{3, 2, 4096, 1'000'000'000'000, 5, 0.0125, 2, "0-1", 10, 4};

@@ -133,6 +133,9 @@ class Worker {
       }
     }
     const bool on_disk = lot && !options.park_directory.empty();
+    // Twenty times what a token takes that comes from the disk; before the first, nothing is usual yet.
+    const double rate = model.loaded.streamed.tokens_per_second;
+    const auto from_disk = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(rate > 0 ? 20 / rate : 0));
     bool busy = false;
     bool behind = false;  // the disk is, with what was parked
     bool verified = false;
@@ -143,7 +146,7 @@ class Worker {
       }
       if (stopping_) break;
       const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
-      connection_.begin_work(std::max<Duration>(kStepLimit, std::chrono::duration_cast<Duration>(usual)));
+      connection_.begin_work(std::max<Duration>({kStepLimit, std::chrono::duration_cast<Duration>(usual), from_disk}));
       const Generator::Load load = generator.load();
       if (load == Generator::Load::urgent) neighbour_->urgent();
       const TimePoint before = clock_.now();

@@ -19,6 +19,7 @@ struct ReadyModel {
   std::shared_ptr<void> owner;  // of what the two below point into
   std::unique_ptr<Vocabulary> vocabulary;
   std::unique_ptr<Forward> forward;
+  std::shared_ptr<void> watcher;  // of what the pass has mapped: goes before it
 };
 
 // Called once on the main thread. `progress` may be called with 0..1 and returns false to give up.

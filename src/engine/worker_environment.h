@@ -16,4 +16,7 @@ namespace skep::engine {
 //  MALLOC_ARENA_MAX=2    one arena per thread would keep memory that nobody uses.
 std::vector<std::pair<std::string, std::string>> worker_environment();
 
+// Set by the daemon: the bytes of host memory that a worker may take at most (streaming.h).
+inline constexpr const char* kHostBudgetVariable = "SKEP_HOST_BUDGET";
+
 }  // namespace skep::engine

@@ -316,6 +316,17 @@ void Residency::shut_down(std::function<void()> done) { impl_->shut_down(std::mo
 
 // --- Views
 
+Bytes Residency::pinned_bytes(const std::string& except) const {
+  Bytes sum;
+  for (const auto& [name, model] : impl_->models) {
+    if (!model.pinned || !model.needs || model.spec.options.path == except) continue;
+    for (const Reservation& need : *model.needs) {
+      if (need.device == impl_->options.budgets.front().device) sum += need.total();
+    }
+  }
+  return sum;
+}
+
 std::optional<ResidentState> Residency::state(std::string_view name) const {
   const Impl::Model* model = impl_->find(name);
   if (model == nullptr) return std::nullopt;
@@ -380,6 +391,7 @@ std::vector<ResidentView> Residency::views() const {
       view.measured = resident.engine->resident_memory();
       view.context_tokens = resident.engine->loaded().context_tokens;
       view.forward = resident.engine->loaded().forward;
+      view.streamed = resident.engine->loaded().streamed;
       view.slots = resident.engine->slots();
       view.process_id = resident.engine->process_id();
       view.heartbeat = resident.engine->heartbeat();

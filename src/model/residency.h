@@ -68,6 +68,7 @@ struct ResidentView {
   Bytes measured;                     // PSS; 0: not measured or remote
   int context_tokens = 0;             // per sequence; 0 while loading
   std::string forward;                // engine::Loaded::forward
+  engine::StreamedWeights streamed;   // engine::Loaded::streamed
   int slots = 0;
   int leases = 0;
   bool pinned = false;
@@ -156,6 +157,9 @@ class Residency {
   // nobody does until others are idle, too: engines at work are not drained for it. out_of_memory: it can never be had.
   Result<bool> book(const std::string& owner, Bytes bytes);
   void unbook(const std::string& owner);
+
+  // What pinned models but the one in the file `except` take of the host or, once measured, will take.
+  [[nodiscard]] Bytes pinned_bytes(const std::string& except) const;
 
   // Absent: nullopt; but loading as soon as acquire() or ensure() asked for it, also while others make room.
   [[nodiscard]] std::optional<ResidentState> state(std::string_view model) const;

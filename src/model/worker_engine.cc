@@ -55,7 +55,7 @@ struct Worker : std::enable_shared_from_this<Worker> {
                                       [weak = weak_from_this()](const Error& error) {
                                         if (auto self = weak.lock()) self->ended(error);
                                       }};
-    auto started = WorkerLink::start(loop, options, load.threads, std::move(listener));
+    auto started = WorkerLink::start(loop, options, load, std::move(listener));
     if (!started) {
       loop.post([self = shared_from_this(), error = started.error()] { self->ended(error); });
       return;

@@ -3,6 +3,7 @@
 // of engine/wire.h. Whatever happens to a worker ends as an Error at those who use it: it dies, hangs, sends garbage,
 // takes more memory than was booked. Its process is always gone, and reaped, before anybody is told.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,8 @@ struct WorkerOptions {
   std::string executable = "/proc/self/exe";
   std::vector<std::string> arguments = {"engine", "--fd", "3"};
   std::vector<std::pair<std::string, std::string>> environment;  // beyond engine::worker_environment()
+  // What the worker that is to load this may take of the host, asked at each start; empty: as much as it likes.
+  std::function<Bytes(const engine::LoadOptions& load)> host_budget;
   int nice = 0;
 
   // Silence after which a worker counts as hung. It sends a heartbeat every second, also while a step runs.

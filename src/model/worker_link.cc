@@ -1,5 +1,6 @@
 #include "model/worker_link.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -228,11 +229,15 @@ struct WorkerLink::State : std::enable_shared_from_this<State> {
           last_words_timer = TimerId::none;
 };
 
-Result<std::unique_ptr<WorkerLink>> WorkerLink::start(AsioEventLoop& loop, const WorkerOptions& options, int threads,
-                                                      Listener listener) {
+Result<std::unique_ptr<WorkerLink>> WorkerLink::start(AsioEventLoop& loop, const WorkerOptions& options,
+                                                      const engine::LoadOptions& load, Listener listener) {
   ChildOptions child{.executable = options.executable, .arguments = options.arguments, .nice = options.nice};
   child.environment = engine::worker_environment();
-  if (threads > 0) child.environment.emplace_back("OMP_NUM_THREADS", std::to_string(threads));
+  if (load.threads > 0) child.environment.emplace_back("OMP_NUM_THREADS", std::to_string(load.threads));
+  if (options.host_budget) {
+    const int64_t most = std::max<int64_t>(1, options.host_budget(load).count);
+    child.environment.emplace_back(engine::kHostBudgetVariable, std::to_string(most));
+  }
   child.environment.insert(child.environment.end(), options.environment.begin(), options.environment.end());
 
   auto state = std::make_shared<State>(loop, options, std::move(listener));

@@ -22,9 +22,9 @@ class WorkerLink {
     std::function<void(const Error&)> ended;
   };
 
-  // `threads`: 0 leaves the number to the worker.
-  static Result<std::unique_ptr<WorkerLink>> start(AsioEventLoop& loop, const WorkerOptions& options, int threads,
-                                                   Listener listener);
+  // `load`: what it will be told to load; its threads go into the environment, too, unless the worker chooses.
+  static Result<std::unique_ptr<WorkerLink>> start(AsioEventLoop& loop, const WorkerOptions& options,
+                                                   const engine::LoadOptions& load, Listener listener);
   ~WorkerLink();  // kills the process; nothing more is heard
 
   // overloaded when the worker is too far behind in reading, too_large; unavailable once it has ended.

@@ -42,6 +42,14 @@ json::object task_value(const TaskView& task) {
           {"completion_tokens", task.completion_tokens}};
 }
 
+json::value streamed_value(const engine::StreamedWeights& streamed) {
+  if (streamed.all == Bytes(0)) return nullptr;
+  return json::object{{"weight_bytes", streamed.all.count},
+                      {"resident_bytes", streamed.resident.count},
+                      {"disk_bytes_per_second", streamed.disk_bytes_per_second},
+                      {"tokens_per_second", streamed.tokens_per_second}};
+}
+
 json::object running_value(const RunningModel& model) {
   json::value expires = nullptr;
   if (model.expires_at) expires = rfc3339(*model.expires_at);
@@ -51,6 +59,7 @@ json::object running_value(const RunningModel& model) {
           {"gpu_bytes", model.gpu_bytes.count},
           {"context_tokens", model.context_tokens},
           {"forward", model.forward},
+          {"streamed", streamed_value(model.streamed)},
           {"generating", model.generating},
           {"waiting", model.waiting},
           {"slots", model.slots},

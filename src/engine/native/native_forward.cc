@@ -94,6 +94,7 @@ Result<std::unique_ptr<NativeForward>> NativeForward::create(const NativeOptions
 NativeForward::NativeForward(const NativeOptions& options, Weights weights, KvPages pages,
                              const kernel::lm::Kernels& kernels)
     : slots_(std::clamp(options.slots, 1, options.sequences)),
+      streamed_(options.must_map),
       weights_(std::move(weights)),
       pages_(std::move(pages)),
       kernels_(kernels),

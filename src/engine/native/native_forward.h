@@ -59,7 +59,8 @@ class NativeForward final : public Forward {
   Status load(SequenceId sequence, int begin, int end, std::string_view bytes) override;
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<Token>> inputs) override;
   [[nodiscard]] std::optional<Waits> waits() const override;
-  Result<bool> verify_some() override { return weights_.verify_some(); }
+  // Weights larger than memory are not checked: that would read all of them again, for each of these few.
+  Result<bool> verify_some() override { return streamed_ ? Result<bool>(false) : weights_.verify_some(); }
   void set_threads(int threads) override;
   void cancel() override { cancelled_.store(true, std::memory_order_relaxed); }
 
@@ -74,6 +75,7 @@ class NativeForward final : public Forward {
 
   ForwardLimits limits_;
   int slots_;
+  bool streamed_;  // NativeOptions::must_map
   Weights weights_;
   KvPages pages_;
   const kernel::lm::Kernels& kernels_;
