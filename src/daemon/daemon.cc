@@ -86,7 +86,7 @@ struct Daemon::Impl {
         config(options.config),
         roster(std::move(r)),
         catalog(loop, catalog_options(config)),
-        workers(loop, worker_options(config, options.engine_program)),
+        workers(loop, worker_options_within(residency_options)),
         remotes(std::move(made)),
         residency(loop, std::move(residency_options)),
         directory(config, catalog, residency, workers, by_name(remotes), adapters_of(roster)),
@@ -104,6 +104,7 @@ struct Daemon::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
+  [[nodiscard]] model::WorkerOptions worker_options_within(const model::ResidencyOptions& residency_options);
   [[nodiscard]] ModelJobOptions job_options();
   void wire();
   void record(const model::ResidencyEvent& event);
@@ -205,6 +206,23 @@ void Daemon::Impl::record(const agent::TaskResult& result) {
   event.completion_tokens = result.usage.completion_tokens;
   event.detail = result.route.reason;
   state->record(std::move(event));
+}
+
+// Workers are told what they may take at most, so that a model larger than that streams (engine/streaming.h). What is
+// pinned and loaded stays beside it.
+model::WorkerOptions Daemon::Impl::worker_options_within(const model::ResidencyOptions& residency_options) {
+  model::WorkerOptions worker = worker_options(config, options.engine_program);
+  const Bytes most = residency_options.budgets.front().capacity - residency_options.daemon_reserve - worker.overhead;
+  worker.host_budget = [this, most](const engine::LoadOptions& load) {
+    Bytes pinned;
+    for (const model::ResidentView& view : residency.views()) {
+      const auto info = directory.find(view.model);
+      if (!view.pinned || (info && info->path == load.path)) continue;
+      for (const model::Reservation& each : view.reserved) pinned += each.device == "host" ? each.total() : Bytes(0);
+    }
+    return most - pinned;
+  };
+  return worker;
 }
 
 ModelJobOptions Daemon::Impl::job_options() {
