@@ -17,6 +17,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTypes[] = {"F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q2_K"};
 constexpr int kTokens = 48;
+constexpr int kTokensOfSmall = 384;  // else a few milliseconds decide
+constexpr uintmax_t kSmall = 64 << 20;
 
 // Tokens per second of one sequence; the median of some.
 Result<double> decode_rate(const std::string& model, const std::string& skep) {
@@ -28,16 +30,18 @@ Result<double> decode_rate(const std::string& model, const std::string& skep) {
   std::vector<double> rates;
   model_tools::Interview talk;
   talk.questions = 4;
-  talk.ask = [](size_t i, const engine::Loaded&) {
+  std::error_code error;
+  const int tokens = fs::file_size(model, error) < kSmall ? kTokensOfSmall : kTokens;
+  talk.ask = [tokens](size_t i, const engine::Loaded&) {
     engine::Generate request;
     request.prompt = fmt::format("Question {}: what is going on?", i);
-    request.max_tokens = kTokens;
+    request.max_tokens = tokens;
     request.ignore_eos = true;
     request.share_scope = "bench";
     return request;
   };
   talk.heard = [&](size_t i, const Result<model_tools::GivenAnswer>& answer) {
-    if (i > 0 && answer) rates.push_back(kTokens / seconds(answer->finished.decode));  // the first warms up
+    if (i > 0 && answer) rates.push_back(tokens / seconds(answer->finished.decode));  // the first warms up
     return true;
   };
   SKEP_CHECK(model_tools::interview(options, talk));
