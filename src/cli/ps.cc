@@ -61,6 +61,16 @@ void show(const json::value& usage) {
                expires.is_string() ? std::string(expires.as_string().subview(11, 8)) : "stays"});
   }
   table.print();
+  for (const json::value& model : models) {
+    const json::value* found = model.as_object().if_contains("streamed");  // older daemons don't say
+    if (found == nullptr || !found->is_object()) continue;
+    const json::value& streamed = *found;
+    fmt::print("{} runs from the disk: {} of {} of its weights at once, {}/s, about {:.2g} tokens/s\n",
+               model.at("model").as_string().c_str(), to_string(bytes_at(streamed, "resident_bytes")),
+               to_string(bytes_at(streamed, "weight_bytes")),
+               to_string(Bytes(static_cast<int64_t>(streamed.at("disk_bytes_per_second").to_number<double>()))),
+               streamed.at("tokens_per_second").to_number<double>());
+  }
 }
 
 int ps(const RemoteOptions& options) {

@@ -209,18 +209,12 @@ void Daemon::Impl::record(const agent::TaskResult& result) {
 }
 
 // Workers are told what they may take at most, so that a model larger than that streams (engine/streaming.h). What is
-// pinned and loaded stays beside it.
+// pinned stays beside it.
 model::WorkerOptions Daemon::Impl::worker_options_within(const model::ResidencyOptions& residency_options) {
   model::WorkerOptions worker = worker_options(config, options.engine_program);
   const Bytes most = residency_options.budgets.front().capacity - residency_options.daemon_reserve - worker.overhead;
   worker.host_budget = [this, most](const engine::LoadOptions& load) {
-    Bytes pinned;
-    for (const model::ResidentView& view : residency.views()) {
-      const auto info = directory.find(view.model);
-      if (!view.pinned || (info && info->path == load.path)) continue;
-      for (const model::Reservation& each : view.reserved) pinned += each.device == "host" ? each.total() : Bytes(0);
-    }
-    return most - pinned;
+    return most - residency.pinned_bytes(load.path);
   };
   return worker;
 }
@@ -245,7 +239,8 @@ void Daemon::Impl::wire() {
     using Kind = model::ResidencyEvent::Kind;
     switch (event.kind) {
       case Kind::loaded:
-        spdlog::info("{} loaded in {:.2f} s", event.model, seconds(event.took));
+        spdlog::info("{} loaded in {:.2f} s{}{}", event.model, seconds(event.took), event.reason.empty() ? "" : ": ",
+                     event.reason);
         break;
       case Kind::evicted:
       case Kind::unloaded:

@@ -128,7 +128,6 @@ Result<std::optional<Streaming>> streaming_for(const LoadOptions& options) {
 
 void say_streamed(Loaded& loaded, const Streaming& streaming) {
   loaded.memory.front().weights = streaming.resident;
-  loaded.forward += ", " + streaming.text();
   loaded.streamed = streaming.report();
 }
 

@@ -31,14 +31,6 @@ double Streaming::tokens_per_second() const {
 
 StreamedWeights Streaming::report() const { return {weights, resident, disk_bytes_per_second, tokens_per_second()}; }
 
-std::string Streaming::text() const {
-  std::string said = fmt::format("{} of {} of weights at once", to_string(resident), to_string(weights));
-  if (tokens_per_second() > 0) {
-    said += fmt::format(", disk {:.2g} GB/s: about {:.2g} tokens/s", disk_bytes_per_second / 1e9, tokens_per_second());
-  }
-  return said;
-}
-
 std::optional<Bytes> host_budget() {
   const char* text = std::getenv(kHostBudgetVariable);
   const int64_t bytes = text == nullptr ? 0 : std::strtoll(text, nullptr, 10);

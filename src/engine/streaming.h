@@ -20,8 +20,6 @@ struct Streaming {
   [[nodiscard]] StreamedWeights report() const;
   // Of one sequence: every token reads what is not kept from the disk. More where the page cache has it; 0: not known.
   [[nodiscard]] double tokens_per_second() const;
-  // "214 MiB of 383 MiB of weights at once, disk 1.2 GB/s: about 3 tokens/s".
-  [[nodiscard]] std::string text() const;
 };
 
 // What this worker may take of the host, as its environment says (worker_environment.h); unset: as much as it likes.

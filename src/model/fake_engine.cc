@@ -117,7 +117,8 @@ void FakeFactory::start(const engine::LoadOptions& options, std::function<void(R
   started.push_back(options.path);
   const Script& script = scripts[options.path];
   engine::Loaded loaded{.memory = script.truth.empty() ? script.memory : script.truth,
-                        .context_tokens = options.context_tokens};
+                        .context_tokens = options.context_tokens,
+                        .streamed = script.streamed};
   occupy(total(loaded.memory));
   loop_.after(script.load, [this, options, loaded, error = script.load_fails, done = std::move(done)] {
     if (error) {

@@ -68,6 +68,7 @@ class FakeFactory final : public EngineFactory {
   struct Script {
     std::vector<engine::MemoryUse> memory;  // that measure() says
     std::vector<engine::MemoryUse> truth;   // that loading then really takes; empty: the same
+    engine::StreamedWeights streamed;       // that a load reports
     Duration load = std::chrono::seconds(1);
     Duration stop = std::chrono::milliseconds(100);
     std::optional<Error> measure_fails, load_fails;

@@ -174,6 +174,21 @@ void Residency::Impl::start(const std::string& name, Model& model) {
   model.spec.factory->start(model.spec.options, std::move(heard_back));
 }
 
+namespace {
+
+// "214 MiB of 383 MiB of weights at once, disk 1.2 GB/s: about 3 tokens/s"; of a model that is in memory: nothing.
+std::string said_of(const engine::StreamedWeights& streamed) {
+  if (streamed.all == Bytes(0)) return {};
+  std::string said = fmt::format("{} of {} of weights at once", to_string(streamed.resident), to_string(streamed.all));
+  if (streamed.tokens_per_second > 0) {
+    said += fmt::format(", disk {:.2g} GB/s: about {:.2g} tokens/s", streamed.disk_bytes_per_second / 1e9,
+                        streamed.tokens_per_second);
+  }
+  return said;
+}
+
+}  // namespace
+
 void Residency::Impl::started(const std::string& name, uint64_t id, Result<std::unique_ptr<Engine>> result) {
   Resident* resident = find_resident(name, id);
   assert(resident != nullptr && "only gone() and died() forget it, and both need an engine");
@@ -207,7 +222,7 @@ void Residency::Impl::started(const std::string& name, uint64_t id, Result<std::
     // Remembered for the next load, unless it has been defined with other options meanwhile.
     if (model.spec.options == resident->spec.options) model.needs = std::move(truth);
   }
-  emit({ResidencyEvent::Kind::loaded, name, {}, model.last_load});
+  emit({ResidencyEvent::Kind::loaded, name, said_of(resident->engine->loaded().streamed), model.last_load});
   if (closed) return stop(name, model);
   became_ready(name, model);
   relieve();

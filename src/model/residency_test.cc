@@ -283,6 +283,23 @@ TEST_F(ResidencyTest, PinnedModelsAreNeverEvictedAndDontExpire) {
   EXPECT_TRUE(get("b"));
 }
 
+TEST_F(ResidencyTest, WhatPinnedModelsTakeIsKnownToThoseThatStreamBesideThem) {
+  model("pinned", 300_MiB, {}, {.pinned = true});
+  model("other", 100_MiB);
+  EXPECT_EQ(residency_->pinned_bytes("large"), Bytes(0));  // nobody has measured it
+  use("pinned");
+  use("other");
+  EXPECT_EQ(residency_->pinned_bytes("large"), 300_MiB);
+  EXPECT_EQ(residency_->pinned_bytes("pinned"), Bytes(0));  // it does not make way for itself
+}
+
+TEST_F(ResidencyTest, AStreamedModelSaysSoWhenItIsLoaded) {
+  model("large", 300_MiB, {.streamed = {900_MiB, 300_MiB, 1e9, 1.1}});
+  use("large");
+  EXPECT_THAT(reasons_, Contains(HasSubstr("300 MiB of 900 MiB of weights at once, disk 1 GB/s: about 1.1 tokens/s")));
+  EXPECT_EQ(residency_->views().front().streamed.all, 900_MiB);
+}
+
 TEST_F(ResidencyTest, WhatIsBookedBesideTheEnginesMakesIdleOnesLeave) {
   model("a", 600_MiB);
   use("a");

@@ -221,6 +221,11 @@ Result<ControlResources> read_control_resources(std::string_view body) {
     running.host_bytes = bytes_of(field(&each, "host_bytes"));
     running.gpu_bytes = bytes_of(field(&each, "gpu_bytes"));
     running.context_tokens = count_of(field(&each, "context_tokens"));
+    const json::value* streamed = field(&each, "streamed");
+    running.streamed = {.all = bytes_of(field(streamed, "weight_bytes")),
+                        .resident = bytes_of(field(streamed, "resident_bytes")),
+                        .disk_bytes_per_second = real_of(field(streamed, "disk_bytes_per_second")),
+                        .tokens_per_second = real_of(field(streamed, "tokens_per_second"))};
     running.generating = count_of(field(&each, "generating"));
     running.waiting = count_of(field(&each, "waiting"));
     running.slots = count_of(field(&each, "slots"));

@@ -128,13 +128,17 @@ TEST(ControlClient, ReadsWhatTheViewsWrite) {
   model.state = "ready";
   model.slots = 4;
   model.loads = 2;
-  auto resources = read_control_resources(control_resources(usage, {model}));
+  RunningModel large = model;
+  large.streamed = {5_GiB, 2_GiB, 1.5e9, 0.5};
+  auto resources = read_control_resources(control_resources(usage, {model, large}));
   ASSERT_TRUE(resources);
   EXPECT_EQ(resources->usage.budget, 4_GiB);
   EXPECT_EQ(resources->usage.measured, 1_GiB);
   EXPECT_EQ(resources->usage.queue_length, 3);
   EXPECT_EQ(resources->running.at(0).info.name, "m");
   EXPECT_EQ(resources->running.at(0).loads, 2);
+  EXPECT_EQ(resources->running.at(0).streamed, engine::StreamedWeights());
+  EXPECT_EQ(resources->running.at(1).streamed, large.streamed);
 
   PerformanceReport report;
   report.models.emplace_back().name = "m";
