@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <functional>
 
 #include "model_bench.h"
 #include "model_tools/influence.h"
@@ -35,40 +36,49 @@ Status score(const std::string& name, const std::string& path, const Exam& exam,
   return {};
 }
 
-// One model without its `count` least layers, and what distilling from the whole one brings back.
-Status point(const ModelBenchOptions& options, const std::string& model, const std::vector<double>& influence,
-             int count, const Exam& exam, Report& report) {
-  const std::string name = fs::path(model).stem().string();
-  const std::string pruned = fmt::format("{}/{}-{}.gguf", options.folder, name, count);
-  const std::string healed = fmt::format("{}/{}-{}-distilled.gguf", options.folder, name, count);
-  SKEP_CHECK(model_tools::prune(
-      {.input = model, .output = pruned, .layers = model_tools::least_influential(influence, count), .overwrite = true},
-      {}));
-  const std::string what = fmt::format("{} without {} of {} layers", name, count, influence.size());
-  SKEP_CHECK(score(what, pruned, exam, report));
-  if (!options.data.empty()) {
-    model_tools::TrainOptions train;
-    train.model = pruned;
-    train.data = options.data;
-    train.output = healed;
-    train.teacher = model;
-    train.most_steps = options.steps;
-    train.epochs = 100;
-    train.overwrite = true;
-    SKEP_TRY(const auto trained, model_tools::train(train, {}));
-    SKEP_CHECK(score(fmt::format("{}, {} steps of distillation", what, trained.steps), healed, exam, report));
-    report.notes.push_back(
-        fmt::format("{}: {} tokens of distillation took {:.1f} s", what, trained.tokens, seconds(trained.took)));
-  }
-  std::error_code ignored;
-  for (const std::string& path : {pruned, healed, healed + ".checkpoint"}) fs::remove(path, ignored);
-  fs::remove_all(options.folder + "/.skep", ignored);
+// One model and what it takes to take layers from it.
+struct Subject {
+  std::string path, name;
+  std::vector<double> influence;  // of each layer
+};
+
+std::string without(const Subject& model, int count) {
+  return fmt::format("{} without {} of {} layers", model.name, count, model.influence.size());
+}
+
+Status prune_least(const Subject& model, int count, const std::string& output) {
+  SKEP_CHECK(model_tools::prune({.input = model.path,
+                                 .output = output,
+                                 .layers = model_tools::least_influential(model.influence, count),
+                                 .overwrite = true},
+                                {}));
   return {};
 }
 
-}  // namespace
+// What so many steps of learning from the whole model make of the pruned one.
+Status distil(const ModelBenchOptions& options, const Subject& model, const std::string& pruned, int steps,
+              const std::string& what, const Exam& exam, Report& report) {
+  model_tools::TrainOptions train;
+  train.model = pruned;
+  train.data = options.data;
+  train.output = pruned + "-distilled.gguf";
+  train.teacher = model.path;
+  train.most_steps = steps;
+  train.epochs = 1000;
+  train.overwrite = true;
+  SKEP_TRY(const auto trained, model_tools::train(train, {}));
+  SKEP_CHECK(score(fmt::format("{}, {} steps of distillation", what, trained.steps), train.output, exam, report));
+  report.notes.push_back(fmt::format("{}: {} tokens of distillation took {:.1f} s, loss {:.2f} → {:.2f} nats", what,
+                                     trained.tokens, seconds(trained.took), trained.validation_before,
+                                     trained.validation_after));
+  std::error_code ignored;
+  fs::remove(train.output, ignored);
+  return {};
+}
 
-Status bench_curves(const ModelBenchOptions& options, Report& report) {
+// Calls `use` with each model that is to be measured.
+Status each_subject(const ModelBenchOptions& options,
+                    const std::function<Status(const Subject& model, int most, const Exam& exam)>& use) {
   if (options.models.empty() || options.text.empty() || options.tasks.empty()) {
     return fail(ErrorCode::invalid_argument, "curves need a model, a text and tasks to score it on",
                 "--model, --text, --tasks; --data as well to distil");
@@ -76,17 +86,47 @@ Status bench_curves(const ModelBenchOptions& options, Report& report) {
   Exam exam{.text = {}, .tasks = {}, .skep = options.skep};
   SKEP_TRY(exam.text, model_tools::read_text(options.text));
   SKEP_TRY(exam.tasks, model_tools::read_tasks(options.tasks));
-  for (const std::string& model : options.models) {
-    const std::string name = fs::path(model).stem().string();
-    SKEP_TRY(const auto influence,
-             model_tools::measure_influence(model, exam.text, {.context_tokens = 256, .most_windows = kWindows}, {}));
-    SKEP_CHECK(score(fmt::format("{} whole", name), model, exam, report));
-    const int most = std::min(options.most_removed, static_cast<int>(influence.size()) - 1);
-    for (int count = 1; count <= most; ++count) {
-      SKEP_CHECK(point(options, model, influence, count, exam, report));
-    }
+  for (const std::string& path : options.models) {
+    Subject model{.path = path, .name = fs::path(path).stem().string(), .influence = {}};
+    SKEP_TRY(model.influence,
+             model_tools::measure_influence(path, exam.text, {.context_tokens = 256, .most_windows = kWindows}, {}));
+    const int most = std::min(options.most_removed, static_cast<int>(model.influence.size()) - 1);
+    const Status used = use(model, most, exam);
+    std::error_code ignored;
+    fs::remove_all(options.folder + "/.skep", ignored);  // packed weights of what was pruned
+    SKEP_CHECK(used);
   }
   return {};
+}
+
+}  // namespace
+
+Status bench_curves(const ModelBenchOptions& options, Report& report) {
+  return each_subject(options, [&](const Subject& model, int most, const Exam& exam) -> Status {
+    SKEP_CHECK(score(fmt::format("{} whole", model.name), model.path, exam, report));
+    for (int count = 1; count <= most; ++count) {
+      const std::string pruned = fmt::format("{}/{}-{}.gguf", options.folder, model.name, count);
+      SKEP_CHECK(prune_least(model, count, pruned));
+      SKEP_CHECK(score(without(model, count), pruned, exam, report));
+      std::error_code ignored;
+      fs::remove(pruned, ignored);
+    }
+    return {};
+  });
+}
+
+Status bench_distill(const ModelBenchOptions& options, Report& report) {
+  if (options.data.empty()) return fail(ErrorCode::invalid_argument, "distilling needs tasks to learn from", "--data");
+  return each_subject(options, [&](const Subject& model, int most, const Exam& exam) -> Status {
+    const std::string pruned = fmt::format("{}/{}-{}.gguf", options.folder, model.name, most);
+    const std::string what = without(model, most);
+    SKEP_CHECK(prune_least(model, most, pruned));
+    SKEP_CHECK(score(what, pruned, exam, report));
+    for (const int steps : options.steps) SKEP_CHECK(distil(options, model, pruned, steps, what, exam, report));
+    std::error_code ignored;
+    fs::remove(pruned, ignored);
+    return {};
+  });
 }
 
 }  // namespace skep::bench

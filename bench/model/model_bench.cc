@@ -13,9 +13,10 @@ Result<Report> run_model_bench(const ModelBenchOptions& options) {
   if (wanted("delta")) SKEP_CHECK(bench_delta(options, report));
   if (wanted("sizes")) SKEP_CHECK(bench_sizes(options, report));
   if (options.only == "curves") SKEP_CHECK(bench_curves(options, report));
+  if (options.only == "distill") SKEP_CHECK(bench_distill(options, report));
   if (report.rows.empty()) {
     return fail(ErrorCode::invalid_argument, fmt::format("there is no part '{}'", options.only),
-                "quantize, delta, sizes, curves");
+                "quantize, delta, sizes, curves, distill");
   }
   return report;
 }

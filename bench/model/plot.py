@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws what `skep bench model --json` measured as an SVG. Of `--only sizes`: size against decode rate, and against
-accuracy where the models were scored. Of `--only curves`: accuracy against the layers removed. One file of results per
-model.
+accuracy where the models were scored. Of `--only curves`: accuracy against the layers removed; of `--only distill`:
+against the steps. One file of results per model.
 
     bench/model/plot.py OUT.svg RESULTS.json …
 """
@@ -25,16 +25,15 @@ def read(paths):
     return models
 
 
-def read_curves(paths):
-    """{model: {"N removed" or "N distilled": {"size": layers removed, "accuracy": percent}}}"""
+def read_curves(paths, pattern):
+    """{model: {label: {"size": layers removed or steps, "accuracy": percent}}}; pattern: model and that number."""
     models = {}
     for path in paths:
         for row in json.load(open(path))["results"]:
-            found = re.fullmatch(r"(\S+) (?:whole|without (\d+) of \d+ layers)(, .* distillation)?: accuracy", row["name"])
+            found = re.fullmatch(pattern + ": accuracy", row["name"])
             if found:
-                removed = int(found[2] or 0)
-                model = found[1] + (" distilled" if found[3] else "")
-                models.setdefault(model, {})[f"{row['value']:.0f} %"] = {"size": removed, "accuracy": row["value"]}
+                points = models.setdefault(found[1], {})
+                points[f"{row['value']:.0f} %" + " " * len(points)] = {"size": int(found[2] or 0), "accuracy": row["value"]}
     return models
 
 
@@ -77,10 +76,16 @@ def panel(models, what, unit, shift, across="size (MiB)"):
 
 
 def main():
-    curves = read_curves(sys.argv[2:])
-    models = read(sys.argv[2:]) if not curves else {}
-    kinds = ["decode"] + sorted({w for types in models.values() for v in types.values() for w in v if w.startswith("accuracy")})
-    panels = [panel(curves, "accuracy", "%", 0, "layers removed")] if curves else [p for i, k in enumerate(kinds) if (p := panel(models, k, "tokens/s" if k == "decode" else "%", i * WIDTH))]
+    layers = read_curves(sys.argv[2:], r"(\S+) (?:whole|without (\d+) of \d+ layers)")
+    steps = read_curves(sys.argv[2:], r"(.+ layers)(?:, (\d+) steps of distillation)?")
+    if any(len(points) > 1 for points in steps.values()):
+        panels = [panel(steps, "accuracy", "%", 0, "steps of distillation")]
+    elif layers:
+        panels = [panel(layers, "accuracy", "%", 0, "layers removed")]
+    else:
+        models = read(sys.argv[2:])
+        kinds = ["decode"] + sorted({w for types in models.values() for v in types.values() for w in v if w.startswith("accuracy")})
+        panels = [p for i, k in enumerate(kinds) if (p := panel(models, k, "tokens/s" if k == "decode" else "%", i * WIDTH))]
     with open(sys.argv[1], "w") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT}" font-family="sans-serif" '
                    f'font-size="12">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(panels) + "\n</svg>\n")

@@ -246,17 +246,20 @@ void add_model_tools(CLI::App& bench, int& exit_code) {
   };
   auto options = std::make_shared<Options>();
   auto* command = bench.add_subcommand("model", "The model tools against llama-quantize and zstd; sizes and rates");
-  command->add_option("--only", options->bench.only, "quantize, delta, sizes or curves");
+  command->add_option("--only", options->bench.only, "quantize, delta, sizes, curves or distill");
   command->add_option("--model", options->bench.models,
-                      "For sizes and curves: score these instead of the tinyllama shape");
+                      "For sizes, curves and distill: score these instead of the tinyllama shape");
   command->add_option("--text", options->bench.text, "… their perplexity on this text");
   command->add_option("--tasks", options->bench.tasks, "… their accuracy on this task file");
   command->add_option("--type", options->bench.type, "For sizes: only this quantization");
-  command->add_option("--data", options->bench.data, "For curves: tasks that the pruned model is distilled on");
-  command->add_option("--steps", options->bench.steps, "… in so many steps")
+  command->add_option("--data", options->bench.data, "For distill: tasks that the pruned model learns from");
+  command->add_option("--steps", options->bench.steps, "… in so many steps, one row each: 50,100,200")
+      ->delimiter(',')
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--layers", options->bench.most_removed, "For curves: remove so many at most")
+  command
+      ->add_option("--layers", options->bench.most_removed,
+                   "For curves: remove so many at most; for distill: remove so many")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--rounds", options->bench.rounds, "Of quantize, in turns")
