@@ -1,6 +1,5 @@
 #include "cli/model_need.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
 
 #include "engine/engine.h"
@@ -29,7 +28,7 @@ Result<ModelNeed> measure_need(const std::string& path, const daemon::Config& co
   options.kv_tokens = config.engines.kv_tokens;
   options.batch_tokens = config.engines.batch;
   options.threads = config.engines.threads;
-  options.gpu_layers = std::max(0, config.engines.gpu_layers);
+  options.gpu_layers = config.engines.gpu_layers;  // load_model() knows what this machine has
   options.forward = config.engines.forward;
   options.kv_type = config.engines.kv_type;
   options.embeddings = embeds;
