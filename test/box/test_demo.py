@@ -43,6 +43,8 @@ class DemoTest(unittest.TestCase):
         results = [json.loads(line) for line in (self.folder / "demo" / "results.jsonl").read_text().splitlines()[1:]]
         agents = {r["agent"] for r in results if r.get("agent")}
         self.assertEqual(len(agents), 131)
+        memory = {tier["name"]: tier["memory_bytes"] for tier in summary["tiers"]}
+        self.assertTrue(all(0 < memory[tier] < 4 * GIB for tier in ("fast", "balanced", "deep")), memory)
         right = {p["model"]: p["accuracy"]["right"] / p["accuracy"]["graded"] for p in summary["passes"]}
         self.assertGreater(right["deep"], right["fast"] + 0.2, right)
         self.assertGreaterEqual(right["auto"], right["deep"] - 0.05, right)

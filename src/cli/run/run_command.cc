@@ -50,6 +50,7 @@ RunSummary Work::summary() const {
   count_loads(summary, service.performance());
   summary.wall = session.loop().now() - began;
   summary.peak_memory = display.peak_memory();
+  summary.memory_of_model = display.peak_by_model();
   summary.budget = service.resources().budget;
   summary.resumed = run.counts().skipped;
   summary.interrupted = interrupted;

@@ -18,16 +18,28 @@ RunDisplay::RunDisplay(EventLoop& loop, api::TaskService& service, const TaskRun
   tick();
 }
 
-RunDisplay::~RunDisplay() { stop(); }
+RunDisplay::~RunDisplay() {
+  loop_.cancel(timer_);
+  live_.clear();
+}
 
 void RunDisplay::stop() {
+  if (timer_ != TimerId::none) look(service_.resources());  // a short run is over before the second frame
   loop_.cancel(std::exchange(timer_, TimerId::none));
   live_.clear();
 }
 
+void RunDisplay::look(const api::ResourceUsage& usage) {
+  peak_ = std::max(peak_, usage.measured);
+  for (const api::RunningModel& model : service_.running()) {
+    Bytes& most = peak_by_model_[model.info.name];
+    most = std::max(most, model.host_bytes + model.gpu_bytes);
+  }
+}
+
 void RunDisplay::tick() {
   auto usage = service_.resources();
-  peak_ = std::max(peak_, usage.measured);
+  look(usage);
   if (live_.is_terminal()) {
     live_.show(lines(usage));
   } else if (loop_.now() - last_plain_ >= kPlainLine) {

@@ -1,6 +1,7 @@
 #include "cli/run/run_summary.h"
 
 #include <boost/json.hpp>
+#include <functional>
 
 #include "base/duration.h"
 #include "cli/terminal.h"
@@ -13,7 +14,15 @@ namespace {
 
 Duration from_seconds(double s) { return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(s)); }
 
-void print_rows(const char* title, const std::vector<api::PerformanceReport::Row>& rows, double wall) {
+using MemoryOf = std::function<Bytes(const std::string& name)>;
+
+Bytes memory_of_model(const RunSummary& summary, const std::string& model) {
+  const auto found = summary.memory_of_model.find(model);
+  return found == summary.memory_of_model.end() ? Bytes(0) : found->second;
+}
+
+void print_rows(const char* title, const std::vector<api::PerformanceReport::Row>& rows, const MemoryOf& memory,
+                double wall) {
   using Align = Table::Align;
   Table table({{title, Align::left},
                {"tasks", Align::right},
@@ -24,6 +33,7 @@ void print_rows(const char* title, const std::vector<api::PerformanceReport::Row
                {"tok/s", Align::right},
                {"p50", Align::right},
                {"p95", Align::right},
+               {"memory", Align::right},
                {"loads", Align::right}});
   for (const auto& row : rows) {
     std::string reused = row.prompt_tokens > 0
@@ -34,6 +44,7 @@ void print_rows(const char* title, const std::vector<api::PerformanceReport::Row
                human_count(row.prompt_tokens), reused, human_count(row.completion_tokens),
                wall > 0 ? fmt::format("{:.0f}", static_cast<double>(row.completion_tokens) / wall) : "",
                to_string(from_seconds(row.total.p50)), to_string(from_seconds(row.total.p95)),
+               memory(row.name) > Bytes(0) ? to_string(memory(row.name)) : "",
                row.loads > 0 ? human_count(row.loads) : ""});
   }
   table.print();
@@ -85,7 +96,7 @@ json::object accuracy_json(const TaskRunCounts& counts) {
   return {{"graded", counts.accuracy.graded}, {"right", counts.accuracy.right}, {"rows", std::move(rows)}};
 }
 
-json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows) {
+json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows, const MemoryOf& memory) {
   json::array out;
   for (const auto& row : rows) {
     out.push_back({{"name", row.name},
@@ -98,12 +109,21 @@ json::array rows_json(const std::vector<api::PerformanceReport::Row>& rows) {
                    {"p95_s", row.total.p95},
                    {"first_token_p50_s", row.first_token.p50},
                    {"first_token_p95_s", row.first_token.p95},
+                   {"memory_bytes", memory(row.name).count},
                    {"loads", row.loads}});
   }
   return out;
 }
 
 }  // namespace
+
+Bytes memory_of_tier(const RunSummary& summary, const std::string& tier) {
+  Bytes sum;
+  const auto models = summary.counts.models_of_tier.find(tier);
+  if (models == summary.counts.models_of_tier.end()) return sum;
+  for (const std::string& model : models->second) sum += memory_of_model(summary, model);
+  return sum;
+}
 
 void count_loads(RunSummary& summary, const api::PerformanceReport& now) {
   for (const auto& model : now.models) {
@@ -118,9 +138,11 @@ void count_loads(RunSummary& summary, const api::PerformanceReport& now) {
 void print_table(const RunSummary& s) {
   double wall = seconds(s.wall);
   fmt::print("\n");
-  print_rows("tier", s.performance.tiers, wall);
+  print_rows(
+      "tier", s.performance.tiers, [&](const std::string& tier) { return memory_of_tier(s, tier); }, wall);
   fmt::print("\n");
-  print_rows("model", s.performance.models, wall);
+  print_rows(
+      "model", s.performance.models, [&](const std::string& name) { return memory_of_model(s, name); }, wall);
   if (s.counts.accuracy.graded > 0) {
     fmt::print("\n");
     print_accuracy(s.counts);
@@ -146,6 +168,8 @@ std::string percent(const Accuracy& accuracy) {
 }
 
 json::object to_json(const RunSummary& s) {
+  const auto of_tier = [&](const std::string& tier) { return memory_of_tier(s, tier); };
+  const auto of_model = [&](const std::string& name) { return memory_of_model(s, name); };
   json::object out = {{"tasks", s.counts.finished},
                       {"failed", s.counts.failed},
                       {"broken_lines", s.counts.broken},
@@ -157,8 +181,8 @@ json::object to_json(const RunSummary& s) {
                       {"completion_tokens", s.counts.completion_tokens},
                       {"peak_memory_bytes", s.peak_memory.count},
                       {"budget_bytes", s.budget.count},
-                      {"tiers", rows_json(s.performance.tiers)},
-                      {"models", rows_json(s.performance.models)}};
+                      {"tiers", rows_json(s.performance.tiers, of_tier)},
+                      {"models", rows_json(s.performance.models, of_model)}};
   if (s.counts.accuracy.graded > 0) out["accuracy"] = accuracy_json(s.counts);
   return out;
 }

@@ -15,11 +15,15 @@ struct RunSummary {
   TaskRunCounts counts;
   api::PerformanceReport performance;  // of this run, whatever else the daemon did
   Duration wall{};
-  Bytes peak_memory, budget;  // PSS of the process tree; what the ledger allows
+  Bytes peak_memory, budget;                     // PSS of the process tree; what the ledger allows
+  std::map<std::string, Bytes> memory_of_model;  // the most that was booked for its engine
   int64_t resumed = 0;
   bool interrupted = false;
   std::map<std::string, int64_t> loads_before;  // by model: what the daemon had loaded before the run
 };
+
+// What was booked for the engines of a tier, each at its most; 0: none was seen.
+Bytes memory_of_tier(const RunSummary& summary, const std::string& tier);
 
 // The loads of the run, by what the daemon says now. May be said again when it knows more.
 void count_loads(RunSummary& summary, const api::PerformanceReport& now);

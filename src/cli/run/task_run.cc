@@ -24,6 +24,7 @@ struct TaskRun::Listener final : agent::TaskListener {
     counts.completion_tokens += result.usage.completion_tokens;
     counts.prompt_tokens += result.usage.prompt_tokens;
     counts.cached_tokens += result.usage.cached_tokens;
+    counts.models_of_tier[result.route.tier].insert(result.route.model);
     run->statistics_.finished(result, first_token.value_or(result.total), run->loop_.now());
     std::optional<bool> right;
     if (task.answer) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -38,6 +39,7 @@ struct TaskRunCounts {
   int64_t completion_tokens = 0, prompt_tokens = 0, cached_tokens = 0;
   Accuracy accuracy;
   std::map<std::string, std::map<int, Accuracy>> by_tier_and_steps;
+  std::map<std::string, std::set<std::string>> models_of_tier;  // that answered
 };
 
 class TaskRun {

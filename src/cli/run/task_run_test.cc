@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/simulated_event_loop.h"
+#include "cli/run/run_summary.h"
 
 namespace skep::cli {
 namespace {
@@ -150,6 +151,23 @@ TEST_F(TaskRunTest, CountsWhatThisRunDidByTierAndModel) {
   EXPECT_EQ(run.statistics().models().at("m").completion_tokens, 6);
   EXPECT_NEAR(seconds(fast.first_token.quantile(0)), 0.5, 0.03);  // the first; the second said nothing before its end
   EXPECT_NEAR(seconds(fast.first_token.quantile(1)), 2, 0.1);
+}
+
+TEST_F(TaskRunTest, TheSummarySaysWhatTheEnginesOfATierTook) {
+  RunSummary summary;
+  summary.counts = play(input(2), {}, finish_one());
+  summary.counts.models_of_tier["deep"] = {"m", "n"};
+  summary.memory_of_model = {{"m", 3_MiB}, {"n", 40_MiB}, {"unused", 500_MiB}};
+  summary.performance.tiers = {{.name = "fast"}, {.name = "deep"}, {.name = "balanced"}};
+  summary.performance.models = {{.name = "n"}};
+  const json::object out = to_json(summary);
+  const auto memory = [&](const char* rows, size_t i) {
+    return Bytes(out.at(rows).as_array().at(i).at("memory_bytes").to_number<int64_t>());
+  };
+  EXPECT_EQ(memory("tiers", 0), 3_MiB);  // the model that answered, not every model there is
+  EXPECT_EQ(memory("tiers", 1), 43_MiB);
+  EXPECT_EQ(memory("tiers", 2), Bytes(0));
+  EXPECT_EQ(memory("models", 0), 40_MiB);
 }
 
 TEST_F(TaskRunTest, ABrokenLineIsReportedWithItsNumberAndSkipped) {
