@@ -1,92 +1,20 @@
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <array>
 #include <filesystem>
 
 #include "model/byte_source.h"
 #include "model_tools/delta.h"
 #include "model_tools/delta_coding.h"
 #include "model_tools/file_hash.h"
+#include "model_tools/part_file.h"
 
 namespace skep::model_tools {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error io_error(const std::string& what, const std::string& path) {
-  return Error{ErrorCode::io, fmt::format("{}: {}: {}", path, what, std::strerror(errno)), {}};
-}
-
-// What is done so far, under a name of its own so that it survives us. Locked: two patches of one output are refused.
-class PartFile {
- public:
-  static Result<std::unique_ptr<PartFile>> open(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) return fail(io_error("can't be written", path));
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      ::close(fd);
-      return fail(ErrorCode::conflict, path + ": another patch is at work on it");
-    }
-    // Between the two calls another patch may have finished and given the file its final name: then what is locked is
-    // the new model, and nobody may write to that.
-    struct stat locked {
-    }, named{};
-    if (::fstat(fd, &locked) != 0 || ::stat(path.c_str(), &named) != 0 || locked.st_ino != named.st_ino ||
-        locked.st_dev != named.st_dev) {
-      ::close(fd);
-      return fail(ErrorCode::conflict, path + ": another patch has just finished it");
-    }
-    return std::unique_ptr<PartFile>(new PartFile(path, fd));
-  }
-  ~PartFile() { ::close(fd_); }
-  PartFile(const PartFile&) = delete;
-  PartFile& operator=(const PartFile&) = delete;
-
-  // Less than `size` bytes: the file ends there.
-  Result<size_t> read(uint64_t offset, std::span<uint8_t> out) {
-    size_t done = 0;
-    while (done < out.size()) {
-      const ssize_t n = ::pread(fd_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(io_error("can't be read", path_));
-      if (n == 0) break;
-      done += static_cast<size_t>(n);
-    }
-    return done;
-  }
-  Status write(uint64_t offset, std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return fail(io_error("can't be written", path_));
-      bytes = bytes.subspan(static_cast<size_t>(n));
-      offset += static_cast<uint64_t>(n);
-    }
-    return {};
-  }
-  Status become(const std::string& name, uint64_t size) {
-    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0 || ::fsync(fd_) != 0)
-      return fail(io_error("can't be written", path_));
-    if (::rename(path_.c_str(), name.c_str()) != 0) return fail(io_error("can't be renamed to", name));
-    const std::string folder = fs::path(name).parent_path().string();
-    const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) ::fsync(fd), ::close(fd);
-    return {};
-  }
-  void remove() { ::unlink(path_.c_str()); }
-
- private:
-  PartFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
-  std::string path_;
-  int fd_;
-};
 
 class Patcher {
  public:
