@@ -1,5 +1,6 @@
 """Model tools from the file to the answer, and as jobs of the daemon."""
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -94,6 +95,48 @@ class ToolsTest(unittest.TestCase):
             self.assertEqual(self.said(daemon, "merged"), tuned)
             self.assertEqual(self.said(daemon, "base", adapter="pumps"), tuned)
             self.assertEqual(self.said(daemon, "base"), base)
+
+
+class MemoryTest(unittest.TestCase):
+    """Tools work through a model piece by piece: what they take does not grow with the file."""
+
+    MODEL = ("synth", "--shape", "tiny-wide", "--layers", "96", "--type", "F16")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-bounds-"))
+        cls.most(*cls.MODEL, "-o", "old.gguf")
+        cls.most(*cls.MODEL, "--seed", "2", "-o", "new.gguf")
+        cls.size = (cls.folder / "old.gguf").stat().st_size
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def most(cls, *arguments):
+        """Bytes that the tool had resident at most, mapped files included."""
+        process = subprocess.Popen([box.skep, "model", *arguments], cwd=cls.folder, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, arguments
+        return used.ru_maxrss * 1024
+
+    def test_it_is_less_than_half_of_the_model(self):
+        self.assertGreater(self.size, 100 << 20)
+        for arguments in (("quantize", "old.gguf", "small.gguf", "--type", "Q8_0"),
+                          ("quantize", "small.gguf", "smaller.gguf", "--type", "Q4_0", "--requantize"),
+                          ("diff", "old.gguf", "new.gguf", "-o", "delta"),
+                          ("patch", "old.gguf", "delta", "-o", "patched.gguf"),
+                          ("adapter", "extract", "old.gguf", "new.gguf", "adapter.gguf", "--rank", "1"),
+                          ("adapter", "merge", "old.gguf", "adapter.gguf", "merged.gguf")):
+            with self.subTest(tool=arguments):
+                self.assertLess(self.most(*arguments), self.size // 2)
+
+    def test_pruning_takes_the_weights_and_little_more(self):
+        (self.folder / "text").write_text("the pump is over limit. " * 200)
+        took = self.most("prune", "old.gguf", "pruned.gguf", "--layers", "3", "--text", "text", "--context", "64", "--windows", "1")
+        self.assertLess(took, self.size + (64 << 20))
 
 
 class DistillTest(unittest.TestCase):
