@@ -68,6 +68,8 @@ Status TemporaryFile::write(const void* data, size_t size, int64_t offset) const
   return {};
 }
 
+void TemporaryFile::begin_write_out() const { ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 Status TemporaryFile::publish(bool overwrite) {
   if (::fchmod(fd_, 0644) != 0 || ::fsync(fd_) != 0) return fail(io_error("can't write", path_, errno));
   SKEP_CHECK(give_name(overwrite));

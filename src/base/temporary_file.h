@@ -33,6 +33,9 @@ class TemporaryFile {
   // write_at() as a Status.
   Status write(const void* data, size_t size, int64_t offset) const;
 
+  // The system begins to write out what it was given so far, so that publish() has less to wait for. Where it can't, it
+  // doesn't.
+  void begin_write_out() const;
   // Synchronizes it and gives it its name. Without `overwrite` an existing file is a conflict; with it, whoever has the
   // old one open or mapped keeps that.
   Status publish(bool overwrite);

@@ -318,6 +318,7 @@ Result<QuantizePlan> quantize(const QuantizeOptions& options, const ProgressFn& 
   };
   bool stopped = false;
   const Status done = prepared.call->run(file->path(), false, [&](const TensorLine& line) {
+    file->begin_write_out();  // the disk works while we do
     const double fraction = static_cast<double>(line.number - 1) / std::max(1, line.count);
     if (proceed(progress, {"quantizing", fraction, line.name})) return;
     stopped = true;
