@@ -15,7 +15,7 @@ namespace {
 // Between two looks. At 10 GB/s from the page cache, 20 MB are mapped meanwhile; while nothing is generated, nothing is
 // mapped, and the looks become rarer: so much may be overrun once, when it begins again.
 constexpr auto kSoonest = std::chrono::milliseconds(2), kLatest = std::chrono::milliseconds(10);
-constexpr double kKeptShare = 0.7;                            // of the limit
+constexpr double kKeptShare = 0.7;  // of the limit
 
 size_t page_size() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
 

@@ -23,8 +23,8 @@ namespace skep::engine {
 class WeightPager {
  public:
   // `files`: those whose mappings in this process are weights, the most used first; they must outlive this, which is
-  // why it finds them only once: an address that its owner gave back may be somebody else's. unavailable: none of them is mapped, so nothing can be
-  // given back.
+  // why it finds them only once: an address that its owner gave back may be somebody else's. unavailable: none of them
+  // is mapped, so nothing can be given back.
   static Result<std::unique_ptr<WeightPager>> create(const std::vector<std::string>& files, Bytes limit);
   ~WeightPager();
   WeightPager(const WeightPager&) = delete;

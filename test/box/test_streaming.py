@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import tempfile
 import threading
 import time
 import unittest
@@ -115,6 +116,19 @@ class StreamingTest(unittest.TestCase):
             self.assertGreater(size, 300 * MiB)
             self.assertLess(read, size // 3)  # 48 MiB of it measure the disk
             self.assertLess(resident, size // 3)
+
+    def test_without_a_weight_cache_libllama_streams_it_from_the_model_file(self):
+        with tempfile.TemporaryDirectory(prefix="skep-box-nocache-") as folder:
+            path = pathlib.Path(folder) / "large.gguf"
+            path.symlink_to(self.path)
+            (pathlib.Path(folder) / ".skep").write_text("where the folder of the cache would be")
+            with box.Daemon(self.config("340MiB").replace(str(self.path), str(path))) as daemon:
+                answer = daemon.chat("large", "Count the pumps.", max_tokens=3)
+                self.assertEqual(answer.status, 200, answer.body)
+                model = daemon.usage()["engines"]["models"][0]
+                self.assertIn("libllama: the weights don't fit into memory and can't be mapped", model["forward"])
+                self.assertGreater(model["streamed"]["weight_bytes"], 320 * MiB)
+                self.assertLess(sum(box.pss(worker) for worker in daemon.workers()), 340 * MiB)
 
     def test_contexts_that_do_not_fit_are_refused_as_before(self):
         config = self.config("640MiB").replace("context: 256, slots: 1", "context: 2048, slots: 4")
