@@ -95,7 +95,7 @@ class StreamingTest(unittest.TestCase):
 
     def test_its_first_token_comes_while_most_weights_are_not_in_memory(self):
         size = self.forget_cached()
-        with box.Daemon(self.config("200MiB")) as daemon:
+        with box.Daemon(self.config("256MiB")) as daemon:
             for _ in daemon.stream("large", "Count.", max_tokens=16):
                 self.assertLess(self.of_worker(daemon, "status", "RssFile") * 1024, size // 2)
                 break

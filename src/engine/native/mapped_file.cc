@@ -43,6 +43,10 @@ void MappedFile::forget(int64_t offset, int64_t bytes) const {
   madvise(data_ + begin, static_cast<size_t>(offset + bytes - begin), MADV_DONTNEED);  // read-only, shared: no loss
 }
 
+void MappedFile::read_ahead(bool on) const {
+  if (data_ != nullptr) madvise(data_, size_, on ? MADV_NORMAL : MADV_RANDOM);
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),

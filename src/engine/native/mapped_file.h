@@ -22,6 +22,10 @@ class MappedFile {
   void forget() const { forget(0, static_cast<int64_t>(size_)); }
   void forget(int64_t offset, int64_t bytes) const;  // of a part; any thread
 
+  // Off: a page that is read brings no others along, which the system guesses will be next (8 MiB of them on some
+  // disks).
+  void read_ahead(bool on) const;
+
   // Of the file when it was opened: who writes to it changes one of them.
   [[nodiscard]] int64_t modified() const { return modified_; }  // ns since the epoch
   [[nodiscard]] uint64_t inode() const { return inode_; }

@@ -34,7 +34,7 @@ int64_t first_tensor(const ModelHeader& header) {
 }
 
 // The cache where it can be had, else memory: a folder that can't be written to costs start-up time, not the model.
-Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, const WeightOptions& options,
+Result<std::unique_ptr<PackedTensors>> obtain(const MappedFile& model, const WeightOptions& options,
                                               const SourceIdentity& source, std::span<const MatrixInfo> matrices,
                                               const Packing& packing) {
   const std::string& cache_path = options.cache_path;
@@ -42,7 +42,9 @@ Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, con
   if (!cache_path.empty()) {
     auto cached = open_cache(cache_path, source, matrices);
     if (cached) return cached;
-    const Status written = write_cache(cache_path, source, file, matrices, packing);
+    model.read_ahead(true);
+    const Status written = write_cache(cache_path, source, model.bytes(), matrices, packing);
+    model.read_ahead(false);
     if (!written && written.error().code == ErrorCode::cancelled) return fail(written.error());
     if (written) {
       cached = open_cache(cache_path, source, matrices);
@@ -54,7 +56,10 @@ Result<std::unique_ptr<PackedTensors>> obtain(std::span<const uint8_t> file, con
     return fail(ErrorCode::unavailable, "the weights don't fit into memory and can't be mapped: " + why,
                 "is the model's folder writable, with room for the model once more?");
   }
-  return pack_tensors(file, matrices, packing);
+  model.read_ahead(true);
+  auto packed = pack_tensors(model.bytes(), matrices, packing);
+  model.read_ahead(false);
+  return packed;
 }
 
 }  // namespace
@@ -76,6 +81,9 @@ Result<Weights> Weights::load(const WeightOptions& options) {
   Weights w;
   SKEP_TRY(w.architecture_, describe(header));
   SKEP_TRY(w.source_, MappedFile::open(options.path));
+  // But for packing, what is read of it are vectors and rows of embeddings, here and there: with what the system reads
+  // ahead around them, it would be all of it.
+  w.source_.read_ahead(false);
   const auto file = w.source_.bytes();
   if (static_cast<int64_t>(file.size()) != header.file_size) {
     return fail(ErrorCode::corrupt, fmt::format("{} changed while it was read", options.path));
@@ -92,7 +100,7 @@ Result<Weights> Weights::load(const WeightOptions& options) {
   // Else source and packed copy were both this process's memory until the end.
   Packing packing = options.packing;
   packing.was_read = [&w](int64_t offset, int64_t bytes) { w.source_.forget(offset, bytes); };
-  SKEP_TRY(w.packed_, obtain(file, options, source, matrices, packing));
+  SKEP_TRY(w.packed_, obtain(w.source_, options, source, matrices, packing));
   const PackedSize size = packed_size(a);
   w.bytes_ = size.bytes;
   w.any_quantized_ = size.any_quantized;
