@@ -97,7 +97,7 @@ class ToolsTest(unittest.TestCase):
             self.assertEqual(self.said(daemon, "base"), base)
 
 
-class MemoryTest(unittest.TestCase):
+class BoundedMemoryTest(unittest.TestCase):
     """Tools work through a model piece by piece: what they take does not grow with the file."""
 
     MODEL = ("synth", "--shape", "tiny-wide", "--layers", "96", "--type", "F16")
