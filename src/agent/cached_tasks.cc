@@ -335,7 +335,7 @@ void CachedTasks::answered(Flight& flight, const TaskResult& result) {
   if (flight.store && result.finish_reason != "cancelled") {
     parts_.cache->put(flight.key, encode_answer(result), flight.tags, flight.ttl);
     if (parts_.similar != nullptr && !flight.question.empty()) {
-      parts_.similar->add(flight.scope, flight.question, flight.key);
+      parts_.similar->add(flight.scope, flight.question, flight.key, result.agent);
     }
   }
   flight.riders.clear();
@@ -396,6 +396,14 @@ Status CachedTasks::invalidate(const std::string& tag) {
   return tag.empty() ? parts_.cache->clear() : parts_.cache->invalidate(tag);
 }
 
+Status CachedTasks::forget_agent(const std::string& agent) {
+  const std::string tag = "agent:" + agent;
+  Status done = invalidate(tag);
+  if (parts_.cache != nullptr) parts_.cache->forget(tag);
+  if (parts_.similar != nullptr) parts_.similar->forget_agent(agent);
+  return done;
+}
+
 Status CachedTasks::warm(const TaskRequest& request, language::Message answer) {
   if (parts_.cache == nullptr) return fail(ErrorCode::unavailable, "the response cache is off", "set cache.enabled");
   SKEP_TRY(Plan plan, parts_.planner.plan(request));
@@ -413,7 +421,7 @@ Status CachedTasks::warm(const TaskRequest& request, language::Message answer) {
   const AgentSpec* agent = agent_of(request, plan);
   std::string question = question_of(plan.generate);
   if (parts_.similar != nullptr && agent != nullptr && agent->cache == CacheUse::similar && !question.empty()) {
-    parts_.similar->add(answer_scope(plan.generate, request.input, content), question, key);
+    parts_.similar->add(answer_scope(plan.generate, request.input, content), question, key, agent->name);
   }
   return {};
 }

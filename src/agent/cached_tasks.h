@@ -62,6 +62,10 @@ class CachedTasks final : public Tasks, public KnownAnswers {
   // An error: the second level may bring them back after a restart.
   Status invalidate(const std::string& tag);
 
+  // What the agent answered, and was asked, is in this process's memory no more, and invalid wherever else it is
+  // (AnswerCache::erase_tagged).
+  Status forget_agent(const std::string& agent);
+
   // Puts an answer where a task would find it: for warming.
   Status warm(const TaskRequest& request, language::Message answer);
 

@@ -19,13 +19,19 @@ class AllAlike final : public cache::Similar {
     }
     loop_.post([done = std::move(done), matches = std::move(matches)] { done(matches); });
   }
-  void add(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer) override {
+  void add(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer,
+           const std::string& agent) override {
     known.push_back({scope, {answer, question, 0.97}});
+    agents[answer] = agent;
+  }
+  void forget_agent(const std::string& agent) override {
+    std::erase_if(known, [&](const auto& entry) { return agents.at(entry.second.key) == agent; });
   }
   void forget(const cache::CacheKey& answer) override {
     std::erase_if(known, [&](const auto& entry) { return entry.second.key == answer; });
   }
   std::vector<std::pair<cache::CacheKey, Match>> known;
+  std::map<cache::CacheKey, std::string> agents;
 
  private:
   EventLoop& loop_;

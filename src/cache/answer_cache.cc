@@ -169,12 +169,8 @@ void AnswerCache::write_to_disk(const CacheKey& key, Entry& entry) {
   }
 }
 
-std::optional<AnswerCache::Entry> AnswerCache::read_from_disk(const CacheKey& key) {
-  if (second_ == nullptr) return std::nullopt;
-  auto bytes = second_->get(kEntries, bytes_of(key));
-  if (!bytes) ++counters_.disk_failures;
-  if (!bytes || !*bytes) return std::nullopt;
-  store::Decoder decoder(**bytes);
+std::optional<AnswerCache::Entry> AnswerCache::decode_entry(std::string_view bytes) {
+  store::Decoder decoder(bytes);
   Entry entry;
   entry.stored = from_ns(decoder.integer());
   entry.expires = from_ns(decoder.integer());
@@ -182,13 +178,53 @@ std::optional<AnswerCache::Entry> AnswerCache::read_from_disk(const CacheKey& ke
   for (uint64_t n = decoder.varint(); n > 0 && decoder.ok(); --n) entry.tags.emplace_back(decoder.text());
   entry.value = decoder.text();
   entry.on_disk = true;
-  if (!decoder.done()) {
+  return decoder.done() ? std::optional(std::move(entry)) : std::nullopt;
+}
+
+std::optional<AnswerCache::Entry> AnswerCache::read_from_disk(const CacheKey& key) {
+  if (second_ == nullptr) return std::nullopt;
+  auto bytes = second_->get(kEntries, bytes_of(key));
+  if (!bytes) ++counters_.disk_failures;
+  if (!bytes || !*bytes) return std::nullopt;
+  auto entry = decode_entry(**bytes);
+  if (!entry) {
     ++counters_.disk_failures;
     return std::nullopt;
   }
-  if (valid(entry)) return entry;
+  if (valid(*entry)) return entry;
   ++counters_.invalidated;
   return std::nullopt;
+}
+
+std::vector<CacheKey> AnswerCache::forget(const std::string& tag) {
+  static_cast<void>(invalidate(tag));  // what L2 could not note, erase_tagged() does away with
+  std::vector<CacheKey> keys;
+  for (const auto& [key, entry] : entries_) {
+    if (std::find(entry.tags.begin(), entry.tags.end(), tag) != entry.tags.end()) keys.push_back(key);
+  }
+  for (const CacheKey& key : keys) drop(key);
+  return keys;
+}
+
+Result<std::vector<CacheKey>> AnswerCache::erase_tagged(store::KeyValue& second, const std::string& tag) {
+  std::vector<CacheKey> gone;
+  std::string after;
+  for (;;) {
+    SKEP_TRY(const auto keys, second.keys(kEntries, "", after));
+    if (keys.empty()) return gone;
+    for (const std::string& name : keys) {
+      const auto bytes = second.get(kEntries, name);
+      if (bytes && !*bytes) continue;
+      // What can't be read may be one of them.
+      const auto entry = bytes ? decode_entry(**bytes) : std::nullopt;
+      if (entry && std::find(entry->tags.begin(), entry->tags.end(), tag) == entry->tags.end()) continue;
+      SKEP_CHECK(second.erase(kEntries, name));
+      CacheKey key{};
+      if (name.size() == key.size()) std::copy(name.begin(), name.end(), key.begin());
+      gone.push_back(key);
+    }
+    after = keys.back();
+  }
 }
 
 Status AnswerCache::invalidate(const std::string& tag) {

@@ -66,6 +66,11 @@ class AnswerCache {
   Status invalidate(const std::string& tag);
   Status clear();
 
+  // Every trace of the answers with this tag: out of memory, and invalid wherever they are; gives the keys of those
+  // that were in memory. erase_tagged() takes them out of L2, from any thread, in a time that goes with its size.
+  std::vector<CacheKey> forget(const std::string& tag);
+  static Result<std::vector<CacheKey>> erase_tagged(store::KeyValue& second, const std::string& tag);
+
   struct Counters {
     int64_t memory_hits = 0, disk_hits = 0, misses = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0,
             disk_failures = 0;
@@ -87,6 +92,7 @@ class AnswerCache {
   void keep_in_memory(const CacheKey& key, Entry entry);
   void write_to_disk(const CacheKey& key, Entry& entry);
   void drop(const CacheKey& key);
+  static std::optional<Entry> decode_entry(std::string_view bytes);
   std::optional<Entry> read_from_disk(const CacheKey& key);
   void load_tags();  // whatever can't be read there: nothing that is on disk is believed
 

@@ -212,5 +212,20 @@ TEST(CacheKey, DiffersWithEveryFieldAndEveryBorder) {
   EXPECT_NE(CacheKeyBuilder().integer("t", 0).finish(), CacheKeyBuilder().real("t", 0).finish());
 }
 
+TEST_F(AnswerCacheTest, WhatIsForgottenIsInNeitherLevelAndTheRestIs) {
+  AnswerCache cache(clock, &disk, options);
+  cache.put(key(1), "zanzibar", {"agent:ann"});
+  cache.put(key(2), "harmless", {"agent:bob"});
+  EXPECT_EQ(cache.forget("agent:ann"), std::vector<CacheKey>{key(1)});
+  auto gone = AnswerCache::erase_tagged(disk, "agent:ann");
+  ASSERT_TRUE(gone);
+  EXPECT_EQ(*gone, std::vector<CacheKey>{key(1)});
+  EXPECT_FALSE(cache.find(key(1)));
+  EXPECT_TRUE(cache.find(key(2)));
+  for (const auto& [place, value] : disk.map) EXPECT_EQ(value.find("zanzibar"), std::string::npos);
+  disk.down = true;
+  EXPECT_FALSE(AnswerCache::erase_tagged(disk, "agent:bob"));
+}
+
 }  // namespace
 }  // namespace skep::cache

@@ -23,9 +23,11 @@ class Similar {
   // `done` is called on the event loop, once; empty when there is none, or no embedder.
   virtual void find(const CacheKey& scope, const std::string& question, double least,
                     std::function<void(std::vector<Match>)> done) = 0;
-  // Bounded by its own limit; the oldest go.
-  virtual void add(const CacheKey& scope, const std::string& question, const CacheKey& answer) = 0;
+  // Bounded by its own limit; the oldest go. `agent`: who was asked.
+  virtual void add(const CacheKey& scope, const std::string& question, const CacheKey& answer,
+                   const std::string& agent) = 0;
   virtual void forget(const CacheKey& answer) = 0;
+  virtual void forget_agent(const std::string& agent) = 0;
 };
 
 }  // namespace skep::cache

@@ -65,15 +65,16 @@ void SimilarQuestions::search(const Generation& generation, const CacheKey& scop
   }
 }
 
-void SimilarQuestions::add(const CacheKey& scope, const std::string& question, const CacheKey& answer) {
+void SimilarQuestions::add(const CacheKey& scope, const std::string& question, const CacheKey& answer,
+                           const std::string& agent) {
   if (!same_embedder()) return;
-  embedder_.embed(question, [this, alive = alive_, scope, question, answer](const Result<Vector>& vector) {
-    if (*alive && vector && !(*vector)->empty()) insert(scope, question, answer, **vector);
+  embedder_.embed(question, [this, alive = alive_, scope, question, answer, agent](const Result<Vector>& vector) {
+    if (*alive && vector && !(*vector)->empty()) insert(scope, question, answer, agent, **vector);
   });
 }
 
 void SimilarQuestions::insert(const CacheKey& scope, const std::string& question, const CacheKey& answer,
-                              const std::vector<float>& vector) {
+                              const std::string& agent, const std::vector<float>& vector) {
   if (dimensions_ == 0) dimensions_ = vector.size();
   if (vector.size() != dimensions_) return;
   forget(answer);
@@ -93,7 +94,7 @@ void SimilarQuestions::insert(const CacheKey& scope, const std::string& question
   }
   young_.bytes += cost;
   index->second.add(next_, quantize(vector));
-  young_.entries.emplace(next_, Entry{scope, answer, question});
+  young_.entries.emplace(next_, Entry{scope, answer, question, agent});
   young_.by_answer[answer] = next_++;
   if (index->second.unindexed() > options_.index.exact_below) index_later(scope);
 }
@@ -110,6 +111,16 @@ void SimilarQuestions::erase(Generation& generation, const CacheKey& answer) {
 void SimilarQuestions::forget(const CacheKey& answer) {
   erase(young_, answer);
   erase(old_, answer);
+}
+
+void SimilarQuestions::forget_agent(const std::string& agent) {
+  for (Generation* generation : {&young_, &old_}) {
+    std::vector<CacheKey> answers;
+    for (const auto& [id, entry] : generation->entries) {
+      if (entry.agent == agent) answers.push_back(entry.answer);
+    }
+    for (const CacheKey& answer : answers) erase(*generation, answer);
+  }
 }
 
 void SimilarQuestions::index_later(const CacheKey& scope) {

@@ -34,8 +34,10 @@ class SimilarQuestions final : public cache::Similar {
 
   void find(const cache::CacheKey& scope, const std::string& question, double least,
             std::function<void(std::vector<Match>)> done) override;
-  void add(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer) override;
+  void add(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer,
+           const std::string& agent) override;
   void forget(const cache::CacheKey& answer) override;
+  void forget_agent(const std::string& agent) override;
 
   [[nodiscard]] size_t entries() const { return young_.entries.size() + old_.entries.size(); }
   [[nodiscard]] Bytes memory() const { return young_.bytes + old_.bytes; }
@@ -44,7 +46,7 @@ class SimilarQuestions final : public cache::Similar {
   using Id = VectorIndex::Id;
   struct Entry {
     cache::CacheKey scope{}, answer{};
-    std::string question;
+    std::string question, agent;
   };
   struct Generation {
     std::unordered_map<cache::CacheKey, VectorIndex, cache::CacheKeyHash> scopes;
@@ -53,7 +55,7 @@ class SimilarQuestions final : public cache::Similar {
     Bytes bytes;  // added to it; what was erased since counts until the generation goes
   };
   void insert(const cache::CacheKey& scope, const std::string& question, const cache::CacheKey& answer,
-              const std::vector<float>& vector);
+              const std::string& agent, const std::vector<float>& vector);
   void search(const Generation& generation, const cache::CacheKey& scope, const QuantizedVector& query, double least,
               std::vector<Match>& matches) const;
   static void erase(Generation& generation, const cache::CacheKey& answer);

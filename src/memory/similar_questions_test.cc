@@ -71,9 +71,9 @@ class SimilarQuestionsTest : public testing::Test {
 };
 
 TEST_F(SimilarQuestionsTest, FindsWhatMeansTheSameInTheSameScope) {
-  similar.add(key(1), "12.3", key(100));
-  similar.add(key(1), "77.3", key(101));
-  similar.add(key(2), "12.3", key(102));
+  similar.add(key(1), "12.3", key(100), "ann");
+  similar.add(key(1), "77.3", key(101), "ann");
+  similar.add(key(2), "12.3", key(102), "ann");
   run();
   const auto found = find(key(1), "12.9");
   ASSERT_EQ(found.size(), 1U);
@@ -85,9 +85,9 @@ TEST_F(SimilarQuestionsTest, FindsWhatMeansTheSameInTheSameScope) {
 }
 
 TEST_F(SimilarQuestionsTest, WhatIsForgottenOrAnsweredAnewIsNotFoundTwice) {
-  similar.add(key(1), "12.3", key(100));
+  similar.add(key(1), "12.3", key(100), "ann");
   run();
-  similar.add(key(1), "12.4", key(100));
+  similar.add(key(1), "12.4", key(100), "ann");
   run();
   ASSERT_EQ(find(key(1), "12.3").size(), 1U);
   EXPECT_EQ(find(key(1), "12.3")[0].question, "12.4");
@@ -96,9 +96,21 @@ TEST_F(SimilarQuestionsTest, WhatIsForgottenOrAnsweredAnewIsNotFoundTwice) {
   EXPECT_EQ(similar.entries(), 0U);
 }
 
+TEST_F(SimilarQuestionsTest, AForgottenAgentsQuestionsAreNotFoundAndOthersAre) {
+  similar.add(key(1), "12.3", key(100), "ann");
+  similar.add(key(1), "12.35", key(101), "bob");
+  run();
+  similar.forget_agent("ann");
+  EXPECT_EQ(similar.entries(), 1U);
+  const auto left = find(key(1), "12.3");
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left.front().key, key(101));
+}
+
 TEST_F(SimilarQuestionsTest, TheOldestGoAtTheLimit) {
   for (int i = 0; i < 450; ++i) {
-    similar.add(key(1), std::to_string(1000 + i), key(static_cast<uint8_t>(i % 256), static_cast<uint8_t>(i / 256)));
+    similar.add(key(1), std::to_string(1000 + i), key(static_cast<uint8_t>(i % 256), static_cast<uint8_t>(i / 256)),
+                "ann");
     if (i % 10 == 0) run();
   }
   run();
@@ -124,13 +136,13 @@ TEST_F(SimilarQuestionsTest, TheOldestGoAtTheLimitOfBytesToo) {
 }
 
 TEST_F(SimilarQuestionsTest, AnotherModelBeginsAnewAndNoModelFindsNothing) {
-  similar.add(key(1), "12.3", key(100));
+  similar.add(key(1), "12.3", key(100), "ann");
   run();
   source.name = "other";
   EXPECT_TRUE(find(key(1), "12.3").empty());
   EXPECT_EQ(similar.entries(), 0U);
   source.name.clear();
-  similar.add(key(1), "12.3", key(100));
+  similar.add(key(1), "12.3", key(100), "ann");
   EXPECT_TRUE(find(key(1), "12.3").empty());
 }
 
