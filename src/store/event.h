@@ -42,6 +42,8 @@ class EventStore {
   virtual Result<std::vector<Event>> query(const EventFilter& filter) = 0;
   // Retention; also prepares what appends of the next days need.
   virtual Status keep_house(WallTime now, Duration retention) = 0;
+  // The agent's events leave the files they are in. On append()'s thread.
+  virtual Status forget(const std::string& agent) = 0;
   [[nodiscard]] virtual std::string_view name() const = 0;
 };
 

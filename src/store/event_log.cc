@@ -14,6 +14,8 @@ EventLog::~EventLog() {
   }
   work_.notify_all();
   thread_.join();
+  for (const auto& request : forgetting_) request->done = fail(ErrorCode::cancelled, "the event log is being closed");
+  written_.notify_all();
 }
 
 void EventLog::add(Event event) {
@@ -43,6 +45,30 @@ bool EventLog::flush(Duration most) {
   return written_.wait_for(lock, most, [&] { return counters_.written + counters_.dropped >= wanted; });
 }
 
+Status EventLog::forget(const std::string& agent) {
+  auto request = std::make_shared<Forgetting>();
+  request->agent = agent;
+  std::unique_lock lock(mutex_);
+  if (stopping_) return fail(ErrorCode::cancelled, "the event log is being closed");
+  forgetting_.push_back(request);
+  work_.notify_one();
+  written_.wait(lock, [&] { return request->done.has_value(); });
+  return *request->done;
+}
+
+void EventLog::forget_next(std::unique_lock<std::mutex>& lock) {
+  auto request = forgetting_.front();
+  forgetting_.pop_front();
+  const size_t before = queue_.size();
+  std::erase_if(queue_, [&](const Event& event) { return event.agent == request->agent; });
+  counters_.dropped += static_cast<int64_t>(before - queue_.size());
+  lock.unlock();
+  Status done = store_->forget(request->agent);
+  lock.lock();
+  request->done = std::move(done);
+  written_.notify_all();
+}
+
 EventLog::Counters EventLog::counters() const {
   std::lock_guard lock(mutex_);
   Counters counters = counters_;
@@ -55,6 +81,7 @@ void EventLog::run() {
   std::optional<std::chrono::steady_clock::time_point> house_due;
   std::unique_lock lock(mutex_);
   for (;;) {
+    while (!forgetting_.empty()) forget_next(lock);
     auto now = std::chrono::steady_clock::now();
     if (!house_due || now >= *house_due) {
       lock.unlock();
@@ -63,7 +90,8 @@ void EventLog::run() {
       if (!kept) counters_.trouble = kept.error();
       house_due = now + (kept ? options_.house_keeping : options_.retry);
     }
-    work_.wait_until(lock, *house_due, [&] { return stopping_ || !queue_.empty(); });
+    work_.wait_until(lock, *house_due, [&] { return stopping_ || !queue_.empty() || !forgetting_.empty(); });
+    if (!forgetting_.empty()) continue;
     if (queue_.empty()) {
       hurry_ = false;
       if (stopping_) return;
@@ -76,7 +104,7 @@ void EventLog::run() {
       continue;
     }
     if (stopping_) return;
-    work_.wait_for(lock, wait, [&] { return stopping_; });
+    work_.wait_for(lock, wait, [&] { return stopping_ || !forgetting_.empty(); });
     wait = std::min<Duration>(2 * wait, std::chrono::seconds(30));
   }
 }

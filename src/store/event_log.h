@@ -37,6 +37,9 @@ class EventLog {
   void add(Event event);
   // Any thread; waits for the store. overloaded: another query takes long.
   Result<std::vector<Event>> query(const EventFilter& filter);
+  // Any thread; waits for the store. What the log has of the agent goes, also what still waits here; an error: the
+  // store has it still.
+  Status forget(const std::string& agent);
   // Waits until all that was added before is written, at most so long; false: it is not.
   bool flush(Duration most);
 
@@ -52,6 +55,11 @@ class EventLog {
  private:
   void run();
   bool write_batch(std::unique_lock<std::mutex>& lock);
+  void forget_next(std::unique_lock<std::mutex>& lock);
+  struct Forgetting {
+    std::string agent;
+    std::optional<Status> done;
+  };
 
   std::unique_ptr<EventStore> store_;
   const Clock& clock_;
@@ -59,6 +67,7 @@ class EventLog {
   mutable std::mutex mutex_;
   std::condition_variable work_, written_;
   std::deque<Event> queue_;
+  std::deque<std::shared_ptr<Forgetting>> forgetting_;
   Counters counters_;
   bool hurry_ = false;  // somebody waits in flush()
   bool stopping_ = false;

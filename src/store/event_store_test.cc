@@ -107,6 +107,27 @@ TYPED_TEST(EventStoreTest, FiltersByTimeKindAgentAndModel) {
   EXPECT_EQ(this->kinds({.agent = "'; DROP TABLE events; --"}), Names{});
 }
 
+TYPED_TEST(EventStoreTest, ForgetsAnAgentAndNobodyElse) {
+  ASSERT_TRUE(this->store->append({event(kNoon - 48h, "task.finished", "a"), event(kNoon, "task.failed", "b"),
+                                   event(kNoon, "model.loaded", ""), event(kNoon + 1h, "task.finished", "a")}));
+  ASSERT_TRUE(this->store->forget("a"));
+  ASSERT_TRUE(this->store->forget(""));
+  EXPECT_EQ(this->kinds({.newest_first = false}), (Names{"task.failed", "model.loaded"}));
+}
+
+TYPED_TEST(EventStoreTest, TheLogForgetsWhatStillWaitsToo) {
+  SystemClock clock;
+  EventLog log(this->kind->open(), clock, {.collect = 10s});
+  log.add(event(kNoon, "task.finished", "a"));
+  log.add(event(kNoon, "task.finished", "b"));
+  ASSERT_TRUE(log.forget("a"));
+  ASSERT_TRUE(log.flush(30s));
+  auto events = log.query({});
+  ASSERT_TRUE(events);
+  ASSERT_EQ(events->size(), 1U);
+  EXPECT_EQ(events->front().agent, "b");
+}
+
 TYPED_TEST(EventStoreTest, RetentionDropsWhatIsOlderAndKeepsTheRest) {
   for (int day = 0; day < 10; ++day) ASSERT_TRUE(this->store->append({event(kNoon - day * 24h, "day.x")}));
   ASSERT_TRUE(this->store->keep_house(kNoon, 72h));
@@ -153,6 +174,7 @@ class AwayStore final : public EventStore {
   }
   Result<std::vector<Event>> query(const EventFilter&) override { return std::vector<Event>(); }
   Status keep_house(WallTime, Duration) override { return {}; }
+  Status forget(const std::string&) override { return {}; }
   std::string_view name() const override { return "away"; }
   int64_t written = 0;
 
@@ -205,6 +227,7 @@ class PickyStore final : public EventStore {
   }
   Result<std::vector<Event>> query(const EventFilter&) override { return std::vector<Event>(); }
   Status keep_house(WallTime, Duration) override { return {}; }
+  Status forget(const std::string&) override { return {}; }
   std::string_view name() const override { return "picky"; }
 
  private:
@@ -233,6 +256,7 @@ TEST(EventLog, AQueryThatHangsHoldsUpOneThreadAlone) {
       return std::vector<Event>();
     }
     Status keep_house(WallTime, Duration) override { return {}; }
+    Status forget(const std::string&) override { return {}; }
     std::string_view name() const override { return "gated"; }
     std::mutex gate;
     std::atomic<bool> inside = false;

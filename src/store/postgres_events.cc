@@ -252,4 +252,12 @@ Status PostgresEvents::keep_house(WallTime now, Duration retention) {
   return {};
 }
 
+// Their rows are dead at once; the server overwrites them when it cleans up (VACUUM).
+Status PostgresEvents::forget(const std::string& agent) {
+  PgStatement remove{"DELETE FROM events WHERE agent = $1 AND agent <> ''", {}};
+  remove.parameters.emplace_back(agent);
+  SKEP_CHECK(impl_->writer.run(remove));
+  return {};
+}
+
 }  // namespace skep::store

@@ -32,6 +32,7 @@ class PostgresEvents final : public EventStore {
   Status append(const std::vector<Event>& events) override;
   Result<std::vector<Event>> query(const EventFilter& filter) override;
   Status keep_house(WallTime now, Duration retention) override;
+  Status forget(const std::string& agent) override;
   [[nodiscard]] std::string_view name() const override { return "postgresql"; }
 
   // The plan of the query, as EXPLAIN prints it: which partitions it would read.

@@ -109,7 +109,8 @@ Result<std::unique_ptr<EventStore>> SqliteEvents::open(const std::string& path, 
   }
   SKEP_CHECK(impl->run("PRAGMA journal_mode = WAL"));
   SKEP_CHECK(impl->run("PRAGMA synchronous = NORMAL"));
-  SKEP_CHECK(impl->run("PRAGMA cache_size = -256"));  // KiB: what is only appended to is never read again
+  SKEP_CHECK(impl->run("PRAGMA secure_delete = ON"));  // what is deleted is overwritten, that it can be forgotten
+  SKEP_CHECK(impl->run("PRAGMA cache_size = -256"));   // KiB: what is only appended to is never read again
   SKEP_CHECK(impl->run(kSchema));
   return std::unique_ptr<EventStore>(new SqliteEvents(std::move(impl)));
 }
@@ -197,6 +198,16 @@ Status SqliteEvents::keep_house(WallTime now, Duration retention) {
     if (remove.step() != SQLITE_DONE) return fail(sqlite_error(impl_->writer, impl_->path));
     if (sqlite3_changes(impl_->writer) < kDeleteAtOnce) return {};
   }
+}
+
+Status SqliteEvents::forget(const std::string& agent) {
+  if (agent.empty()) return {};  // nobody's
+  Statement remove(impl_->writer, "DELETE FROM events WHERE agent = ? AND agent <> ''");
+  if (!remove) return fail(sqlite_error(impl_->writer, impl_->path));
+  remove.bind(agent);
+  if (remove.step() != SQLITE_DONE) return fail(sqlite_error(impl_->writer, impl_->path));
+  remove.reset();
+  return impl_->run("PRAGMA wal_checkpoint(TRUNCATE)");  // the write-ahead log still has them
 }
 
 }  // namespace skep::store

@@ -18,6 +18,7 @@ class SqliteEvents final : public EventStore {
   Status append(const std::vector<Event>& events) override;
   Result<std::vector<Event>> query(const EventFilter& filter) override;
   Status keep_house(WallTime now, Duration retention) override;
+  Status forget(const std::string& agent) override;
   [[nodiscard]] std::string_view name() const override { return "sqlite"; }
 
  private:
