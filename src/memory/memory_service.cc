@@ -1,5 +1,7 @@
 #include "memory/memory_service.h"
 
+#include "memory/retention.h"
+
 namespace skep::memory {
 namespace {
 
@@ -89,6 +91,12 @@ void MemoryService::forget(std::vector<FactId> ids, Done<size_t> done) {
 
 void MemoryService::forget(Filter filter, Done<size_t> done) {
   facts_.run([filter = std::move(filter)](LongTerm& store) { return store.forget(filter); }, std::move(done));
+}
+
+void MemoryService::keep_newest(Filter filter, size_t most, WallTime oldest, Done<size_t> done) {
+  facts_.run([filter = std::move(filter), most,
+              oldest](LongTerm& store) { return memory::keep_newest(store, filter, most, oldest); },
+             std::move(done));
 }
 
 void MemoryService::forget_agent(std::string agent, Done<Forgotten> done) {

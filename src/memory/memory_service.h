@@ -50,6 +50,7 @@ class MemoryService {
   void list(Filter filter, FactId after, size_t limit, Done<std::vector<Fact>> done);
   void forget(std::vector<FactId> ids, Done<size_t> done);
   void forget(Filter filter, Done<size_t> done);
+  void keep_newest(Filter filter, size_t most, WallTime oldest, Done<size_t> done);  // retention.h
   // Everything about the agent: facts, blocks and values.
   void forget_agent(std::string agent, Done<Forgotten> done);
   void statistics(Done<MemoryStatistics> done);
