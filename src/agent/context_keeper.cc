@@ -45,6 +45,15 @@ void only_its_own(const std::vector<Message>& messages, std::vector<std::string>
   });
 }
 
+// The end of a text, whole characters.
+std::string tail(const std::string& text, size_t bytes) {
+  std::string end = text.substr(text.size() - std::min(text.size(), bytes));
+  while (!end.empty() && (static_cast<uint8_t>(end.front()) & 0xC0U) == 0x80U) end.erase(0, 1);
+  return end;
+}
+
+constexpr double kBytesPerToken = 4;  // of what estimates assume
+
 // A summary is a sixteenth of the budget: a window has room for some of them.
 int summary_tokens(int budget) { return std::clamp(budget / 16, 48, 512); }
 
@@ -64,6 +73,8 @@ struct ContextKeeper::Job {
   std::shared_ptr<ContextServices> services;
   std::function<void(Result<Fitted>)> done;  // empty once it was called
   int rounds = 0;
+  double scale = 1;  // counted tokens for each estimated one, at least 1: small vocabularies need many
+  [[nodiscard]] size_t bytes_of(int tokens) const { return static_cast<size_t>(kBytesPerToken * tokens / scale); }
   std::vector<std::string> recalled;
   bool asked_memory = false;
   bool waited = false;
@@ -102,6 +113,16 @@ std::shared_ptr<ContextKeeper::Conversation> ContextKeeper::find(const std::stri
   return order_.front();
 }
 
+// Keys are "agent/conversation", or "caller/agent/hash" (key_of): one too many costs a summary that is made again.
+void ContextKeeper::forget_agent(const std::string& agent) {
+  std::erase_if(order_, [&](const std::shared_ptr<Conversation>& conversation) {
+    const std::string& key = conversation->key;
+    if (!key.starts_with(agent + "/") && key.find("/" + agent + "/") == key.npos) return false;
+    conversations_.erase(key);
+    return true;
+  });
+}
+
 void ContextKeeper::prepare(const std::string& key, std::vector<Message> messages, int budget,
                             std::shared_ptr<ContextServices> services, std::function<void(Result<Fitted>)> done) {
   auto job = std::make_shared<Job>();
@@ -117,9 +138,12 @@ void ContextKeeper::prepare(const std::string& key, std::vector<Message> message
 
 void ContextKeeper::look(const std::shared_ptr<Job>& job) {
   const auto laid = job->conversation->window.lay_out(job->messages, {});
-  job->services->count(laid, [this, alive = alive_, job](const Result<int>& tokens) {
+  int estimated = 1;
+  for (const int tokens : estimates(laid)) estimated += tokens;
+  job->services->count(laid, [this, alive = alive_, job, estimated](const Result<int>& tokens) {
     if (!*alive) return;
     if (!tokens) return finish(job, fail(tokens.error()));
+    job->scale = std::max(1.0, static_cast<double>(*tokens) / estimated);
     counted(job, *tokens);
   });
 }
@@ -129,6 +153,7 @@ void ContextKeeper::counted(const std::shared_ptr<Job>& job, int tokens) {
   const bool over = tokens > job->budget;
   if (full) {
     const bool under_way = summarise(job);
+    if (over && !under_way && ++job->rounds <= kMostRounds && shrink(job)) return look(job);
     if (over && !under_way) {
       return finish(job, fail(ErrorCode::too_large,
                               fmt::format("the last messages alone have {} tokens, the context has room for {}", tokens,
@@ -198,16 +223,15 @@ bool ContextKeeper::summarise(const std::shared_ptr<Job>& job) {
   job->services->archive(
       conversation->key, std::move(texts), [this, alive = alive_, job, conversation, range = *range, text, tokens] {
         if (!*alive) return;
-        job->services->summarise(
-            text, tokens, [this, alive = alive_, job, conversation, range, tokens](Result<std::string> summary) {
-              if (!*alive) return;
-              constexpr size_t kBytesPerToken = 4;
-              ++(summary ? counters_.summaries : counters_.extracts);
-              if (!summary)
-                summary = language::extract(job->messages, range, kBytesPerToken * static_cast<size_t>(tokens));
-              conversation->window.add_summary(job->messages, range, std::move(*summary));
-              merge(job);
-            });
+        job->services->summarise(text, tokens,
+                                 [this, alive = alive_, job, conversation, range, tokens](Result<std::string> summary) {
+                                   if (!*alive) return;
+                                   ++(summary ? counters_.summaries : counters_.extracts);
+                                   if (!summary)
+                                     summary = language::extract(job->messages, range, job->bytes_of(tokens));
+                                   conversation->window.add_summary(job->messages, range, std::move(*summary));
+                                   merge(job);
+                                 });
       });
   return true;
 }
@@ -217,7 +241,7 @@ void ContextKeeper::merge(const std::shared_ptr<Job>& job) {
   const auto conversation = job->conversation;
   std::vector<int> tokens;
   for (const std::string& summary : conversation->window.summaries())
-    tokens.push_back(language::estimate_tokens(summary) + kFrame);
+    tokens.push_back(static_cast<int>(job->scale * (language::estimate_tokens(summary) + kFrame)));
   const auto many = conversation->window.too_many_summaries(tokens, job->budget);
   if (many.empty()) return ready(conversation);
   std::string text;
@@ -225,17 +249,26 @@ void ContextKeeper::merge(const std::shared_ptr<Job>& job) {
   const int most = 2 * summary_tokens(job->budget);
   job->services->summarise(
       text, most,
-      [this, alive = alive_, conversation, count = many.size(), text, most](const Result<std::string>& merged) {
+      [this, alive = alive_, job, conversation, count = many.size(), text, most](const Result<std::string>& merged) {
         if (!*alive) return;
-        constexpr size_t kBytesPerToken = 4;
         // Without a model the newest part of the old summaries stays.
-        std::string kept =
-            merged ? *merged
-                   : text.substr(text.size() - std::min(text.size(), kBytesPerToken * static_cast<size_t>(most)));
-        while (!merged && !kept.empty() && (static_cast<uint8_t>(kept.front()) & 0xC0U) == 0x80U) kept.erase(0, 1);
-        conversation->window.merge_summaries(count, std::move(kept));
+        conversation->window.merge_summaries(count, merged ? *merged : tail(text, job->bytes_of(most)));
         ready(conversation);
       });
+}
+
+// The last messages fit and nothing else can be summarised, so the summaries are what is too long: their newest part
+// stays. What they stood for can be recalled. False: they are short already.
+bool ContextKeeper::shrink(const std::shared_ptr<Job>& job) {
+  auto& window = job->conversation->window;
+  if (!window.has_summaries()) return false;
+  std::string text;
+  for (const std::string& summary : window.summaries()) text += summary + "\n";
+  const size_t most = std::min(job->bytes_of(job->budget / 8), text.size() / 2);
+  constexpr size_t kShort = 24;
+  if (most < kShort) return false;
+  window.merge_summaries(window.summaries().size(), tail(text, most));
+  return true;
 }
 
 void ContextKeeper::ready(const std::shared_ptr<Conversation>& conversation) {

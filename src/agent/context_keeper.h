@@ -57,6 +57,9 @@ class ContextKeeper {
   void prepare(const std::string& conversation, std::vector<language::Message> messages, int budget,
                std::shared_ptr<ContextServices> services, std::function<void(Result<Fitted>)> done);
 
+  // Of the agent's conversations nothing is remembered; what is being fitted goes on.
+  void forget_agent(const std::string& agent);
+
   // The daemon's key for a conversation: whose it is and how it began.
   static std::string key_of(const std::string& caller, const std::string& agent,
                             const std::vector<language::Message>& messages);
@@ -76,6 +79,7 @@ class ContextKeeper {
   void finish(const std::shared_ptr<Job>& job, Result<Fitted> fitted);
   bool summarise(const std::shared_ptr<Job>& job);
   void merge(const std::shared_ptr<Job>& job);
+  bool shrink(const std::shared_ptr<Job>& job);
   void ready(const std::shared_ptr<Conversation>& conversation);
 
   EventLoop& loop_;

@@ -32,6 +32,7 @@ std::set<std::string> words_of(const std::string& text) {
 // A tokenizer of one token per word, a summariser that keeps the first words, and a memory that looks for common words.
 struct FakeServices final : ContextServices {
   explicit FakeServices(EventLoop& l) : loop(l) {}
+  int per_byte = 0;  // tokens, of a vocabulary that has hardly a word; 0: one token per word
   static int tokens_of(const std::vector<Message>& messages) {
     int tokens = 2;
     for (const Message& m : messages) {
@@ -42,7 +43,12 @@ struct FakeServices final : ContextServices {
     return tokens;
   }
   void count(const std::vector<Message>& messages, std::function<void(Result<int>)> done) override {
-    loop.post([done, tokens = tokens_of(messages)] { done(tokens); });
+    int tokens = tokens_of(messages);
+    if (per_byte > 0) {
+      tokens = 2;
+      for (const Message& m : messages) tokens += 3 + per_byte * static_cast<int>(m.content.size());
+    }
+    loop.post([done, tokens] { done(tokens); });
   }
   void summarise(std::string text, int tokens, std::function<void(Result<std::string>)> done) override {
     summarised.push_back(text);
@@ -117,6 +123,19 @@ TEST_F(ContextKeeperTest, AShortConversationGoesOnUntouched) {
   ASSERT_TRUE(fitted);
   EXPECT_EQ(fitted->messages, messages);
   EXPECT_EQ(fitted->tokens, FakeServices::tokens_of(messages));
+}
+
+TEST_F(ContextKeeperTest, SummariesNeverCrowdOutAConversationWhoseTokensAreShort) {
+  services->per_byte = 1;
+  std::vector<Message> messages = {said("system", "be brief")};
+  for (int turn = 0; turn < 200; ++turn) {
+    messages.push_back(said("user", "what does sensor number " + std::to_string(turn) + " of the pump read now?"));
+    const auto fitted = prepare(messages, 1000);
+    ASSERT_TRUE(fitted) << "turn " << turn << ": " << fitted.error().text();
+    EXPECT_LE(fitted->tokens, 1000);
+    EXPECT_EQ(fitted->messages.back(), messages.back());
+    messages.push_back(said("assistant", "it reads " + std::to_string(turn) + " degrees"));
+  }
 }
 
 TEST_F(ContextKeeperTest, ANearlyFullOneIsSummarisedInTheBackground) {
