@@ -62,6 +62,12 @@ std::optional<std::string> Dictionaries::train(const std::vector<std::string>& s
   return dictionary;
 }
 
+void Dictionaries::swap(Dictionaries& other) {
+  const std::scoped_lock both(mutex_, other.mutex_);
+  by_id_.swap(other.by_id_);
+  by_kind_.swap(other.by_kind_);
+}
+
 void Dictionaries::add(uint16_t id, std::string_view kind, std::string_view bytes) {
   assert(id != 0);
   auto one = std::make_shared<const One>(id, bytes);

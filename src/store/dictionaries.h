@@ -32,6 +32,7 @@ class Dictionaries {
   // Trains one. nullopt: the samples are too few or too unlike for a dictionary to help.
   static std::optional<std::string> train(const std::vector<std::string>& samples);
 
+  void swap(Dictionaries& other);
   void add(uint16_t id, std::string_view kind, std::string_view bytes);  // becomes its kind's newest
   [[nodiscard]] size_t count(std::string_view kind) const;
   [[nodiscard]] uint16_t next_id() const;  // 0: none left

@@ -19,6 +19,8 @@ namespace {
 constexpr std::string_view kMagic = "skepjrn1";
 constexpr int64_t kHeader = 24;
 constexpr int64_t kRecordHead = 12;
+constexpr int64_t kSpare = kRecordHead + 1;  // kept behind every record: a generation can be sealed on a full disk
+constexpr int64_t kSomeRecords = 64 << 10;
 constexpr uint32_t kLongestBody = 256U << 20;
 
 std::string header_of(uint64_t generation) {
@@ -135,7 +137,7 @@ Status Journal::reserve(int64_t end) {
 Status Journal::append(std::string_view body) {
   assert(generation_ > 0 && !body.empty() && body.size() <= kLongestBody);
   int64_t end = end_ + kRecordHead + static_cast<int64_t>(body.size());
-  SKEP_CHECK(reserve(end));
+  SKEP_CHECK(reserve(end + (body.size() > 1 ? kSpare : 0)));
   Encoder record;
   record.fixed(static_cast<uint32_t>(body.size()));
   record.fixed(static_cast<uint64_t>(XXH3_64bits_withSeed(body.data(), body.size(), generation_)));
@@ -145,6 +147,15 @@ Status Journal::append(std::string_view body) {
   end_ = end;
   return {};
 }
+
+Status Journal::wipe(bool all) {
+  if (all) end_ = 0;
+  if (::ftruncate(file_, end_) != 0) return fail(system_error(path_, errno));
+  reserved_ = end_;
+  return {};
+}
+
+Status Journal::make_room() { return reserve(end_ + kSomeRecords); }
 
 Status Journal::sync() {
   if (::fdatasync(file_) != 0) return fail(system_error(path_, errno));

@@ -45,6 +45,10 @@ class Journal {
   // All or nothing: after a failure the journal stands where it stood. unavailable: the disk is full.
   Status append(std::string_view body);
   Status sync();
+  // Nothing stands behind this generation's records any more (`all`: nor do they), not even on the disk.
+  Status wipe(bool all);
+  // Takes room for some more records from the disk now: whether the next append would find it.
+  Status make_room();
 
   [[nodiscard]] uint64_t generation() const { return generation_; }
   [[nodiscard]] int64_t size() const { return end_; }  // bytes in use

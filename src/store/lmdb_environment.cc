@@ -240,6 +240,14 @@ Status LmdbEnvironment::grow() {
   return {};
 }
 
+Status LmdbEnvironment::replace_by(const std::string& path, const std::function<void()>& meanwhile) {
+  const std::unique_lock lock(resizing_);  // every transaction of this process has ended
+  if (::rename(path.c_str(), path_.c_str()) != 0) return fail(system_error(path_, errno));
+  if (environment_ != nullptr) mdb_env_close(std::exchange(environment_, nullptr));
+  meanwhile();
+  return connect();
+}
+
 Status LmdbEnvironment::copy_to(const std::string& path) {
   std::string unfinished = path + ".part";
   int file = ::open(unfinished.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -64,6 +64,10 @@ class LmdbEnvironment {
   // One transaction, on disk when it returns. `fill` may run again from the start, after the map grew. One thread.
   Status write(const std::function<Status(Writer&)>& fill);
 
+  // Another file takes this one's place, which is closed; `meanwhile` runs while nobody reads or writes. On write()'s
+  // thread.
+  Status replace_by(const std::string& path, const std::function<void()>& meanwhile);
+
   // A consistent, compacted copy while others read and write, as a file of its own.
   Status copy_to(const std::string& path);
 

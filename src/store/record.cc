@@ -52,6 +52,12 @@ std::string encode_record(std::string_view kind, std::string_view key, std::stri
   return record;
 }
 
+bool is_intact(std::string_view key, std::string_view record) {
+  if (record.size() < kRecordHeader) return false;
+  const auto sum = Decoder(record.substr(8)).fixed<uint64_t>();
+  return sum == checksum(record.substr(0, 8), key, record.substr(kRecordHeader));
+}
+
 Result<std::string> decode_record(std::string_view key, std::string_view record, const Dictionaries& dictionaries) {
   if (record.size() < kRecordHeader) return fail(ErrorCode::corrupt, "a stored record is cut short");
   Decoder head(record.substr(0, kRecordHeader));

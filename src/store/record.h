@@ -24,4 +24,7 @@ std::string encode_record(std::string_view kind, std::string_view key, std::stri
 // corrupt: it fails its checks; unsupported: a later version's.
 Result<std::string> decode_record(std::string_view key, std::string_view record, const Dictionaries& dictionaries);
 
+// Whether the record's checksum is right, whatever it holds.
+bool is_intact(std::string_view key, std::string_view record);
+
 }  // namespace skep::store

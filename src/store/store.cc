@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -15,6 +16,7 @@
 #include "store/lmdb_environment.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/rewrite.h"
 #include "store/store_layout.h"
 #include "store/trainer.h"
 
@@ -89,8 +91,13 @@ struct Store::Impl {
   size_t current = 0;
   uint64_t flushed_generation = 0;
   uint64_t wanted_generation = 0;  // flush() asks for all up to this one
-  TimePoint dirty_since{};         // of the oldest change in overlay.active
+  uint64_t purges_wanted = 0, purges_done = 0;
+  Status purged;            // how the last one ended
+  TimePoint dirty_since{};  // of the oldest change in overlay.active
   std::optional<Error> refusing;
+  std::vector<KeyRange> lost;  // keys that may be missing
+  std::optional<Salvage> salvaged;
+  std::optional<uint64_t> recovering;  // the disk was full at the start: this generation waits to be in LMDB
   int64_t updates = 0, flushes = 0, syncs = 0;
   bool stopping = false;
 
@@ -128,6 +135,11 @@ struct Store::Impl {
   Status flush_up_to(uint64_t generation);
   void run_flusher();
   bool flush_once(std::unique_lock<std::mutex>& lock);
+  bool flush_changes(std::unique_lock<std::mutex>& lock, uint64_t generation);
+  bool finish_recovery(std::unique_lock<std::mutex>& lock);
+  bool refused(const Error& why);
+  void run_purge(std::unique_lock<std::mutex>& lock);
+  Status write_anew();
   Status write_to_lmdb(const Changes& changes, uint64_t generation);
   Result<std::optional<std::string>> read(std::string_view full) const;
   int64_t pending() const { return journals[0]->size() + journals[1]->size(); }
@@ -138,20 +150,24 @@ Status Store::Impl::recover() {
   {
     SKEP_TRY(auto snapshot, lmdb->snapshot());
     Dictionaries none;
-    SKEP_TRY(auto version, snapshot.get(kVersionKey));
-    if (version) {
-      SKEP_TRY(std::string text, decode_record(kVersionKey, *version, none));
-      if (text != kFormatVersion) {
-        return fail(ErrorCode::unsupported, fmt::format("{}: the state has format {}", options.folder, text),
-                    "it was written by a newer skep");
-      }
+    // The store's own records may be broken like any other: what they would have said is then taken at its worst.
+    const auto own = [&](const std::string& key) -> Result<std::optional<Result<std::string>>> {
+      SKEP_TRY(const auto record, snapshot.get(key));
+      if (!record) return std::nullopt;
+      return std::optional(decode_record(key, *record, none));
+    };
+    SKEP_TRY(const auto version, own(kVersionKey));
+    if (version && (*version ? **version != kFormatVersion : version->error().code == ErrorCode::unsupported)) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("{}: the state has format {}", options.folder, *version ? **version : "?"),
+                  "it was written by a newer skep");
     }
-    SKEP_TRY(auto flushed_record, snapshot.get(kFlushedKey));
-    if (flushed_record) {
-      SKEP_TRY(std::string number, decode_record(kFlushedKey, *flushed_record, none));
-      flushed_generation = from_sortable(number);
-    }
+    // Without it both journals are replayed: they hold the last two generations, so the end is the same.
+    SKEP_TRY(const auto number, own(kFlushedKey));
+    if (number && *number) flushed_generation = from_sortable(**number);
     SKEP_CHECK(load_dictionaries(snapshot, dictionaries));
+    SKEP_TRY(const auto ranges, own(kLostKey));
+    if (ranges) lost = *ranges ? decode_ranges(**ranges) : std::vector<KeyRange>{KeyRange{}};
   }
   struct Found {
     uint64_t generation = 0;
@@ -182,9 +198,17 @@ Status Store::Impl::recover() {
   for (const Found& one : found) newest = std::max(newest, one.generation);  // none is used twice
   // Also when there is nothing to write: a generation that was begun, and never sealed because nothing came, must not
   // stand unflushed before the next one, or that would not be replayed.
-  if (newest > flushed_generation) SKEP_CHECK(write_to_lmdb(all, newest));
-  flushed_generation = newest;
-  return journals[0]->start(newest + 1);
+  Status ready = newest > flushed_generation ? write_to_lmdb(all, newest) : Status();
+  if (ready) {
+    flushed_generation = newest;
+    ready = journals[0]->start(newest + 1);
+  }
+  if (ready || ready.error().code != ErrorCode::unavailable) return ready;
+  // No room: what the journals hold is read from memory, and the flusher goes on with this when there is some.
+  if (newest > flushed_generation) overlay.flushing = std::make_shared<const Changes>(std::move(all));
+  recovering = newest;
+  refusing = ready.error();
+  return {};
 }
 
 // Journals the changes, then makes them visible. Called with `updating` held.
@@ -199,7 +223,12 @@ Result<Store::Impl::Place> Store::Impl::append(Changes changes) {
     if (refusing) return fail(*refusing);
     if (!room) return fail(ErrorCode::overloaded, "the state store's disk doesn't keep up", "try again in a moment");
   }
-  SKEP_CHECK(journals.at(current)->append(body));
+  if (recovering) return fail(ErrorCode::unavailable, "the state store waits for room on its disk", "free some space");
+  if (Status written = journals.at(current)->append(body); !written) {
+    if (written.error().code == ErrorCode::unavailable) refused(written.error());
+    work.notify_all();  // what is in the journal may go to LMDB, and makes room
+    return fail(written.error());
+  }
   if (overlay.active.empty()) {
     dirty_since = std::chrono::steady_clock::now();
     work.notify_all();
@@ -268,8 +297,7 @@ Status Store::Impl::write_to_lmdb(const Changes& changes, uint64_t generation) {
       return writer.put(key, encode_record("!", key, value, none));
     };
     for (const auto& one : unsaved) {
-      std::string key = kDictionaryPrefix + Encoder().fixed(one.id).take();
-      SKEP_CHECK(put_plain(key, one.kind + kMark + one.bytes));
+      SKEP_CHECK(put_dictionary(writer, one));
     }
     for (const auto& [key, value] : changes) {
       if (value) {
@@ -289,13 +317,20 @@ Status Store::Impl::write_to_lmdb(const Changes& changes, uint64_t generation) {
 void Store::Impl::run_flusher() {
   std::unique_lock lock(mutex);
   for (;;) {
-    auto has_work = [&] { return stopping || !overlay.active.empty() || overlay.flushing; };
+    auto has_work = [&] {
+      return stopping || !overlay.active.empty() || overlay.flushing || refusing || purges_wanted > purges_done;
+    };
     work.wait(lock, has_work);
-    if (!overlay.flushing && overlay.active.empty()) return;  // stopping, and nothing is left
+    if (purges_wanted > purges_done && !stopping && !overlay.flushing && !recovering) {
+      run_purge(lock);
+      continue;
+    }
+    if (stopping && !overlay.flushing && overlay.active.empty()) return;
     // Collect for a while, unless somebody waits or there is much already.
     auto due = dirty_since + options.flush_after;
     work.wait_until(lock, due, [&] {
-      return stopping || wanted_generation > flushed_generation || pending() > options.pending.count / 4;
+      return stopping || refusing || purges_wanted > purges_done || wanted_generation > flushed_generation ||
+             pending() > options.pending.count / 4;
     });
     bool done = flush_once(lock);
     if (!done && stopping) return;  // the journal has it: the next start takes it from there
@@ -303,37 +338,90 @@ void Store::Impl::run_flusher() {
   }
 }
 
+// Notes why updates are refused, and tells who waits. Always false.
+bool Store::Impl::refused(const Error& why) {
+  refusing = why;
+  flushed.notify_all();
+  return false;
+}
+
 // Moves the active generation into LMDB. false: the disk said no, and everything stands where it stood.
 bool Store::Impl::flush_once(std::unique_lock<std::mutex>& lock) {
+  if (recovering) return finish_recovery(lock);
+  if (!overlay.flushing && overlay.active.empty()) {  // nothing to move: is there room for the next update?
+    if (Status room = journals.at(current)->make_room(); !room) return refused(room.error());
+    refusing.reset();
+    return true;
+  }
   if (!overlay.flushing) {
     size_t next = 1 - current;
     Status started = journals.at(current)->append(kSeal);
     if (started) started = journals.at(next)->start(journals.at(current)->generation() + 1);
-    if (!started) {
-      refusing = started.error();
-      flushed.notify_all();
-      return false;
-    }
+    if (!started) return refused(started.error());
     overlay.flushing = std::make_shared<const Changes>(std::move(overlay.active));
     overlay.active.clear();
     current = next;
   }
+  if (!flush_changes(lock, journals.at(1 - current)->generation())) return false;
+  refusing.reset();
+  flushed.notify_all();
+  return true;
+}
+
+bool Store::Impl::flush_changes(std::unique_lock<std::mutex>& lock, uint64_t generation) {
   auto changes = overlay.flushing;
-  uint64_t generation = journals.at(1 - current)->generation();
   lock.unlock();
   Status written = write_to_lmdb(*changes, generation);
   lock.lock();
-  if (written) {
-    overlay.flushing.reset();
-    flushed_generation = generation;
-    dirty_since = std::chrono::steady_clock::now();
-    ++flushes;
-    refusing.reset();
-  } else {
-    refusing = written.error();
-  }
+  if (!written) return refused(written.error());
+  overlay.flushing.reset();
+  flushed_generation = generation;
+  dirty_since = std::chrono::steady_clock::now();
+  ++flushes;
+  return true;
+}
+
+// Everything that was flushed before is in LMDB, and what stands in the journals besides is newer than that.
+void Store::Impl::run_purge(std::unique_lock<std::mutex>& lock) {
+  const uint64_t number = purges_wanted;
+  Status done = journals.at(1 - current)->wipe(true);
+  if (done) done = journals.at(current)->wipe(false);
+  lock.unlock();
+  if (done) done = write_anew();
+  lock.lock();
+  purged = std::move(done);
+  purges_done = number;
   flushed.notify_all();
-  return written.has_value();
+}
+
+// On the flusher's thread, so that nobody else writes to LMDB.
+Status Store::Impl::write_anew() {
+  const std::string fresh = options.folder + "/state.mdb.new";
+  std::error_code ignored;
+  std::filesystem::remove(fresh, ignored);
+  Dictionaries learned;
+  Trainer anew;
+  // LMDB waits for this, so the journal is synced instead: a power loss takes no more than otherwise.
+  Status done = rewrite(*lmdb, dictionaries, fresh, learned, anew, [&] { return journals.at(current)->sync(); });
+  std::filesystem::remove(fresh + "-lock", ignored);
+  if (done) done = lmdb->replace_by(fresh, [&] { dictionaries.swap(learned); });
+  if (!done) {
+    std::filesystem::remove(fresh, ignored);
+    return done;
+  }
+  trainer = std::move(anew);
+  unsaved.clear();
+  return sync_folder(options.folder);
+}
+
+// What recover() found no room for.
+bool Store::Impl::finish_recovery(std::unique_lock<std::mutex>& lock) {
+  if (overlay.flushing && !flush_changes(lock, *recovering)) return false;
+  if (Status started = journals[0]->start(*recovering + 1); !started) return refused(started.error());
+  recovering.reset();
+  refusing.reset();
+  flushed.notify_all();
+  return true;
 }
 
 Result<std::optional<std::string>> Store::Impl::read(std::string_view full) const {
@@ -356,6 +444,9 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   impl->options = std::move(options);
   const std::string& folder = impl->options.folder;
   SKEP_TRY(impl->lock_file, lock_folder(folder));
+  std::error_code ignored;
+  std::filesystem::remove(folder + "/state.mdb.new", ignored);  // of a rewriting that was killed
+  SKEP_TRY(impl->salvaged, mend_tree(folder));
   SKEP_TRY(impl->lmdb, LmdbEnvironment::open(folder + "/state.mdb", impl->options.map, impl->options.limit));
   SKEP_CHECK(impl->recover());
   impl->flusher = std::thread([raw = impl.get()] { raw->run_flusher(); });
@@ -383,9 +474,18 @@ Status Store::update(const std::function<Status(Update&)>& change) {
       }
     }
     void erase(std::string_view space, std::string_view key) override { take(space, key, std::nullopt); }
+    void complete(std::string_view space, std::string_view prefix) override {
+      assert(!prefix.empty() && prefix.back() == kMark);
+      const std::string full = full_key(space, prefix);
+      if (!lost) lost = impl_.lost;
+      if (std::none_of(lost->begin(), lost->end(), [&](const KeyRange& range) { return range.meets(full); })) return;
+      lost = without(*lost, full);
+      put("!", "lost", encode_ranges(*lost));
+    }
 
     Changes changes;
     Status allowed;
+    std::optional<std::vector<KeyRange>> lost;  // what is left of it; changed by none but updates
 
    private:
     void take(std::string_view space, std::string_view key, std::optional<std::string> value) {
@@ -400,6 +500,10 @@ Status Store::update(const std::function<Status(Update&)>& change) {
   SKEP_CHECK(collected.allowed);
   if (collected.changes.empty()) return {};
   SKEP_TRY(const Impl::Place place, impl_->append(std::move(collected.changes)));
+  if (collected.lost) {
+    std::lock_guard lock(impl_->mutex);
+    impl_->lost = std::move(*collected.lost);
+  }
   one_at_a_time.unlock();
   if (impl_->options.durability == Durability::always) return impl_->sync_journal(place);
   return {};
@@ -480,13 +584,23 @@ Result<std::vector<Store::Entry>> Store::scan(std::string_view space, const Scan
   return entries;
 }
 
+Status Store::purge() {
+  SKEP_CHECK(flush());
+  std::unique_lock lock(impl_->mutex);
+  const uint64_t number = ++impl_->purges_wanted;
+  impl_->work.notify_all();
+  impl_->flushed.wait(lock, [&] { return impl_->purges_done >= number || impl_->stopping; });
+  if (impl_->purges_done < number) return fail(ErrorCode::cancelled, "the state store is being closed");
+  return impl_->purged;
+}
+
 Status Store::flush() {
   uint64_t wanted = 0;
   {
     std::lock_guard lock(impl_->mutex);
     if (impl_->overlay.active.empty() && !impl_->overlay.flushing) return {};
-    wanted = impl_->journals.at(impl_->current)->generation();
-    if (impl_->overlay.active.empty()) --wanted;
+    wanted = impl_->recovering ? *impl_->recovering : impl_->journals.at(impl_->current)->generation();
+    if (impl_->overlay.active.empty() && !impl_->recovering) --wanted;
   }
   return impl_->flush_up_to(wanted);
 }
@@ -494,6 +608,20 @@ Status Store::flush() {
 Status Store::backup(const std::string& path) {
   SKEP_CHECK(flush());
   return impl_->lmdb->copy_to(path);
+}
+
+bool Store::may_be_missing(std::string_view space, std::string_view prefix) const {
+  std::lock_guard lock(impl_->mutex);
+  if (impl_->lost.empty()) return false;
+  const std::string full = full_key(space, prefix);
+  return std::any_of(impl_->lost.begin(), impl_->lost.end(), [&](const KeyRange& range) { return range.meets(full); });
+}
+
+const std::optional<Salvage>& Store::salvaged() const { return impl_->salvaged; }
+
+std::optional<Error> Store::refusing() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->refusing;
 }
 
 Store::Usage Store::usage() const {

@@ -14,8 +14,11 @@
 // too, the update returns the error although it is seen, and it is committed when the disk recovers: an error after
 // that point says "not safe", not "undone".
 //
-// A full disk: updates are refused with `unavailable` and what stands is served on; the flusher tries again until there
-// is room. One process at a time: open() takes a lock on the folder.
+// Damaged pages of the LMDB file are found when it is opened; what they held is set apart by ranges of keys, the rest
+// goes on (salvage.h).
+//
+// A full disk: updates are refused with `unavailable` and what stands is served on, also by a store that is opened on
+// one; the flusher tries again until there is room. One process at a time: open() takes a lock on the folder.
 //
 // Threads: everything may be called from any thread. update() takes some 10 µs (batched), a read about 5 µs.
 
@@ -31,6 +34,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "store/salvage.h"
 
 namespace skep::store {
 
@@ -68,6 +72,8 @@ class Store {
     virtual Result<std::optional<std::string>> get(std::string_view space, std::string_view key) = 0;
     virtual void put(std::string_view space, std::string_view key, std::string_view value) = 0;
     virtual void erase(std::string_view space, std::string_view key) = 0;
+    // What this update leaves under the prefix is all there is: may_be_missing() ends. The prefix ends in a zero byte.
+    virtual void complete(std::string_view space, std::string_view prefix) = 0;
   };
   // All of it or nothing, one after another; acknowledged when it returns. An error of `change` undoes it. invalid
   // argument: a key or value too long; unavailable: the disk is full; overloaded: the disk doesn't keep up.
@@ -92,9 +98,17 @@ class Store {
   // In the keys' order, one consistent moment.
   [[nodiscard]] Result<std::vector<Entry>> scan(std::string_view space, const Scan& scan) const;
 
+  // A damaged page may have held records under the prefix: what stands there is not all, until an update says so.
+  [[nodiscard]] bool may_be_missing(std::string_view space, std::string_view prefix) const;
+  // What open() did about a damaged file; nothing: it was whole.
+  [[nodiscard]] const std::optional<Salvage>& salvaged() const;
+
   // The stored bytes of a record as they are, for a quarantine: what a broken record still holds.
   [[nodiscard]] Result<std::optional<std::string>> raw(std::string_view space, std::string_view key) const;
 
+  // What was erased before is in none of the store's files when it returns: no freed page, journal or dictionary has
+  // it. Writes the file anew, in a time that goes with its size, while others read and update.
+  Status purge();
   Status flush();  // everything acknowledged before is in LMDB
   // A consistent copy of everything acknowledged before, while others go on. Can be put in the place of state.mdb. What
   // stood at `path` stays until the copy is whole and on the disk.
@@ -109,6 +123,8 @@ class Store {
     std::optional<Error> refusing;  // why updates are refused now: the disk is full
   };
   [[nodiscard]] Usage usage() const;
+  // Why updates are refused now, if they are. Ends by itself.
+  [[nodiscard]] std::optional<Error> refusing() const;
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <map>
 
 #include "store/encoding.h"
 #include "store/journal.h"
@@ -41,17 +42,22 @@ Error named(Error error, std::string_view full_key) {
 
 Status load_dictionaries(const LmdbEnvironment::Snapshot& snapshot, Dictionaries& dictionaries) {
   Dictionaries none;
-  return snapshot.walk(kDictionaryPrefix, [&](std::string_view key, std::string_view record) {
-    if (!key.starts_with(kDictionaryPrefix)) return false;
-    auto plain = decode_record(key, record, none);
-    if (!plain) return true;  // the records that name it will say so
-    auto id = Decoder(key.substr(kDictionaryPrefix.size())).fixed<uint16_t>();
-    size_t mark = plain->find('\0');
-    if (id != 0 && mark != plain->npos) {
-      dictionaries.add(id, std::string_view(*plain).substr(0, mark), std::string_view(*plain).substr(mark + 1));
-    }
-    return true;
-  });
+  std::map<uint16_t, std::string> found;  // by id: kind, NUL, dictionary
+  for (const std::string& prefix : {kDictionaryPrefix, kDictionaryCopyPrefix}) {
+    SKEP_CHECK(snapshot.walk(prefix, [&](std::string_view key, std::string_view record) {
+      if (!key.starts_with(prefix)) return false;
+      auto plain = decode_record(key, record, none);
+      const auto id = Decoder(key.substr(prefix.size())).fixed<uint16_t>();
+      // The records that name one that is nowhere will say so.
+      if (plain && id != 0 && plain->find('\0') != plain->npos) found.try_emplace(id, std::move(*plain));
+      return true;
+    }));
+  }
+  for (const auto& [id, text] : found) {
+    const size_t mark = text.find('\0');
+    dictionaries.add(id, std::string_view(text).substr(0, mark), std::string_view(text).substr(mark + 1));
+  }
+  return {};
 }
 
 Status sync_folder(const std::string& folder) {

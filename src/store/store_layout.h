@@ -11,9 +11,13 @@
 namespace skep::store {
 
 inline constexpr std::string_view kFormatVersion = "1";
-inline const std::string kVersionKey = std::string("!\0version", 9);      // space "!" is the store's own
-inline const std::string kFlushedKey = std::string("!\0flushed", 9);      // the newest generation that is in LMDB
+inline const std::string kVersionKey = std::string("!\0version", 9);  // space "!" is the store's own
+inline const std::string kFlushedKey = std::string("!\0flushed", 9);  // the newest generation that is in LMDB
+inline const std::string kLostKey = std::string("!\0lost", 6);        // ranges of keys that may be missing (salvage.h)
 inline const std::string kDictionaryPrefix = std::string("!\0dict/", 7);  // + id, two bytes: kind, NUL, dictionary
+
+// The same again, at the tree's other end: a damaged page that took a dictionary would take all that it compressed.
+inline const std::string kDictionaryCopyPrefix = std::string("~\0dict/", 7);
 
 // The open file that holds the lock, as long as it is open: one process at a time. Makes the folder.
 Result<int> lock_folder(const std::string& folder);

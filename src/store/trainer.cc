@@ -7,6 +7,7 @@ namespace skep::store {
 std::vector<Trainer::Trained> Trainer::learn(const Changes& changes, const Dictionaries& dictionaries) {
   for (const auto& [key, value] : changes) {
     if (!value || value->size() < kShortestSample || value->size() > kLongestSample) continue;
+    if (key.starts_with('!')) continue;  // the store's own are read before dictionaries are
     std::string_view kind = std::string_view(key).substr(0, key.find('\0'));
     auto found = kinds_.find(kind);
     if (found == kinds_.end()) {
