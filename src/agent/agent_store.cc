@@ -1,12 +1,10 @@
 #include "agent/agent_store.h"
 
-#include <openssl/evp.h>
-#include <xxhash.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 
+#include "agent/export_lines.h"
 #include "store/encoding.h"
 
 namespace skep::agent {
@@ -91,32 +89,25 @@ Status for_each_record(const store::Store& store, const std::string& agent, bool
   return {};
 }
 
-std::string to_base64(std::string_view bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                             reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  text.resize(static_cast<size_t>(size));
-  return text;
+bool may_be_missing(const store::Store& store, const std::string& agent) {
+  return std::any_of(kSpaces.begin(), kSpaces.end(),
+                     [&](const char* space) { return store.may_be_missing(space, agent + kEnd); });
 }
 
-std::optional<std::string> from_base64(std::string_view text) {
-  std::string bytes(text.size() / 4 * 3 + 3, '\0');
-  int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                             reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  if (static_cast<size_t>(size) < padding) return std::nullopt;
-  bytes.resize(static_cast<size_t>(size) - padding);
-  return bytes;
+Error incomplete_error(const std::string& agent) {
+  return {ErrorCode::corrupt,
+          fmt::format("the state of '{}' is broken: a part of it may have been on a damaged page", agent),
+          "import it from a backup, or let it be forgotten"};
 }
 
-std::string sum_line(std::string_view text) {
-  return fmt::format("sum {:016x}\n", XXH3_64bits(text.data(), text.size()));
+void make_complete(store::Store::Update& update, const std::string& agent) {
+  for (const char* space : kSpaces) update.complete(space, agent + kEnd);
 }
 
 }  // namespace
 
 Result<AgentState> AgentStore::load(const std::string& agent) const {
+  if (may_be_missing(*store_, agent)) return fail(incomplete_error(agent));
   AgentState state;
   Status walked =
       for_each_record(*store_, agent, false, [&](const char* space, const store::Store::Entry& entry) -> Status {
@@ -163,6 +154,7 @@ Status AgentStore::forget(const std::string& agent) {
   if (!walked) return fail(std::move(walked).error());
   return store_->update([&](store::Store::Update& update) -> Status {
     for (const Place& place : places) update.erase(place.space, place.key);
+    make_complete(update, agent);
     return {};
   });
 }
@@ -196,6 +188,23 @@ Result<std::vector<std::string>> AgentStore::agents_with_mail() const {
   return agents_in(*store_, kMail, "", 1'000'000);
 }
 
+Result<std::vector<std::string>> AgentStore::incomplete() const {
+  std::vector<std::string> names;
+  if (!std::any_of(kSpaces.begin(), kSpaces.end(),
+                   [&](const char* space) { return store_->may_be_missing(space, ""); })) {
+    return names;
+  }
+  for (const char* space : kSpaces) {
+    SKEP_TRY(const auto here, agents_in(*store_, space, "", 1'000'000));
+    for (const std::string& name : here) {
+      if (may_be_missing(*store_, name)) names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
 Result<std::string> AgentStore::export_agent(const std::string& agent) const {
   SKEP_TRY(AgentState state, load(agent));
   std::string text = fmt::format("{} {}\n", kExportHeader, agent);
@@ -213,13 +222,11 @@ Status AgentStore::import_agent(const std::string& agent, std::string_view text)
   };
   if (text.size() > kLargestExport) return refuse("it is too large");
   if (!text.starts_with(kExportHeader)) return refuse("its first line is another's");
-  size_t sum_at = text.rfind("sum ");
-  if (sum_at == text.npos || text.substr(sum_at) != sum_line(text.substr(0, sum_at))) {
-    return refuse("its checksum is wrong: it was cut or changed");
-  }
+  const auto lines = summed_lines(text);
+  if (!lines) return refuse("its checksum is wrong: it was cut or changed");
   AgentState state;
   size_t at = text.find('\n') + 1;
-  while (at < sum_at) {
+  while (at < lines->size()) {
     std::string_view line = text.substr(at, text.find('\n', at) - at);
     at += line.size() + 1;
     std::array<std::string_view, 4> fields;
@@ -249,6 +256,7 @@ Status AgentStore::import_agent(const std::string& agent, std::string_view text)
   if (!walked) return fail(std::move(walked).error());
   return store_->update([&](store::Store::Update& update) -> Status {
     for (const Place& place : old) update.erase(place.space, place.key);
+    make_complete(update, agent);
     for (const PartName& part : state.all_parts()) {
       Place place = place_of(agent, part);
       if (auto bytes = state.encode(part)) update.put(place.space, place.key, *bytes);

@@ -3,6 +3,7 @@
 // called from any thread, so that it can wait for the disk elsewhere than on the event loop.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,13 @@ class AgentStore {
   // Everything of the agent goes, broken parts too.
   Status forget(const std::string& agent);
 
+  // Why nothing can be saved just now (the disk is full), so that nobody begins what could not be remembered.
+  [[nodiscard]] std::optional<Error> refusing() const { return store_->refusing(); }
+
   [[nodiscard]] Result<std::vector<std::string>> agents(const std::string& after = "", size_t limit = 1000) const;
   [[nodiscard]] Result<std::vector<std::string>> agents_with_mail() const;
+  // Agents of which a damaged page may have held something: load() refuses them until they are forgotten or imported.
+  [[nodiscard]] Result<std::vector<std::string>> incomplete() const;
 
   // One agent as a text file of lines: a header, then a line per part (kind, name, number, base64 of its bytes), and a
   // checksum over all. import_agent() replaces the agent of that name: all or nothing.

@@ -106,6 +106,10 @@ void Correspondence::begin(const std::shared_ptr<Job>& job) {
   if (parts_.roster.find(job->agent) == nullptr) {
     return failed(job, {job->id, {ErrorCode::not_found, fmt::format("no agent is called '{}'", job->agent), ""}, {}});
   }
+  if (auto why = parts_.store.refusing()) {  // the answer could not be remembered: no model works for it
+    why->message = fmt::format("'{}' can remember nothing now: {}", job->agent, why->message);
+    return failed(job, {job->id, std::move(*why), {}});
+  }
   parts_.home.visit(job->agent, [this, alive = alive_, job](Result<Visit> visit) {
     if (!*alive || job->over) return;
     if (!visit) return failed(job, {job->id, visit.error(), {}});

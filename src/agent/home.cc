@@ -251,6 +251,14 @@ void Home::relieve_pressure() {
   }
 }
 
+void Home::set_apart(const std::string& agent, Error why) {
+  assert(!residents_.contains(agent) && !waking_.contains(agent));
+  const auto [entry, fresh] = quarantined_.emplace(agent, std::move(why));
+  if (!fresh) return;
+  ++counters_.quarantined;
+  tell(Event::Kind::quarantined, agent, {}, entry->second.text());
+}
+
 Status Home::at_rest(const std::string& agent) const {
   const auto found = residents_.find(agent);
   if (waking_.contains(agent) || (found != residents_.end() && found->second->visits > 0)) {

@@ -84,6 +84,9 @@ class Home {
   Status import_agent(const std::string& agent, std::string_view text);
   Status forget(const std::string& agent);
 
+  // What is known to be broken before anybody visits it. Not while it is awake.
+  void set_apart(const std::string& agent, Error why);
+
   [[nodiscard]] Phase phase(const std::string& agent) const;
   [[nodiscard]] const Error* quarantine(const std::string& agent) const;  // why; null: it is not
   [[nodiscard]] const std::map<std::string, Error>& quarantined() const { return quarantined_; }

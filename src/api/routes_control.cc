@@ -79,9 +79,16 @@ void route(ApiContext& context, const ExchangePtr& exchange) {
   exchange->respond(json_response(wire::control_route(*decision)));
 }
 
+// What can't be written is no reason to send nobody here: what stands is served.
 void health(ApiContext& context, const ExchangePtr& exchange, bool must_be_ready) {
   bool ready = context.backend.ready();
-  HttpResponse response = json_response(wire::to_text(boost::json::object{{"status", ready ? "ready" : "draining"}}));
+  boost::json::object status{{"status", ready ? "ready" : "draining"}};
+  if (StateBackend* state = context.backend.state()) {
+    boost::json::array problems;
+    for (const std::string& problem : state->problems()) problems.emplace_back(problem);
+    if (!problems.empty()) status["problems"] = std::move(problems);
+  }
+  HttpResponse response = json_response(wire::to_text(status));
   if (must_be_ready && !ready) {
     response.status = 503;
     response.headers.emplace_back("Retry-After", "1");

@@ -59,6 +59,9 @@ class StateBackend {
   virtual void backup(const std::string& name, std::function<void(Result<BackupView>)> done) = 0;
   virtual void log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) = 0;
 
+  // What can't be written just now, and why; empty when all is well.
+  [[nodiscard]] virtual std::vector<std::string> problems() const = 0;
+
   [[nodiscard]] virtual CacheView cache() const = 0;
   virtual Status invalidate(const std::string& tag) = 0;  // empty: everything
   virtual Status warm(const agent::TaskRequest& task, std::string answer) = 0;

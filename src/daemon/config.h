@@ -161,6 +161,8 @@ struct Config {
     double summarise_at = 0.8;  // of the room for the prompt
     int keep_last = 3;          // messages that always stay
     int recalled = 5;           // of those summarised, brought back for the question
+    int archive = 20'000;       // messages put aside of conversations without a name, all together
+    Duration archive_for = std::chrono::hours(24 * 30);
   } context;
 
   struct LongTerm {                   // what agents remember for good

@@ -179,6 +179,8 @@ void visit(V& v, Config::Context& c) {
   v.field("summarise_at", c.summarise_at, NumberRange{0.2, 1});
   v.field("keep_last", c.keep_last, IntRange{1, 100});
   v.field("recalled", c.recalled, IntRange{0, 50});
+  v.field("archive", c.archive, IntRange{0, 10'000'000});
+  v.field("archive_for", c.archive_for, DurationRange{std::chrono::seconds(60)});
 }
 
 template <typename V>

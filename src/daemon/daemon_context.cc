@@ -87,6 +87,7 @@ void DaemonContext::archive(const std::string& conversation, std::vector<std::st
     fact.text = std::move(text);
     fact.source = "conversation";
     fact.tags = {archive_tag(conversation)};
+    if (request_.conversation.empty()) fact.tags.emplace_back(kUnnamedTag);
     facts.push_back(std::move(fact));
   }
   // A memory that fails costs recalling, not the conversation.

@@ -34,6 +34,10 @@ class DaemonContext final : public agent::ContextServices {
   agent::TaskRequest request_;
 };
 
+// A second tag of what no name leads to: it is kept for a while and within a bound (context.archive). A conversation
+// that an agent remembers goes with it.
+inline constexpr const char* kUnnamedTag = "unnamed-conversation";
+
 // The tag of an archived conversation's facts; its name may hold anything.
 std::string archive_tag(const std::string& conversation);
 

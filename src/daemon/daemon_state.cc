@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "daemon/daemon_context.h"
+#include "daemon/memory_export.h"
 #include "daemon/options_from_config.h"
 #include "store/postgres_events.h"
 #include "store/sqlite_events.h"
@@ -15,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Duration kSweep = std::chrono::seconds(60);  // of expired keys
+constexpr int kSweepsOfArchives = 15;
 
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
@@ -153,8 +155,23 @@ void DaemonState::wire() {
     if (failure != nullptr) event.detail = failure->text();
     record(std::move(event));
   });
+  report_damage();
   mail_->recover();
   sweep();
+}
+
+// What a damaged file has cost, and whom: they are set apart, and everybody else goes on.
+void DaemonState::report_damage() {
+  if (const auto& salvaged = store_->salvaged()) {
+    spdlog::error("state.mdb is damaged ({}{}): {} records could be read; the file is kept as {}",
+                  salvaged->damage.front(), salvaged->damage.size() > 1 ? ", and more" : "", salvaged->records,
+                  salvaged->kept);
+  }
+  const auto names = agents_->incomplete();
+  if (!names) return spdlog::error("state: {}", names.error().text());
+  for (const std::string& name : *names) {
+    if (auto state = agents_->load(name); !state) home_->set_apart(name, state.error());
+  }
 }
 
 // Expired keys go, a batch a minute, elsewhere than on the loop.
@@ -166,7 +183,17 @@ void DaemonState::sweep() {
           (void)removed;  // what fails now is tried again
         },
         [this] { sweep(); });
+    if (sweeps_++ % kSweepsOfArchives == 0) bound_archives();
   });
+}
+
+void DaemonState::bound_archives() {
+  if (facts_ == nullptr) return;
+  const Config::Context& config = parts_.config.context;
+  memory::Filter unnamed;  // anybody's
+  unnamed.tags = {kUnnamedTag};
+  facts_->keep_newest(unnamed, static_cast<size_t>(config.archive), parts_.loop.clock().wall() - config.archive_for,
+                      [](const Result<size_t>&) {});  // what fails now is tried again
 }
 
 agent::TaskId DaemonState::submit(agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener) {
@@ -286,29 +313,86 @@ void DaemonState::export_agent(const std::string& agent, std::function<void(Resu
   }
   auto text = std::make_shared<Result<std::string>>("");
   elsewhere([store = agents_.get(), agent, text] { *text = store->export_agent(agent); },
-            [text, done = std::move(done)] { done(std::move(*text)); });
+            [this, agent, text, done = std::move(done)]() mutable {
+              if (!*text || facts_ == nullptr) return done(std::move(*text));
+              export_memory(*facts_, agent, [text, done = std::move(done)](const Result<std::string>& memory) {
+                if (!memory) return done(fail(memory.error()));
+                done(**text + *memory);
+              });
+            });
 }
 
 void DaemonState::import_agent(const std::string& agent, std::string text, std::function<void(Status)> done) {
+  const ExportHalves halves = halves_of(text);
   Status here = known(agent);
-  if (here) here = home_->import_agent(agent, text);
+  ImportedMemory memory;
+  if (here && !halves.memory.empty()) {
+    if (facts_ == nullptr) here = fail(ErrorCode::unsupported, "long-term memory is off here", "set long_term.store");
+    if (auto parsed = here ? parse_memory(halves.memory, agent) : fail(here.error())) {
+      memory = std::move(*parsed);
+    } else {
+      here = fail(parsed.error());
+    }
+  }
+  if (here) here = home_->import_agent(agent, halves.state);
   if (here) {
     mail_->replaced(agent);
+    window_->forget_agent(agent);
     mail_->recover();
   }
   if (here) here = invalidate("agent:" + agent);
-  parts_.loop.post([done = std::move(done), here] { done(here); });
+  if (!here || halves.memory.empty()) return parts_.loop.post([done = std::move(done), here] { done(here); });
+  import_memory(*facts_, agent, std::move(memory), std::move(done));
 }
 
+// First what the agent is and is found by, then, elsewhere, the traces that it left in files.
 void DaemonState::forget_agent(const std::string& agent, std::function<void(Status)> done) {
   Status here = known(agent);
   if (here) here = home_->forget(agent);
-  if (here) mail_->replaced(agent);
-  if (here) here = invalidate("agent:" + agent);
-  if (!here || facts_ == nullptr) return parts_.loop.post([done = std::move(done), here] { done(here); });
-  facts_->forget_agent(agent, [done = std::move(done)](const Result<memory::Forgotten>& gone) {
-    done(gone ? Status() : fail(gone.error()));
+  if (!here) return parts_.loop.post([done = std::move(done), here] { done(here); });
+  mail_->replaced(agent);
+  window_->forget_agent(agent);
+  static_cast<void>(tasks_->forget_agent(agent));  // its L2 is gone through below
+  auto erase = [this, agent, done = std::move(done)] {
+    forget_contexts([this, agent, done] {
+      auto erased = std::make_shared<Status>();
+      elsewhere([this, agent, erased] { *erased = erase_traces(agent); }, [erased, done] { done(*erased); });
+    });
+  };
+  if (facts_ == nullptr) return erase();
+  facts_->forget_agent(agent, [alive = alive_, erase, done = std::move(done)](const Result<memory::Forgotten>& gone) {
+    if (!*alive) return;
+    if (!gone) return done(fail(gone.error()));
+    erase();
   });
+}
+
+// Parked contexts are token by token what was said, by whomever: engines that may hold some end, and the files go. It
+// costs time alone.
+void DaemonState::forget_contexts(std::function<void()> done) {
+  auto waiting = std::make_shared<size_t>(1);
+  const auto one_less = [this, alive = alive_, waiting, done = std::move(done)] {
+    if (!*alive || --*waiting > 0) return;
+    elsewhere(
+        [folder = parts_.config.state_folder + "/parked"] {
+          std::error_code ignored;
+          fs::remove_all(folder, ignored);
+        },
+        done);
+  };
+  for (const model::ResidentView& view : parts_.residency.views()) {
+    if (view.process_id == 0) continue;  // on another machine
+    ++*waiting;
+    parts_.backend.unload(view.model, [one_less](const Status&) { one_less(); });
+  }
+  parts_.loop.post(one_less);
+}
+
+// In the blocking pool.
+Status DaemonState::erase_traces(const std::string& agent) {
+  SKEP_TRY([[maybe_unused]] const auto answers, cache::AnswerCache::erase_tagged(*key_value_, "agent:" + agent));
+  if (events_) SKEP_CHECK(events_->forget(agent));
+  return store_->purge();
 }
 
 void DaemonState::backup(const std::string& name, std::function<void(Result<api::BackupView>)> done) {
@@ -348,6 +432,17 @@ void DaemonState::log(store::EventFilter filter, std::function<void(Result<std::
         *events = log->query(filter);
       },
       [events, done = std::move(done)] { done(std::move(*events)); });
+}
+
+std::vector<std::string> DaemonState::problems() const {
+  std::vector<std::string> all;
+  if (store_) {
+    if (const auto why = store_->refusing()) all.push_back("state: nothing new is remembered: " + why->text());
+  }
+  if (events_) {
+    if (const auto why = events_->counters().trouble) all.push_back("event log: " + why->text());
+  }
+  return all;
 }
 
 api::CacheView DaemonState::cache() const {

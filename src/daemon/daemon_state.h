@@ -63,6 +63,7 @@ class DaemonState final : public api::StateBackend {
   void forget_agent(const std::string& agent, std::function<void(Status)> done) override;
   void backup(const std::string& name, std::function<void(Result<api::BackupView>)> done) override;
   void log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) override;
+  [[nodiscard]] std::vector<std::string> problems() const override;
   [[nodiscard]] api::CacheView cache() const override;
   Status invalidate(const std::string& tag) override;
   Status warm(const agent::TaskRequest& task, std::string answer) override;
@@ -71,7 +72,11 @@ class DaemonState final : public api::StateBackend {
   explicit DaemonState(Parts parts) : parts_(std::move(parts)) {}
   Status open_events();
   void wire();
+  void report_damage();
+  void forget_contexts(std::function<void()> done);
+  Status erase_traces(const std::string& agent);
   void sweep();
+  void bound_archives();
   // `work` in the blocking pool, then `done` on the loop; neither once this is gone.
   void elsewhere(std::function<void()> work, std::function<void()> done);
   [[nodiscard]] Status known(const std::string& agent) const;
@@ -88,6 +93,7 @@ class DaemonState final : public api::StateBackend {
   std::unique_ptr<agent::Correspondence> mail_;
   memory::MemoryService* facts_ = nullptr;
   TimerId sweep_ = TimerId::none;
+  int sweeps_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };

@@ -38,6 +38,7 @@ class WindowedTasks final : public agent::Tasks {
 
   // Where summarised messages are kept to be recalled; null: nowhere. Outlives this, or is taken back.
   void use(memory::MemoryService* memory) { memory_ = memory; }
+  void forget_agent(const std::string& agent) { context_.forget_agent(agent); }
   [[nodiscard]] const agent::ContextKeeper::Counters& counters() const { return context_.counters(); }
 
  private:

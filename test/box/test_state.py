@@ -118,6 +118,40 @@ class KilledTest(StateCase):
         self.assertEqual([m["role"] for m in heard], ["user", "assistant"] * 6)
 
 
+class DamagedTest(StateCase):
+    def test_a_damaged_page_sets_apart_who_is_on_it_and_nobody_else(self):
+        for i in range(60):
+            self.assertEqual(self.say("ann", f"This is conversation {i}.", conversation=f"c{i:02}").status, 200)
+        self.assertEqual(self.say("bob", "Remember the number 17.").status, 200)
+        before = self.exported("bob")
+        time.sleep(0.5)  # until it is in the file, not only in a journal
+        self.daemon.kill()
+        file = self.daemon.folder / "state/state/state.mdb"
+        data, page, damaged = bytearray(file.read_bytes()), 4096, 0
+        for at in range(2 * page, len(data), page):
+            one = bytes(data[at : at + page])
+            if one[10] == 2 and b"talk\0ann\0" in one and b"bob\0" not in one:
+                data[at : at + page] = b"\x5a" * page
+                damaged += 1
+        self.assertGreater(damaged, 0)
+        file.write_bytes(data)
+        self.daemon.start()
+        self.assertIn("state.mdb is damaged", self.daemon.output())
+        self.assertTrue((file.parent / "state.mdb.damaged-1").exists())
+        phases = {agent["name"]: agent["phase"] for agent in self.daemon.get("/api/agents").json["agents"]}
+        self.assertEqual(phases, {"ann": "quarantined", "bob": "asleep"})
+        self.assertEqual(self.exported("bob"), before)
+        self.assertEqual(self.say("bob", "Still there?").status, 200)
+        refused = self.say("ann", "And you?")
+        self.assertEqual(refused.status, 500)
+        self.assertIn("damaged page", refused.body.decode())
+        self.daemon.command("agent", "forget", "ann", "--all")
+        self.assertEqual(self.say("ann", "Who are you?").status, 200)
+        self.kill_and_start()
+        self.assertEqual(len(self.messages("ann")["messages"]), 2)
+        self.assertEqual(self.daemon.output().count("state.mdb is damaged"), 1)
+
+
 class MoveTest(StateCase):
     def test_a_backup_of_a_running_daemon_can_be_put_back(self):
         self.say("ann", "Before the backup.")
