@@ -13,6 +13,7 @@
 #include "store/record.h"
 #include "store/store.h"
 #include "store/store_layout.h"
+#include "store/tree_file.h"
 
 namespace skep::store {
 
@@ -73,11 +74,17 @@ Result<CheckReport> check_file(const std::string& path) {
   std::error_code error;
   auto size = fs::file_size(path, error);
   if (error) return fail(ErrorCode::not_found, fmt::format("{}: {}", path, error.message()));
+  CheckReport report;
+  SKEP_TRY(const TreeReport tree, read_tree(path, nullptr));
+  if (!tree.damage.empty()) {  // not for LMDB's eyes
+    report.records = tree.entries;
+    for (const std::string& damage : tree.damage) report.broken.push_back(fmt::format("{}: {}", path, damage));
+    return report;
+  }
   SKEP_TRY(auto lmdb, LmdbEnvironment::open(path, Bytes(static_cast<int64_t>(size)), Bytes(0), true));
   SKEP_TRY(auto snapshot, lmdb->snapshot());
   Dictionaries dictionaries;
   SKEP_CHECK(load_dictionaries(snapshot, dictionaries));
-  CheckReport report;
   bool ours = false;
   Status walked = snapshot.walk("", [&](std::string_view key, std::string_view record) {
     ++report.records;

@@ -24,6 +24,7 @@ constexpr uint32_t kMagic = 0xBEEFC0DE, kVersion = 1;
 constexpr uint64_t kNoPage = ~uint64_t{0};
 constexpr int kMostLevels = 32;  // LMDB's own limit
 constexpr uint64_t kLargestPage = 65536, kSmallestPage = 256;
+constexpr uint64_t kMostUnwritten = 131'072;  // LMDB's limit of a transaction's pages
 constexpr size_t kMostDamage = 100, kMostLost = 1000;
 
 template <typename T>
@@ -390,7 +391,8 @@ Result<TreeReport> Reader::read() {
                 "restore a backup of it");
   }
   meta_ = *newest;
-  const uint64_t pages = (size_ + meta_.page_size - 1) / meta_.page_size;
+  // The last pages of a commit may never have been written: it freed them itself. Read, they are zeros.
+  const uint64_t pages = (size_ + meta_.page_size - 1) / meta_.page_size + kMostUnwritten;
   if (meta_.last_page >= pages) damaged(meta_.last_page, "beyond the end of the file");
   use_.assign(std::min(meta_.last_page, pages - 1) + 1, Use::unknown);
   SKEP_CHECK(read_free_list());
