@@ -163,7 +163,7 @@ void DaemonState::wire() {
 // What a damaged file has cost, and whom: they are set apart, and everybody else goes on.
 void DaemonState::report_damage() {
   if (const auto& salvaged = store_->salvaged()) {
-    spdlog::error("state.mdb is damaged ({}{}): {} records could be read; the file is kept as {}",
+    spdlog::error("the state store is damaged ({}{}): {} records could be read; the file is kept as {}",
                   salvaged->damage.front(), salvaged->damage.size() > 1 ? ", and more" : "", salvaged->records,
                   salvaged->kept);
   }

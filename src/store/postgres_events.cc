@@ -256,6 +256,7 @@ Status PostgresEvents::keep_house(WallTime now, Duration retention) {
 Status PostgresEvents::forget(const std::string& agent) {
   PgStatement remove{"DELETE FROM events WHERE agent = $1 AND agent <> ''", {}};
   remove.parameters.emplace_back(agent);
+  SKEP_CHECK(impl_->writer.run_together({{kTable, {}}}));  // the first one may not have come yet
   SKEP_CHECK(impl_->writer.run(remove));
   return {};
 }

@@ -136,7 +136,7 @@ class DamagedTest(StateCase):
         self.assertGreater(damaged, 0)
         file.write_bytes(data)
         self.daemon.start()
-        self.assertIn("state.mdb is damaged", self.daemon.output())
+        self.assertIn("the state store is damaged", self.daemon.output())
         self.assertTrue((file.parent / "state.mdb.damaged-1").exists())
         phases = {agent["name"]: agent["phase"] for agent in self.daemon.get("/api/agents").json["agents"]}
         self.assertEqual(phases, {"ann": "quarantined", "bob": "asleep"})
@@ -149,7 +149,7 @@ class DamagedTest(StateCase):
         self.assertEqual(self.say("ann", "Who are you?").status, 200)
         self.kill_and_start()
         self.assertEqual(len(self.messages("ann")["messages"]), 2)
-        self.assertEqual(self.daemon.output().count("state.mdb is damaged"), 1)
+        self.assertEqual(self.daemon.output().count("the state store is damaged"), 1)
 
 
 class MoveTest(StateCase):
