@@ -51,25 +51,28 @@ std::string without_numbers(const std::string& text) {
   return plain;
 }
 
-// By model; what a worker counted since it was started. A model that is unloaded keeps its last values.
-void record_engine(telemetry::Metrics& m, const std::string& model, const engine::Heartbeat& h) {
+// By model, over all its workers. A model that is unloaded keeps its last values.
+void record_engine(telemetry::Metrics& m, const std::string& model, int process, const engine::Heartbeat& h) {
   const auto set = [&](const char* name, const char* help, auto value) {
     m.gauge(name, help, {{"model", model}}).set(static_cast<double>(value));
   };
-  set("skep_engine_prompt_tokens", "Prompt tokens evaluated, without those taken over", h.prompt_tokens);
-  set("skep_engine_generated_tokens", "Tokens generated", h.generated_tokens);
+  const auto count = [&](const char* name, const char* help, auto total) {
+    m.count_to(static_cast<double>(total), name, help, {{"model", model}}, process);
+  };
+  count("skep_engine_prompt_tokens_total", "Prompt tokens evaluated, without those taken over", h.prompt_tokens);
+  count("skep_engine_generated_tokens_total", "Tokens generated", h.generated_tokens);
   set("skep_engine_kv_cells", "KV cells in use", h.kv_cells_used);
   set("skep_engine_step_seconds", "Mean of the last steps", h.step_seconds);
   set("skep_engine_parked_memory_bytes", "Contexts parked in host memory", h.parked_memory.count);
   set("skep_engine_parked_disk_bytes", "Contexts parked on disk", h.parked_disk.count);
-  set("skep_engine_preemptions", "Sequences parked for critical ones", h.preemptions);
-  set("skep_engine_draft_tokens", "Tokens guessed ahead", h.draft_tokens);
-  set("skep_engine_draft_accepted", "Tokens guessed right", h.draft_accepted);
+  count("skep_engine_preemptions_total", "Sequences parked for critical ones", h.preemptions);
+  count("skep_engine_draft_tokens_total", "Tokens guessed ahead", h.draft_tokens);
+  count("skep_engine_draft_accepted_total", "Tokens guessed right", h.draft_accepted);
   set("skep_engine_adapter_bytes", "LoRA adapters loaded", h.adapter_bytes.count);
   set("skep_engine_threads", "Threads that a step runs on", h.threads);
   set("skep_engine_niceness", "Niceness of the worker", h.niceness);
-  set("skep_engine_policy_changes", "Changes of threads, CPUs and niceness because of other processes",
-      h.policy_changes);
+  count("skep_engine_policy_changes_total", "Changes of threads, CPUs and niceness because of other processes",
+        h.policy_changes);
   // Why, when and to what: the last change of each setting.
   for (const engine::PolicyChange& change : h.changes) {
     m.gauge("skep_engine_policy_changed_timestamp_seconds", "When a setting was last changed, to what and why",
@@ -355,26 +358,27 @@ void DaemonBackend::record_gauges() const {
   }
   m.gauge("skep_cpu_ratio", "CPU use of the process tree, of all cores").set(usage.cpu_percent / 100);
   m.gauge("skep_tasks_waiting", "Tasks in the queue").set(usage.queue_length);
-  m.gauge("skep_prompt_tokens_saved", "Tokens that prompts were shortened by, estimated")
-      .set(static_cast<double>(parts_.planner.tokens_saved()));
+  const auto count = [&](int64_t total, const char* name, const char* help, const telemetry::Labels& labels = {}) {
+    m.count_to(static_cast<double>(total), name, help, labels);
+  };
+  count(parts_.planner.tokens_saved(), "skep_prompt_tokens_saved_total",
+        "Tokens that prompts were shortened by, estimated");
   m.gauge("skep_tasks_running", "Tasks on engines").set(parts_.dispatcher.scheduler().running());
   m.gauge("skep_engines_resident", "Engines in memory").set(usage.engines_resident);
   m.gauge("skep_engines_generating", "Local engines that generate").set(usage.engines_generating);
   const model::Residency::Counters& counters = parts_.residency.counters();
-  m.gauge("skep_model_loads", "Loads since the start").set(static_cast<double>(counters.loads));
-  m.gauge("skep_model_load_failures", "Loads that failed since the start")
-      .set(static_cast<double>(counters.load_failures));
-  m.gauge("skep_model_evictions", "Evictions since the start").set(static_cast<double>(counters.evictions));
+  count(counters.loads, "skep_model_loads_total", "Loads of models");
+  count(counters.load_failures, "skep_model_load_failures_total", "Loads that failed");
+  count(counters.evictions, "skep_model_evictions_total", "Models that made place for others");
+  count(counters.deaths, "skep_engine_deaths_total", "Workers that died");
   const agent::Dispatcher::Preemptions& preemptions = parts_.dispatcher.preemptions();
-  m.gauge("skep_preemptions", "Tasks that made way for critical ones since the start", {{"how", "parked"}})
-      .set(static_cast<double>(preemptions.parked));
-  m.gauge("skep_preemptions", "Tasks that made way for critical ones since the start", {{"how", "stopped"}})
-      .set(static_cast<double>(preemptions.stopped));
+  const char* made_way = "Tasks that made way for critical ones";
+  count(preemptions.parked, "skep_preemptions_total", made_way, {{"how", "parked"}});
+  count(preemptions.stopped, "skep_preemptions_total", made_way, {{"how", "stopped"}});
   for (const model::ResidentView& view : parts_.residency.views()) {
-    if (view.process_id != 0) record_engine(m, view.model, view.heartbeat);
+    if (view.process_id != 0) record_engine(m, view.model, view.process_id, view.heartbeat);
   }
   parts_.state->record_gauges();
-  m.gauge("skep_engine_deaths", "Workers that died since the start").set(static_cast<double>(counters.deaths));
 }
 
 }  // namespace skep::daemon

@@ -481,27 +481,28 @@ Status DaemonState::warm(const agent::TaskRequest& task, std::string answer) {
 void DaemonState::record_gauges() const {
   telemetry::Metrics& m = parts_.metrics;
   auto gauge = [&](const char* name, const char* help, double value) { m.gauge(name, help).set(value); };
+  auto count = [&](const char* name, const char* help, auto total) {
+    m.count_to(static_cast<double>(total), name, help);
+  };
   const auto& tasks = tasks_->counters();
   double answered = static_cast<double>(tasks.hits + tasks.joined);
   double asked = answered + static_cast<double>(tasks.misses);
   gauge("skep_cache_hit_ratio", "Of the tasks that were looked up, since the start", asked > 0 ? answered / asked : 0);
-  gauge("skep_cache_misses", "Tasks looked up and not found, since the start", static_cast<double>(tasks.misses));
+  count("skep_cache_misses_total", "Tasks looked up and not found", tasks.misses);
   if (cache_) {
     gauge("skep_cache_memory_bytes", "Answers in memory", static_cast<double>(cache_->memory().count));
     gauge("skep_cache_entries", "Answers in memory", static_cast<double>(cache_->entries()));
   }
   const auto& window = window_->counters();
-  gauge("skep_context_fitted", "Prompts that were fitted into their context", static_cast<double>(window.fitted));
-  gauge("skep_context_summaries", "Parts of conversations that were summarised", static_cast<double>(window.summaries));
-  gauge("skep_context_extracts", "Summaries that no model could make", static_cast<double>(window.extracts));
-  gauge("skep_context_waited", "Requests that waited for a summary", static_cast<double>(window.waited));
+  count("skep_context_fitted_total", "Prompts that were fitted into their context", window.fitted);
+  count("skep_context_summaries_total", "Parts of conversations that were summarised", window.summaries);
+  count("skep_context_extracts_total", "Summaries that no model could make", window.extracts);
+  count("skep_context_waited_total", "Requests that waited for a summary", window.waited);
   if (events_) {
     auto events = events_->counters();
-    gauge("skep_events_written", "Events in the log, since the start", static_cast<double>(events.written));
-    gauge("skep_events_shed", "Events that found the log's queue full, since the start",
-          static_cast<double>(events.shed));
-    gauge("skep_events_dropped", "Events that the log's store can't keep, since the start",
-          static_cast<double>(events.dropped));
+    count("skep_events_written_total", "Events in the log", events.written);
+    count("skep_events_shed_total", "Events that found the log's queue full", events.shed);
+    count("skep_events_dropped_total", "Events that the log's store can't keep", events.dropped);
     gauge("skep_events_waiting", "Events that wait for the log's store", static_cast<double>(events.waiting));
   }
   if (!home_) return;
@@ -509,8 +510,8 @@ void DaemonState::record_gauges() const {
   gauge("skep_agents_awake", "Agents whose state is in memory", static_cast<double>(home_->awake()));
   gauge("skep_agents_memory_bytes", "Their states", static_cast<double>(home_->memory().count));
   gauge("skep_agents_quarantined", "Agents whose state is broken", static_cast<double>(home_->quarantined().size()));
-  gauge("skep_agent_wakes", "Since the start", static_cast<double>(home.wakes));
-  gauge("skep_agent_sleeps", "Since the start", static_cast<double>(home.sleeps));
+  count("skep_agent_wakes_total", "Agents that woke", home.wakes);
+  count("skep_agent_sleeps_total", "Agents that fell asleep", home.sleeps);
   store::Store::Usage usage = store_->usage();
   gauge("skep_state_file_bytes", "Of the state store", static_cast<double>(usage.used.count));
   gauge("skep_state_pending_bytes", "Written and not in the store's file yet",

@@ -75,17 +75,24 @@ struct Metrics::Impl {
   Families<prometheus::Counter> counters;
   Families<prometheus::Gauge> gauges;
   Families<prometheus::Histogram> histograms;
+  struct Total {
+    int64_t origin = 0;
+    double value = 0;
+  };
+  std::map<const prometheus::Counter*, Total> totals;  // of count_to(), as they were said last
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
 Metrics::~Metrics() = default;
 
 Counter Metrics::counter(const std::string& name, const std::string& help, const Labels& labels) {
+  assert(name.ends_with("_total"));
   std::lock_guard lock(impl_->mutex);
   return Counter(series_of(impl_->counters, impl_->registry, prometheus::BuildCounter, name, help, labels));
 }
 
 Gauge Metrics::gauge(const std::string& name, const std::string& help, const Labels& labels) {
+  assert(!name.ends_with("_total"));
   std::lock_guard lock(impl_->mutex);
   return Gauge(series_of(impl_->gauges, impl_->registry, prometheus::BuildGauge, name, help, labels));
 }
@@ -95,6 +102,16 @@ Histogram Metrics::histogram(const std::string& name, const std::string& help, c
   std::lock_guard lock(impl_->mutex);
   return Histogram(
       series_of(impl_->histograms, impl_->registry, prometheus::BuildHistogram, name, help, labels, buckets));
+}
+
+void Metrics::count_to(double total, const std::string& name, const std::string& help, const Labels& labels,
+                       int64_t origin) {
+  assert(name.ends_with("_total"));
+  std::lock_guard lock(impl_->mutex);
+  auto& counter = series_of(impl_->counters, impl_->registry, prometheus::BuildCounter, name, help, labels);
+  Impl::Total& last = impl_->totals[&counter];
+  Counter(counter).add(origin != last.origin ? total : total - last.value);
+  last = {origin, total};
 }
 
 std::string Metrics::render() const {

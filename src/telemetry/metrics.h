@@ -7,6 +7,7 @@
 //
 // Threads: everything may be called from any thread. Handles are cheap to copy, and valid as long as their Metrics.
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -74,6 +75,11 @@ class Metrics {
   Gauge gauge(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram histogram(const std::string& name, const std::string& help, const Labels& labels = {},
                       const std::vector<double>& buckets = latency_buckets());
+
+  // A counter of what counts itself elsewhere: it stands at `total` by now. Where `origin` is another one than the last
+  // time (a worker's process), it began anew, and is added to what was counted before.
+  void count_to(double total, const std::string& name, const std::string& help, const Labels& labels = {},
+                int64_t origin = 0);
 
   [[nodiscard]] std::string render() const;  // text format 0.0.4, families sorted by name
 

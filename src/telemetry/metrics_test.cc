@@ -44,6 +44,19 @@ TEST(Metrics, ACounterNeverFalls) {
   EXPECT_THAT(metrics.render(), HasSubstr("skep_things_total 3\n"));
 }
 
+TEST(Metrics, WhatCountsItselfElsewhereGoesOnOverItsRestarts) {
+  Metrics metrics;
+  const auto stands_at = [&](double total, int64_t process) {
+    metrics.count_to(total, "skep_tokens_total", "Tokens.", {{"model", "m"}}, process);
+    return metrics.render();
+  };
+  EXPECT_THAT(stands_at(5, 1), HasSubstr("# TYPE skep_tokens_total counter\nskep_tokens_total{model=\"m\"} 5\n"));
+  EXPECT_THAT(stands_at(7, 1), HasSubstr("} 7\n"));
+  EXPECT_THAT(stands_at(7, 1), HasSubstr("} 7\n"));
+  EXPECT_THAT(stands_at(3, 2), HasSubstr("} 10\n"));
+  EXPECT_THAT(stands_at(9, 3), HasSubstr("} 19\n"));
+}
+
 TEST(Metrics, CountsLabelSetsBeyondTheLimitTogether) {
   Metrics metrics;
   for (size_t i = 0; i < Metrics::series_limit + 50; ++i) {
@@ -59,6 +72,8 @@ TEST(Metrics, CountsLabelSetsBeyondTheLimitTogether) {
 TEST(MetricsDeathTest, RefusesAForeignPrefixAndLabelsWithIds) {
   Metrics metrics;
   EXPECT_DEATH(metrics.counter("requests_total", "No prefix."), "skep_");
+  EXPECT_DEATH(metrics.counter("skep_requests", "No counter's name."), "_total");
+  EXPECT_DEATH(metrics.gauge("skep_requests_total", "A counter's name."), "_total");
   EXPECT_DEATH(metrics.gauge("skep_tokens", "By agent.", {{"agent", "dev-1"}}), "allowed_label");
 }
 #endif

@@ -65,7 +65,7 @@ class GoodNeighbourTest(unittest.TestCase):
                     thread.join()
             self.assertTrue(change["why"])
             self.assertTrue(change["to"])
-            box.wait_until(lambda: daemon.metric("skep_engine_policy_changes", model="one") >= 1, 5, "the metric")
+            box.wait_until(lambda: daemon.metric("skep_engine_policy_changes_total", model="one") >= 1, 5, "the metric")
             when = daemon.metric("skep_engine_policy_changed_timestamp_seconds", model="one", setting=setting)
             self.assertGreater(when, began - 5)
             self.assertLess(when, time.time() + 5)

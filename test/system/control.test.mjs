@@ -20,6 +20,14 @@ test('metrics are in the text format, under skep_', async () => {
   for (const line of lines) assert.match(line, /^skep_[a-z0-9_]+(\{[^}]*\})? [-+0-9.eInfNa]+$/);
 });
 
+test('counters end in _total, and nothing else does', async () => {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+  assert.ok(types.some(([, , type]) => type === 'counter') && types.some(([, , type]) => type === 'gauge'));
+  for (const [, name, type] of types) assert.equal(type === 'counter', name.endsWith('_total'), `${name} is a ${type}`);
+  for (const [, name] of types) assert.match(text, new RegExp(`^# HELP ${name} \\S`, 'm'));
+});
+
 test('agents are listed and shown', async () => {
   const { agents } = await json('/api/agents');
   assert.ok(agents.length > 0);
