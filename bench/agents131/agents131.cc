@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "engine/synth/synth.h"
+#include "llama_peer.h"
 #include "load_generator.h"
 #include "prompts.h"
 #include "server_process.h"
@@ -127,6 +128,31 @@ Result<Pair> measure_llama(const std::string& model, int slots, const Agents131O
   return play_both(server.port(), options);
 }
 
+// What libllama's bare loops would need for what skep had to compute in a round.
+struct Limit {
+  double prefill = 0, decode = 0;  // tokens per second
+
+  void put_into(Row& row, const Round& round, const Agents131Options& options) const {
+    const auto evaluated = static_cast<double>(round.prompt_tokens - round.cached_tokens);
+    const auto generated = static_cast<double>(round.completion_tokens);
+    const double seconds = evaluated / prefill + generated / decode;
+    row.limit = fmt::format(
+        "{:.0f} tokens evaluated at {:.0f}/s (llama-bench), {:.0f} generated at {:.0f}/s (llama-batched-bench, 8 "
+        "sequences): {:.1f} s",
+        evaluated, prefill, generated, decode, seconds);
+    row.fraction = row.value * seconds / options.agents;
+  }
+};
+
+Result<std::optional<Limit>> measure_limit(const std::string& model, const Agents131Options& options) {
+  const LlamaPeer tools(options.tools, 2);
+  if (!tools.available()) return std::nullopt;
+  Limit limit;
+  SKEP_TRY(limit.prefill, tools.prefill(model, 512));
+  SKEP_TRY(limit.decode, tools.decode(model, 8, 256, options.tokens_out));
+  return limit;
+}
+
 }  // namespace
 
 Result<Report> run_agents131(const Agents131Options& options) {
@@ -157,13 +183,17 @@ Result<Report> run_agents131(const Agents131Options& options) {
     skep_second.push_back(last.second.seconds);
   }
 
+  SKEP_TRY(const std::optional<Limit> limit, measure_limit(model, options));
+
   Report report;
   report.bench = options.busy_neighbour ? "agents131, one core busy" : "agents131";
-  auto row = [&](const char* name, const std::vector<double>& ours, std::vector<double> Peer::*theirs, double bar) {
+  auto row = [&](const char* name, const Round& round, const std::vector<double>& ours,
+                 std::vector<double> Peer::*theirs, double bar) {
     Row r;
     r.name = name;
     r.value = options.agents / median(ours);
     r.unit = "requests/s";
+    if (limit) limit->put_into(r, round, options);
     if (!peers.empty()) {
       double best = 0;
       for (const Peer& peer : peers) {
@@ -179,7 +209,7 @@ Result<Report> run_agents131(const Agents131Options& options) {
     }
     report.rows.push_back(std::move(r));
   };
-  row("cold", skep_cold, &Peer::cold, options.busy_neighbour ? 4.0 : 2.5);
+  row("cold", last.cold, skep_cold, &Peer::cold, options.busy_neighbour ? 4.0 : 2.5);
   if (options.busy_neighbour) {
     report.notes.push_back(fmt::format("skep: {:.1f} s (median of {})", median(skep_cold), options.rounds));
     for (const Peer& peer : peers) {
@@ -187,7 +217,7 @@ Result<Report> run_agents131(const Agents131Options& options) {
     }
     return report;
   }
-  row("second", skep_second, &Peer::second, 3.5);
+  row("second", last.second, skep_second, &Peer::second, 3.5);
   report.notes.push_back(fmt::format(
       "skep: cold {:.1f} s, second {:.1f} s (medians of {}); {} of {} and {} of {} prompt tokens taken over",
       median(skep_cold), median(skep_second), options.rounds, last.cold.cached_tokens, last.cold.prompt_tokens,

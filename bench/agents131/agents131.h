@@ -2,7 +2,9 @@
 // `skep bench agents131`: 131 agents on one 143 M-parameter Q4_0 model (smollm-135m's shape, random weights), each with
 // the common preamble (220 words), its own role (40) and a task (25), 32 tokens out, greedy, EOS ignored. Round one is
 // cold; in round two each agent gets a new task and keeps its own conversation. Skep and llama-server serve the same
-// file and hear the same requests from the same client, in turn, `rounds` times; medians are compared.
+// file and hear the same requests from the same client, in turn, `rounds` times; medians are compared. The limit beside
+// them: the tokens that had to be evaluated and generated, at the rates that llama-bench and llama-batched-bench have
+// on the same file in the same run.
 
 #include <string>
 
@@ -14,6 +16,7 @@ namespace skep::bench {
 struct Agents131Options {
   std::string skep;          // the binary under measurement
   std::string llama_server;  // the peer's; empty: no peer
+  std::string tools;         // folder of llama-bench and llama-batched-bench; empty: no limit is reported
   std::string model;         // a GGUF; empty: synthesized into `folder`
   std::string folder;        // for the model, configs and logs
   int rounds = 3;

@@ -10,6 +10,7 @@
 #include "cli/http_client.h"
 #include "engine/synth/synth.h"
 #include "load_generator.h"
+#include "mind/language/route.h"
 #include "model/process_memory.h"
 #include "server_process.h"
 
@@ -95,6 +96,40 @@ Status overhead(const DaemonBenchOptions& options, Report& report) {
   return {};
 }
 
+// Requests of one question to some 4,000 tokens of conversation; the longest are what counts.
+Status route(Report& report) {
+  language::RouteFacts facts;
+  for (size_t i = 0; i < facts.tiers.size(); ++i) facts.tiers.at(i) = {"model " + std::to_string(i), i == 0};
+  facts.free_memory = 8_GiB;
+  std::vector<double> short_ones, long_ones;
+  for (int i = 0; i < 2000; ++i) {
+    language::Request request;
+    const bool is_long = i % 2 == 1;
+    for (int turn = 0; turn < (is_long ? 160 : 1); ++turn) {
+      request.messages.push_back(
+          {.role = turn % 2 == 0 ? "user" : "assistant",
+           .content = fmt::format("Compare the two proofs for pump {}, derive the bound step by step, and say why the "
+                                  "valve in line {} stays shut while the pressure rises.",
+                                  i, turn)});
+    }
+    const auto began = std::chrono::steady_clock::now();
+    SKEP_TRY(const language::Route chosen, language::route(request, {}, facts));
+    const double took = seconds(std::chrono::steady_clock::now() - began);
+    if (chosen.model.empty()) return fail(ErrorCode::internal, "a request was routed to no model");
+    (is_long ? long_ones : short_ones).push_back(1e3 * took);
+  }
+  Row row;
+  row.name = "route";
+  row.value = quantile(long_ones, 0.99);
+  row.unit = "ms, p99 of 4,000-token requests";
+  row.bar = "< 1 ms";
+  row.met = row.value < 1;
+  report.rows.push_back(row);
+  report.notes.push_back(fmt::format("route: p50 {:.3f} ms, of one question {:.3f} ms", quantile(long_ones, 0.5),
+                                     quantile(short_ones, 0.5)));
+  return {};
+}
+
 // Reads the file as `cat FILE >/dev/null` does, from the page cache.
 double cat_seconds(const std::string& path) {
   auto began = std::chrono::steady_clock::now();
@@ -176,6 +211,7 @@ Result<Report> run_daemon_bench(const DaemonBenchOptions& options) {
   report.bench = "daemon";
   SKEP_CHECK(startup_and_resident(options, report));
   SKEP_CHECK(overhead(options, report));
+  SKEP_CHECK(route(report));
   SKEP_CHECK(loads(options, report));
   return report;
 }

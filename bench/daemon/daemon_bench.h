@@ -1,7 +1,8 @@
 #pragma once
 // `skep bench daemon`: what the daemon itself costs. `startup` and `resident` with 131 agents and no model loaded;
-// `overhead` per request of everything but the engine (a null engine that answers at once), at 8 clients; `load` and
-// `swap` of a model against reading its file with cat.
+// `overhead` per request of everything but the engine (a null engine that answers at once), at 8 clients; `route`, the
+// choice of a model by itself, for requests up to a full context; `load` and `swap` of a model against reading its file
+// with cat.
 
 #include <string>
 

@@ -2,9 +2,11 @@
 // `skep bench preempt`: how soon urgent work is served, and what a long prompt does to running streams, through the
 // whole daemon.
 //   preempt_ttft  p95 of the time to the first token of critical tasks while 32 background generations run, against
-//                 the same on an idle engine; the peer is llama-server, where they wait for a slot
+//                 the same on an idle engine
 //   prefill_gap   p99 of the gap between two tokens of running streams while a 4,000-token prompt is read, against
 //                 the same without it
+// The peer is llama-server on the same file, with the same background clients and the same requests in the same run;
+// there a critical task waits for a slot behind all of them, so one is enough to see how long.
 
 #include <string>
 

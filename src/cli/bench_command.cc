@@ -66,6 +66,7 @@ void add_agents131(CLI::App& bench, int& exit_code) {
       return;
     }
     options->bench.llama_server = *peer;
+    options->bench.tools = shipped_file(".deps/prefix/usr/bin");
     options->bench.skep = executable();
     options->bench.folder = bench_folder(options->folder);
     exit_code = finish(bench::run_agents131(options->bench), options->json);
