@@ -1,6 +1,8 @@
 // How well a model predicts a text, by libllama and by our own forward pass: equal to 0.1 % beyond chance, and the same
 // most likely token wherever libllama's margin is larger than what rounding activations can move. On random weights in
-// several types, and on every trained model that lies in models/.
+// several types, and on every trained model that lies in models/. The text is the project's documentation, read in
+// windows, each from its own beginning. SKEP_PERPLEXITY_TOKENS=20000 reads that much of it, and SKEP_PERPLEXITY_MODEL
+// names another file; results are printed then (bench/RESULTS.md).
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -8,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -19,7 +22,8 @@
 namespace skep::engine::native {
 namespace {
 
-constexpr int kTokens = 384;
+constexpr size_t kWindow = 512;
+constexpr size_t kRandomTokens = 384, kTrainedTokens = 4096;
 
 // -log p(next) of a row of logits.
 double surprise(std::span<const float> logits, Token next) {
@@ -51,52 +55,76 @@ double deviation(std::span<const float> a) {
 }
 
 std::string text_of_the_project() {
-  std::ifstream file(SKEP_SOURCE_FOLDER "/doc/native.md");
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(SKEP_SOURCE_FOLDER "/doc")) {
+    if (entry.path().extension() == ".md") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
   std::stringstream text;
-  text << file.rdbuf();
+  for (const auto& file : files) text << std::ifstream(file).rdbuf();
   return text.str();
 }
 
-// `noise`: the deviation of a logit between the two, as a share of the logits' own (native_forward_test.cc).
-void compare(const std::string& path, double noise) {
+// Sums over tokens.
+struct Compared {
+  double ours = 0, theirs = 0;  // surprise
+  double squares = 0;           // of its differences
+  int tokens = 0, clear = 0;    // clear: libllama's margin left no doubt
+
+  [[nodiscard]] double ratio() const { return std::exp((ours - theirs) / tokens); }  // of the perplexities
+  // Of the mean difference: what so few scatter by.
+  [[nodiscard]] double standard_error() const { return std::sqrt(squares) / tokens; }
+};
+
+// One window. `noise`: the deviation of a logit between the two, as a share of the logits' own
+// (native_forward_test.cc).
+void compare(Oracle& oracle, NativeForward& forward, std::span<const Token> tokens, double noise, Compared& sum) {
+  const auto theirs = oracle.logits(tokens);
+  ASSERT_EQ(theirs.size(), tokens.size());
+  forward.drop(0, 0, Forward::kEnd);
+  const Slice slice{0, 0, tokens, static_cast<int>(tokens.size())};
+  ASSERT_TRUE(forward.step({&slice, 1}));
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    const auto ours = forward.logits(static_cast<int>(i));
+    const double mine = surprise(ours, tokens[i + 1]), other = surprise(theirs[i], tokens[i + 1]);
+    sum.ours += mine;
+    sum.theirs += other;
+    sum.squares += (mine - other) * (mine - other);
+    ++sum.tokens;
+    const Top top = top_of(theirs[i]);
+    // A margin is the difference of two logits: √2 of one's noise; five deviations.
+    if (top.margin < 5 * std::sqrt(2.0) * noise * deviation(theirs[i])) continue;
+    ++sum.clear;
+    EXPECT_EQ(top_of(ours).token, top.token) << "after token " << i;
+  }
+}
+
+void compare(const std::string& path, double noise, size_t most) {
   SCOPED_TRACE(path);
   Oracle oracle(path);
   ASSERT_TRUE(oracle.loaded());
   std::vector<Token> tokens = oracle.tokenize(text_of_the_project());
   ASSERT_GT(tokens.size(), 100U);
-  tokens.resize(std::min<size_t>(tokens.size(), kTokens));
-  const auto theirs = oracle.logits(tokens);
-  ASSERT_EQ(theirs.size(), tokens.size());
+  const char* asked = std::getenv("SKEP_PERPLEXITY_TOKENS");
+  tokens.resize(std::min<size_t>(tokens.size(), asked != nullptr ? std::strtoul(asked, nullptr, 10) : most));
 
   NativeOptions options;
   options.path = path;
-  options.context_tokens = options.cells = options.batch_tokens = options.output_rows = 512;
+  options.context_tokens = options.cells = options.batch_tokens = options.output_rows = kWindow;
   const auto forward = NativeForward::create(options);
   ASSERT_TRUE(forward) << forward.error().text();
-  const Slice slice{0, 0, tokens, static_cast<int>(tokens.size())};
-  ASSERT_TRUE((*forward)->step({&slice, 1}));
-
-  double our_surprise = 0, their_surprise = 0, squares = 0;
-  int clear = 0;
-  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
-    const auto ours = (*forward)->logits(static_cast<int>(i));
-    const double mine = surprise(ours, tokens[i + 1]), other = surprise(theirs[i], tokens[i + 1]);
-    our_surprise += mine;
-    their_surprise += other;
-    squares += (mine - other) * (mine - other);
-    const Top top = top_of(theirs[i]);
-    // A margin is the difference of two logits: √2 of one's noise; five deviations.
-    if (top.margin < 5 * std::sqrt(2.0) * noise * deviation(theirs[i])) continue;
-    ++clear;
-    EXPECT_EQ(top_of(ours).token, top.token) << "after token " << i;
+  Compared sum;
+  for (size_t begin = 0; begin + 2 < tokens.size(); begin += kWindow) {
+    const auto window = std::span(tokens).subspan(begin, std::min(kWindow, tokens.size() - begin));
+    ASSERT_NO_FATAL_FAILURE(compare(oracle, **forward, window, noise, sum));
   }
-  const auto n = static_cast<double>(tokens.size() - 1);
-  const double ratio = std::exp((our_surprise - their_surprise) / n);
-  // Beyond what the mean of so few differences scatters by: three standard errors.
-  EXPECT_NEAR(ratio, 1, 0.001 + 3 * std::sqrt(squares / n / n))
-      << "perplexities " << std::exp(our_surprise / n) << ", " << std::exp(their_surprise / n);
-  testing::Test::RecordProperty("perplexity ratio", fmt::format("{:.5f}", ratio));
-  testing::Test::RecordProperty("clear tokens", clear);
+  EXPECT_NEAR(sum.ratio(), 1, 0.001 + 3 * sum.standard_error());
+  const std::string text = fmt::format(
+      "{}: {} tokens, perplexity {:.3f}, libllama's {:.3f}, ratio {:.5f} ± {:.5f}; {} clear choices, all the same",
+      std::filesystem::path(path).filename().string(), sum.tokens, std::exp(sum.ours / sum.tokens),
+      std::exp(sum.theirs / sum.tokens), sum.ratio(), sum.standard_error(), sum.clear);
+  testing::Test::RecordProperty("perplexity", text);
+  if (asked != nullptr && !testing::Test::HasFailure()) fmt::print("{}\n", text);
 }
 
 TEST(Perplexity, OfRandomWeightsIsLibllamas) {
@@ -109,18 +137,21 @@ TEST(Perplexity, OfRandomWeightsIsLibllamas) {
     options.path = (std::filesystem::temp_directory_path() / fmt::format("skep-perplexity-{}.gguf", getpid())).string();
     options.overwrite = true;
     ASSERT_TRUE(synth::synthesize(options));
-    compare(options.path, noise);
+    compare(options.path, noise, kRandomTokens);
     std::filesystem::remove(options.path);
   }
 }
 
 TEST(Perplexity, OfTrainedModelsIsLibllamas) {
+  if (const char* path = std::getenv("SKEP_PERPLEXITY_MODEL"); path != nullptr) {
+    return compare(path, 0.03, kTrainedTokens);
+  }
   const std::filesystem::path folder(SKEP_SOURCE_FOLDER "/models");
   int compared = 0;
   if (std::filesystem::is_directory(folder)) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       if (entry.path().extension() != ".gguf") continue;
-      compare(entry.path().string(), 0.03);
+      compare(entry.path().string(), 0.03, kTrainedTokens);
       ++compared;
     }
   }
