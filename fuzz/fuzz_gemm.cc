@@ -6,9 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#include "fuzz/kernel_input.h"
 #include "kernel/lm/kernels.h"
 #include "kernel/lm/test_matrix.h"
+#include "kernel_input.h"
 
 using namespace skep::kernel::lm;
 using skep::fuzz::KernelInput;

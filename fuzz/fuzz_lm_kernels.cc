@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "fuzz/kernel_input.h"
 #include "kernel/lm/kernels.h"
+#include "kernel_input.h"
 
 using namespace skep::kernel::lm;
 using skep::fuzz::KernelInput;
