@@ -127,7 +127,7 @@ TEST_F(SimilarQuestionsTest, TheOldestGoAtTheLimitOfBytesToo) {
   options.memory = 64_KiB;
   SimilarQuestions few(loop, embedder, options);
   for (int i = 0; i < 100; ++i) {
-    few.add(key(1), std::to_string(1000 + i) + std::string(4000, ' '), key(static_cast<uint8_t>(i)));
+    few.add(key(1), std::to_string(1000 + i) + std::string(4000, ' '), key(static_cast<uint8_t>(i)), "ann");
     run();
     EXPECT_LE(few.memory(), 64_KiB);
   }
