@@ -131,6 +131,8 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
   if (agent != nullptr) {
     context.preamble = roster_.preamble();
     context.system_prompt = agent->system_prompt;
+    context.public_preamble = agent->is_public || roster_.preamble_is_public();
+    if (agent->is_public) context.public_prompt = agent->system_prompt.size();
     if (const std::string core = core_ ? core_(agent->name) : ""; !core.empty()) context.system_prompt += "\n\n" + core;
   }
   if (auto info = models_.find(route.model)) {
@@ -138,6 +140,7 @@ Result<Plan> LanguagePlanner::plan(const TaskRequest& request) {
     context.thinks =
         std::find(info->capabilities.begin(), info->capabilities.end(), "thinking") != info->capabilities.end();
   }
+  context.public_beginnings = options_.public_preambles;
   context.id_seed = ++plans_;
   const bool compresses = options_.compression.on && route.tier && !request.input.raw;
   SKEP_TRY(language::Prompt prompt,

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/model_source.h"
 #include "agent/planner.h"
@@ -26,6 +27,7 @@ struct PlannerOptions {
   language::RouteOptions routing;
   language::ParameterTable parameters;
   CompressionOptions compression;
+  std::vector<std::string> public_preambles;  // texts whose KV cells callers share who begin with them
 };
 
 class LanguagePlanner final : public Planner {

@@ -55,6 +55,7 @@ Result<AgentSpec> read_agent(const YamlNode& node) {
   fields.texts("tools", spec.tools, kListItems, kNameBytes);
   if (speaks) fields.required();
   fields.text("system_prompt", spec.system_prompt, kPromptBytes);
+  fields.boolean("public", spec.is_public);
   fields.number("weight", spec.weight, 0.01, 100);
   std::string cache = "decided";
   fields.choice("cache", cache, {"decided", "always", "similar"});
@@ -86,6 +87,7 @@ Result<Roster> Roster::from(const YamlDocument& document) {
   std::unordered_map<std::string, std::string> places;  // of names, for duplicates
   YamlFields fields(document.root());
   fields.text("preamble", roster.preamble_, kPromptBytes);
+  fields.boolean("public", roster.public_);
   fields.required().list("agents", kAgents, [&](const YamlNode& node) -> Status {
     SKEP_TRY(AgentSpec spec, read_agent(node));
     const auto [first, added] = places.try_emplace(spec.name, node.place());

@@ -28,12 +28,14 @@ class Roster {
   [[nodiscard]] const std::vector<AgentSpec>& agents() const { return agents_; }  // in the file's order
   [[nodiscard]] const AgentSpec* find(std::string_view name) const;               // null: nobody of that name
   [[nodiscard]] const std::string& preamble() const { return preamble_; }  // common to all, before each one's own
+  [[nodiscard]] bool preamble_is_public() const { return public_; }        // callers share its KV cells
 
  private:
   static Result<Roster> from(const YamlDocument& document);
 
   std::vector<AgentSpec> agents_;
   std::string preamble_;
+  bool public_ = false;
   std::unordered_map<std::string, size_t> by_name_;
 };
 

@@ -50,6 +50,18 @@ agents:
   EXPECT_EQ(roster->find("nobody"), nullptr);
 }
 
+TEST(Roster, NothingIsPublicUnlessItSaysSo) {
+  const std::string agents =
+      "agents:\n  - {name: a, tier: fast, system_prompt: x}\n"
+      "  - {name: b, tier: fast, system_prompt: y, public: true}\n";
+  const auto roster = Roster::parse(agents, "team.yaml");
+  ASSERT_TRUE(roster) << roster.error().text();
+  EXPECT_FALSE(roster->preamble_is_public());
+  EXPECT_FALSE(roster->find("a")->is_public);
+  EXPECT_TRUE(roster->find("b")->is_public);
+  EXPECT_TRUE(Roster::parse("public: true\n" + agents, "team.yaml")->preamble_is_public());
+}
+
 TEST(Roster, NamesFileLineKeyAndTheNearestKnownKey) {
   EXPECT_EQ(refusal("agents:\n  - name: a\n    tier: fast\n    system_promt: x\n"),
             "team.yaml:2: agents[0]: 'system_prompt' is missing\n"

@@ -25,6 +25,7 @@ struct AgentSpec {
   std::vector<std::string> task_types;
   std::vector<std::string> tools;  // names of tools it may call
   std::string system_prompt;       // its own part; the roster's preamble stands before it
+  bool is_public = false;          // both may be shared between callers
   double weight = 1;               // its share among agents of one priority
   int tokens_per_minute = 0;       // 0: the config's limit
   int concurrent = 0;              // 0: the config's limit

@@ -93,6 +93,8 @@ struct Config {
     Bytes park_disk = 2_GiB;            // of each model, in state_folder/parked; 0: nothing on disk
     std::vector<std::string> adapters;  // LoRA adapters that requests may name, beside those of the roster
     Bytes adapter_memory = 512_MiB;     // for adapters, of each engine that has any
+    std::vector<std::string> public_preambles;  // texts: API keys that begin with the same one share its KV cells
+    double cpu_limit = 1;  // share of the cores that the daemon and its engines may keep busy; 1: all
     Duration keep_alive = std::chrono::minutes(5);
     Duration load_timeout = std::chrono::minutes(5);
     Duration hang_timeout = std::chrono::seconds(30);

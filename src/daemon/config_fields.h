@@ -91,6 +91,8 @@ void visit(V& v, Config::Engines& e) {
   v.field("kv_type", e.kv_type, Choice{{"f16", "q8_0"}});
   v.field("adapters", e.adapters);
   v.field("adapter_memory", e.adapter_memory, BytesRange{});
+  v.field("public_preambles", e.public_preambles);
+  v.field("cpu_limit", e.cpu_limit, NumberRange{0.05, 1});
   v.field("park_memory", e.park_memory, BytesRange{Bytes(0)});
   v.field("park_disk", e.park_disk, BytesRange{Bytes(0)});
   v.field("keep_alive", e.keep_alive, DurationRange{});

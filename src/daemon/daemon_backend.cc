@@ -73,6 +73,9 @@ void record_engine(telemetry::Metrics& m, const std::string& model, int process,
   set("skep_engine_niceness", "Niceness of the worker", h.niceness);
   count("skep_engine_policy_changes_total", "Changes of threads, CPUs and niceness because of other processes",
         h.policy_changes);
+  set("skep_engine_cpu_cores", "Cores that the worker kept busy in the last second", h.cpu_cores);
+  set("skep_engine_cpu_allowed_cores", "Cores that it may at the moment; 0: no ceiling", h.cpu_allowed);
+  count("skep_engine_cpu_rested_seconds_total", "Time that it paused for the ceiling", h.cpu_rested);
   // Why, when and to what: the last change of each setting.
   for (const engine::PolicyChange& change : h.changes) {
     m.gauge("skep_engine_policy_changed_timestamp_seconds", "When a setting was last changed, to what and why",

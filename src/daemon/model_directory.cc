@@ -59,6 +59,7 @@ model::EngineSpec ModelDirectory::spec_of(const model::ModelInfo& model, bool em
   options.kv_tokens = engines.kv_tokens;
   options.batch_tokens = engines.batch;
   options.threads = engines.threads;
+  options.cpu_limit = engines.cpu_limit;
   options.gpu_layers = engines.gpu_layers;
   options.forward = engines.forward;
   options.kv_type = engines.kv_type;

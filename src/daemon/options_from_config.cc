@@ -107,6 +107,7 @@ agent::PlannerOptions planner_options(const Config& config) {
   options.routing.deep_above = routing.deep_above;
   options.routing.balanced_above = routing.balanced_above;
   options.routing.deep_needs_free = routing.deep_needs_free;
+  options.public_preambles = config.engines.public_preambles;
   const Config::Compression& compression = config.compression;
   options.compression = {compression.on, {compression.fast, compression.balanced, compression.deep}};
   for (int i = 0; i < language::kTaskTypes; ++i) {

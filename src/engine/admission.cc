@@ -1,6 +1,7 @@
 // Which waiting sequences get a slot.
 #include <algorithm>
 #include <cassert>
+#include <climits>
 
 #include "engine/generator.h"
 
@@ -36,7 +37,7 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
   if (!share_from_running(sequence)) return Admission::later;
   if ((!free_slot() || !fits(sequence)) && !preempt_for(sequence)) return Admission::full;
   const auto slot = free_slot();
-  const std::string& scope = sequence.scope;
+  const Scope& scope = sequence.scope;
   // The last token of a prompt is always evaluated: its logits are what comes next.
   auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   if (sequence.scores) {  // from its first token on, also after it was suspended
@@ -58,14 +59,14 @@ Generator::Admission Generator::try_admit(Sequence& sequence) {
 // known soon (false). Each sequence that another waits for has a slot and goes on in every step, so waiting ends.
 bool Generator::share_from_running(const Sequence& sequence) {
   if (!forward_.limits().can_share || sequence.scores) return true;
-  const std::string& scope = sequence.scope;
+  const Scope& scope = sequence.scope;
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const int known = cache_.known(scope, wanted);
   Sequence* donor = nullptr;
   int common = known + options_.worth_waiting - 1;
   for (const auto& other : running_) {
-    if (other->scope != scope) continue;
-    const int n = common_prefix(wanted, other->tokens);
+    const int most = shareable(scope, other->scope, INT_MAX);
+    const int n = most == 0 ? 0 : std::min(most, common_prefix(wanted, other->tokens));
     if (n > common) {
       common = n;
       donor = other.get();
@@ -74,7 +75,7 @@ bool Generator::share_from_running(const Sequence& sequence) {
   if (donor == nullptr) return true;
   if (donor->evaluated < common && sequence.request.priority != kCritical) return false;
   const int ready = std::min(common, donor->evaluated);
-  cache_.publish(*donor->slot, scope, std::span(donor->tokens).first(static_cast<size_t>(ready)));
+  cache_.publish(*donor->slot, donor->scope, std::span(donor->tokens).first(static_cast<size_t>(ready)));
   return true;
 }
 

@@ -13,6 +13,7 @@ constexpr size_t kStopStrings = 16;
 constexpr int kTopLogprobs = 20;
 constexpr size_t kGrammarBytes = 256U << 10U;
 constexpr int kPriorities = 4;
+constexpr std::string_view kPublicScope = "\x1fpublic";  // never the name of a caller
 
 Status check(const Generate& request) {
   const auto invalid = [](std::string why) { return fail(ErrorCode::invalid_argument, std::move(why)); };
@@ -50,6 +51,7 @@ Generator::Generator(Forward& forward, const Vocabulary& vocabulary, const Clock
       options_(options),
       emit_(std::move(emit)),
       cache_(forward, options.slots, clock, options.parking),
+      public_(vocabulary),
       adapters_(forward, options.adapter_memory),
       seeds_(options.random_seed),
       slot_taken_(static_cast<size_t>(options.slots), false) {}
@@ -100,9 +102,14 @@ Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate requ
   Sampler sampler(request.sampling, seed, suppressed);
   for (const Token token : tokens) sampler.accept(token);
   auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(tokens), std::move(sampler));
-  sequence->scope = sequence->request.share_scope;
+  Scope& scope = sequence->scope;
+  scope.own = sequence->request.share_scope;
+  scope.open_tokens = public_.count(sequence->request, sequence->tokens);
+  if (scope.open_tokens > 0) scope.open = kPublicScope;
   if (adapter.id() != 0) {
-    sequence->scope += fmt::format("\n{}|{}", adapter.key(), sequence->request.adapter_scale);
+    const std::string with = fmt::format("\n{}|{}", adapter.key(), sequence->request.adapter_scale);
+    scope.own += with;
+    if (scope.open_tokens > 0) scope.open += with;
   }
   sequence->adapter = std::move(adapter);
   sequence->prompt_text = std::move(text);

@@ -5,6 +5,7 @@
 //
 //  - A prompt that shares its beginning with one that is being evaluated waits for it and takes the cells over, so a
 //    preamble that a hundred agents have in common is evaluated once.
+//  - Callers share within their scope, and what is public (Generate::public_bytes) with everybody.
 //  - A slot goes to the most urgent request, the oldest first. A critical one that finds none preempts the least
 //    urgent stream, which goes on later without evaluating anything again.
 //  - A step computes with one adapter: sequences that need another take turns with it, step by step.
@@ -24,6 +25,7 @@
 #include "engine/drafts.h"
 #include "engine/forward.h"
 #include "engine/kv_cache.h"
+#include "engine/public_beginning.h"
 #include "engine/score.h"
 #include "engine/sequence.h"
 #include "engine/wire.h"
@@ -58,9 +60,12 @@ class Generator {
   // For idle moments: copies of what is in the cache go to the parking lot. False: all are there.
   bool park_some() { return cache_.park_copies(1) > 0; }
 
+  // An estimate of what park_some() has still to save.
+  [[nodiscard]] int64_t unparked_bytes() { return cache_.unparked_bytes(); }
+
   // Entries that an earlier worker parked, beginnings first. False: of no use.
   bool adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
-    return cache_.adopt(scope, prefix, begin, ticket);
+    return cache_.adopt(scope_from(scope), prefix, begin, ticket);
   }
 
   // What runs or waits, by its most urgent.
@@ -119,6 +124,7 @@ class Generator {
   Emit emit_;
   KvCache cache_;
   ConversationMemo memo_;
+  PublicBeginning public_;
   StepTimes times_;
   int step_tokens_ = 0;
   Drafts drafts_;

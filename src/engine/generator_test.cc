@@ -278,6 +278,38 @@ TEST(Generator, CachedTokensAreTheTruth) {
   EXPECT_EQ(engine.ask(request).finished->usage.cached_tokens, 0);
 }
 
+TEST(Generator, TwoCallersShareThePublicPreambleAndNothingElse) {
+  const std::string preamble = "the rules of this house";
+  Engine engine;
+  const auto as = [&](const char* caller, bool is_public) {
+    Generate request = prompt(preamble + " and a secret", 4);
+    request.ignore_eos = true;
+    request.share_scope = caller;
+    request.public_bytes = is_public ? static_cast<int>(preamble.size()) : 0;
+    return request;
+  };
+  EXPECT_EQ(engine.ask(as("a", true)).finished->usage.cached_tokens, 0);
+  const int shared = 1 + static_cast<int>(preamble.size()) - 4;  // <s>, and all but its end
+  EXPECT_EQ(engine.ask(as("b", true)).finished->usage.cached_tokens, shared) << "although it asked the very same";
+  EXPECT_EQ(engine.ask(as("c", false)).finished->usage.cached_tokens, 0) << "where it is not public";
+  EXPECT_EQ(engine.ask(as("a", true)).finished->usage.cached_tokens, 1 + 23 + 13 - 1) << "all of its own";
+  Engine alone;
+  EXPECT_EQ(engine.ask(as("b", true)).text, alone.ask(as("b", false)).text);
+}
+
+TEST(Generator, APublicPreambleIsEvaluatedOnceForCallersThatComeTogether) {
+  Engine engine({.context_tokens = 256}, {.slots = 4});
+  const std::string preamble(100, 'p');
+  for (RequestId id = 1; id <= 4; ++id) {
+    Generate request = prompt(preamble + std::string(10, static_cast<char>('a' + id)), 1);
+    request.share_scope = std::to_string(id);
+    request.public_bytes = 100;
+    engine.generator.start(id, request);
+  }
+  engine.run();
+  EXPECT_LE(engine.forward.tokens_evaluated(), 101 + 4 * (10 + 4));
+}
+
 TEST(Generator, CancelTakesEffectBeforeTheNextStep) {
   Engine engine;
   Generate request = prompt("work", 100);
@@ -661,6 +693,7 @@ TEST(Generator, RandomInterleavingsGiveTheAnswersOfAPlainSequentialEngine) {
         request.prompt = preambles[random.below(3)];
         for (uint32_t n = 1 + random.below(30); n > 0; --n) request.prompt += static_cast<char>('a' + random.below(2));
         request.share_scope = random.below(4) == 0 ? "other" : "";
+        request.public_bytes = static_cast<int>(random.below(2) * std::min<size_t>(28, request.prompt.size()));
         request.priority = static_cast<int>(random.below(4));
         request.ignore_eos = true;
         request.sampling.temperature = random.below(2) == 0 ? 0.0F : 0.8F;

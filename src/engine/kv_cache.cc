@@ -30,6 +30,18 @@ std::vector<Token> prefix_of(PrefixNode& node) {
   return tokens;
 }
 
+// A node below one of another scope is below what is public.
+Scope scope_of(const PrefixNode& node) {
+  Scope scope(*node.scope);
+  for (const PrefixNode* n = node.parent; n->parent != nullptr; n = n->parent) {
+    if (n->scope == node.scope) continue;
+    scope.open = *n->scope;
+    scope.open_tokens = n->end();
+    break;
+  }
+  return scope;
+}
+
 }  // namespace
 
 KvCache::KvCache(Forward& forward, int slots, const Clock& clock, Parking* parking)
@@ -43,7 +55,7 @@ bool KvCache::known(const PrefixNode& node) const {
   return node.resident() || (parking_ != nullptr && node.parked != 0 && parking_->holds(node.parked));
 }
 
-int KvCache::known(const std::string& scope, std::span<const Token> tokens) {
+int KvCache::known(const Scope& scope, std::span<const Token> tokens) {
   const PrefixTree::Match found = tree_.match(scope, tokens);
   for (const PrefixNode* node : path_to(*found.node)) {
     if (!known(*node)) return node->begin;
@@ -69,7 +81,7 @@ int KvCache::evictable_cells() {
   return cells;
 }
 
-int KvCache::take(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+int KvCache::take(Slot slot, const Scope& scope, std::span<const Token> tokens) {
   Running& running = slots_[static_cast<size_t>(slot)];
   assert(running.shared == 0 && running.own == 0);
   if (!forward_.limits().can_share) return 0;
@@ -97,7 +109,18 @@ void KvCache::advance(Slot slot, int count) {
   assert(used_ <= forward_.limits().cells);
 }
 
-void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+// The public part first: a node lies on one side of its end.
+void KvCache::publish(Slot slot, const Scope& scope, std::span<const Token> tokens) {
+  const int open = scope.open_tokens;
+  const Running& running = slots_[static_cast<size_t>(slot)];
+  if (running.shared<open&& static_cast<int>(tokens.size())> open) {
+    publish_part(slot, scope, tokens.first(static_cast<size_t>(open)));
+    if (running.shared < open) return;
+  }
+  publish_part(slot, scope, tokens);
+}
+
+void KvCache::publish_part(Slot slot, const Scope& scope, std::span<const Token> tokens) {
   Running& running = slots_[static_cast<size_t>(slot)];
   const int length = static_cast<int>(tokens.size());
   if (!forward_.limits().can_share || length <= running.shared) return;
@@ -119,14 +142,15 @@ void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token
     running.shared = length;  // others published the same meanwhile; the own cells are duplicates then
     return;
   }
-  const Pin path(*found.node);  // from eviction for want of an id
+  if (found.tokens < scope.open_tokens && length > scope.open_tokens) return;  // evicted since: it can wait
+  const Pin path(*found.node);                                                 // from eviction for want of an id
   PrefixNode* parent = found.node;
   if (parent->parent != nullptr && found.tokens < parent->end()) parent = cut(*parent, found.tokens);
   if (parent == nullptr) return;
   const auto rest = tokens.subspan(static_cast<size_t>(found.tokens));
   PrefixNode* node = nullptr;
   if (parent->parent != nullptr && parent->children.empty() && parent->pins <= 2 && !parent->awaited &&
-      running.shared == parent->end()) {
+      running.shared == parent->end() && *parent->scope == scope.at(found.tokens)) {
     // Nobody else is on it: the same conversation grows, and needs no further id.
     node = parent;
     forward_.share(slot, node->sequence, found.tokens, length);
@@ -137,7 +161,7 @@ void KvCache::publish(Slot slot, const std::string& scope, std::span<const Token
   } else {
     const auto id = free_id();
     if (!id) return;
-    node = &tree_.add(*parent, rest);
+    node = &tree_.add(*parent, scope.at(found.tokens), rest);
     settle(*node, *id);
     forward_.share(slot, *id, found.tokens, length);
   }
@@ -165,7 +189,7 @@ void KvCache::release(Slot slot) {
   running = {};
 }
 
-void KvCache::suspend(Slot slot, const std::string& scope, std::span<const Token> tokens) {
+void KvCache::suspend(Slot slot, const Scope& scope, std::span<const Token> tokens) {
   publish(slot, scope, tokens);
   PrefixNode& node = *tree_.match(scope, tokens).node;
   node.awaited = node.parent != nullptr;
@@ -181,7 +205,7 @@ bool KvCache::make_room(int cells) {
   return true;
 }
 
-bool KvCache::adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
+bool KvCache::adopt(const Scope& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
   if (!forward_.limits().can_save || static_cast<int>(prefix.size()) > forward_.limits().context_tokens) return false;
   const PrefixTree::Match found = tree_.match(scope, prefix);
   const auto length = static_cast<int>(prefix.size());
@@ -190,7 +214,7 @@ bool KvCache::adopt(const std::string& scope, std::span<const Token> prefix, int
   if (found.tokens == length && node->end() > length) {
     node = &tree_.split(*node, length);
   } else if (found.tokens < length && node->end() == found.tokens) {
-    node = &tree_.add(*node, prefix.subspan(static_cast<size_t>(found.tokens)));
+    node = &tree_.add(*node, scope.at(found.tokens), prefix.subspan(static_cast<size_t>(found.tokens)));
   } else if (found.tokens < length || node->parent == nullptr || node->parked != 0) {
     return false;  // the ways part inside of an entry, or it is known
   }
@@ -207,13 +231,64 @@ int KvCache::park_copies(int count) {
     if (parked >= count || node.sequence == PrefixNode::kNowhere || node.copied) return;
     node.copied = true;
     if (parking_->holds(node.parked)) return;
-    auto bytes = forward_.save(node.sequence, node.begin, node.end());
-    if (!bytes) return;
-    node.parked = parking_->put(*node.scope, prefix_of(node), node.begin, std::move(*bytes));
+    const int piece = piece_of(node);
+    const auto tickets = piece > 0 ? park(node, piece) : std::vector<Parking::Ticket>();
+    if (tickets.empty()) return;
+    // Pieces are for the next worker to find. A node has one ticket here, and is saved once more if it is evicted.
+    node.parked = tickets.size() == 1 ? tickets.front() : 0;
     node.parked_begin = node.begin;
-    parked += node.parked != 0 ? 1 : 0;
+    ++parked;
   });
   return parked;
+}
+
+int64_t KvCache::unparked_bytes() {
+  int64_t tokens = 0;
+  if (parking_ == nullptr) return 0;
+  tree_.for_each([&](PrefixNode& node) {
+    if (node.sequence == PrefixNode::kNowhere || node.copied || parking_->holds(node.parked)) return;
+    if (tokens == 0) (void)piece_of(node);  // measures token_bytes_
+    tokens += node.size();
+  });
+  return tokens * token_bytes_;
+}
+
+// Into the parking lot, the cells staying where they are. A ticket for each piece, in their order; none: no room.
+std::vector<Parking::Ticket> KvCache::park(PrefixNode& node, int piece) {
+  const std::string scope = to_text(scope_of(node));
+  const std::vector<Token> prefix = prefix_of(node);
+  std::vector<Parking::Ticket> tickets;
+  for (int begin = node.begin; begin < node.end(); begin += piece) {
+    const int end = std::min(begin + piece, node.end());
+    auto bytes = forward_.save(node.sequence, begin, end);
+    const auto size = bytes ? static_cast<int64_t>(bytes->size()) : 0;
+    token_bytes_ = std::max(token_bytes_, size / (end - begin));
+    const auto ticket =
+        bytes ? parking_->put(scope, std::span(prefix).first(static_cast<size_t>(end)), begin, std::move(*bytes)) : 0;
+    if (ticket == 0) {
+      for (const Parking::Ticket put : tickets) parking_->erase(put);
+      return {};
+    }
+    tickets.push_back(ticket);
+    if (piece < node.size()) parking_->sync();  // the next one may need its place in memory
+  }
+  return tickets;
+}
+
+// How many tokens of a node go into one entry: all, where they fit; 0: it does not fit at all.
+int KvCache::piece_of(const PrefixNode& node) {
+  constexpr int kProbe = 16;
+  if (token_bytes_ == 0) {
+    const int probed = std::min(kProbe, node.size());
+    const auto bytes = forward_.save(node.sequence, node.begin, node.begin + probed);
+    if (!bytes) return 0;
+    token_bytes_ = std::max<int64_t>(1, static_cast<int64_t>(bytes->size()) / probed);
+  }
+  const int64_t whole = token_bytes_ * node.size();
+  if (whole > parking_->room()) return 0;
+  if (whole <= parking_->largest_entry()) return node.size();
+  // Half of it, so that one piece is made while the last is written.
+  return static_cast<int>(std::min<int64_t>(node.size() - 1, parking_->largest_entry() / 2 / token_bytes_));
 }
 
 void KvCache::truncate(Slot slot, int length, int evaluated) {
@@ -244,16 +319,29 @@ PrefixNode* KvCache::weakest() {
 
 void KvCache::evict(PrefixNode& leaf) {
   assert(leaf.pins == 0 && leaf.resident_children == 0);
+  int piece = 0;
+  std::vector<Parking::Ticket> pieces;
   if (parking_ != nullptr && !(leaf.parked != 0 && parking_->holds(leaf.parked))) {
-    auto bytes = forward_.save(leaf.sequence, leaf.begin, leaf.end());
-    leaf.parked = bytes ? parking_->put(*leaf.scope, prefix_of(leaf), leaf.begin, std::move(*bytes)) : 0;
+    piece = piece_of(leaf);
+    if (piece > 0) pieces = park(leaf, piece);
+    leaf.parked = pieces.empty() ? 0 : pieces.back();
     leaf.parked_begin = leaf.begin;
   }
   forward_.drop(leaf.sequence, 0, Forward::kEnd);
   free_ids_.push_back(std::exchange(leaf.sequence, PrefixNode::kNowhere));
   used_ -= leaf.size();
   --leaf.parent->resident_children;
-  if (leaf.parked == 0) forget(leaf);
+  if (leaf.parked == 0) {
+    forget(leaf);
+    return;
+  }
+  // Each piece is a node from now on; those that are not in the cache need no id.
+  for (size_t i = 0; i + 1 < pieces.size(); ++i) {
+    PrefixNode& upper = tree_.split(leaf, leaf.begin + piece);
+    upper.parked = pieces[i];
+    upper.parked_begin = upper.begin;
+    leaf.parked_begin = leaf.begin;
+  }
 }
 
 // Removes a node that is not in the cache, and all below it. False: something holds it.

@@ -25,7 +25,7 @@ struct Fixture {
       : forward(options), cache(forward, slots, clock, parking) {}
 
   // Evaluates `tokens` in `slot`, taking over what is known of all but the last. Returns what was taken over.
-  int run(Slot slot, const std::vector<Token>& tokens, const std::string& scope = "") {
+  int run(Slot slot, const std::vector<Token>& tokens, const Scope& scope = "") {
     const int taken = cache.take(slot, scope, std::span(tokens).first(tokens.size() - 1));
     const int rest = static_cast<int>(tokens.size()) - taken;
     EXPECT_TRUE(cache.make_room(rest));
@@ -36,7 +36,7 @@ struct Fixture {
     EXPECT_EQ(cache.used_cells(), forward.cells_used());
     return taken;
   }
-  void end(Slot slot, const std::vector<Token>& tokens, const std::string& scope = "") {
+  void end(Slot slot, const std::vector<Token>& tokens, const Scope& scope = "") {
     cache.publish(slot, scope, tokens);
     EXPECT_EQ(cache.used_cells(), forward.cells_used());
     cache.release(slot);
@@ -76,6 +76,49 @@ TEST(KvCache, ScopesNeverShare) {
   f.end(0, text("secret of one key"), "key 1");
   EXPECT_EQ(f.run(1, text("secret of one key"), "key 2"), 0);
   EXPECT_EQ(f.run(2, text("secret of one key!"), "key 1"), 17);
+}
+
+Scope with_public(const char* own, int tokens) {
+  Scope scope(own);
+  scope.open = "public";
+  scope.open_tokens = tokens;
+  return scope;
+}
+
+TEST(KvCache, APublicBeginningIsSharedByAllAndWhatFollowsByNobody) {
+  Fixture f;
+  const auto asked = text("house rules: my secret");
+  EXPECT_EQ(f.run(0, asked, with_public("a", 11)), 0);
+  f.end(0, asked, with_public("a", 11));
+  EXPECT_EQ(f.cache.known(with_public("b", 11), asked), 11);
+  EXPECT_EQ(f.run(1, asked, with_public("b", 11)), 11) << "no more, although it asks the very same";
+  EXPECT_EQ(f.cache.used_cells(), 22 + 11);
+  f.end(1, asked, with_public("b", 11));
+  EXPECT_EQ(f.run(2, asked, with_public("a", 11)), 21) << "its own";
+  EXPECT_EQ(f.cache.known("a", asked), 0) << "without anything public";
+}
+
+TEST(KvCache, AConversationThatGrowsBehindAPublicBeginningStaysItsCallers) {
+  Fixture f;
+  const auto rules = text("house rules");
+  f.run(0, rules, with_public("a", 11));
+  f.end(0, rules, with_public("a", 11));
+  const auto asked = text("house rules: my secret");
+  EXPECT_EQ(f.run(0, asked, with_public("a", 11)), 11);
+  f.end(0, asked, with_public("a", 11));
+  EXPECT_EQ(f.cache.known(with_public("b", 11), asked), 11);
+  EXPECT_EQ(f.cache.known("public", asked), 11) << "the public node did not grow";
+}
+
+TEST(KvCache, OfTwoPublicBeginningsTheShorterIsSharedToo) {
+  Fixture f;
+  const auto asked = text("house rules: and more of them; what?");
+  f.run(0, asked, with_public("a", 30));
+  f.end(0, asked, with_public("a", 30));
+  EXPECT_EQ(f.run(1, asked, with_public("b", 11)), 11);
+  f.end(1, asked, with_public("b", 11));
+  EXPECT_EQ(f.cache.known(with_public("c", 30), asked), 30);
+  EXPECT_EQ(f.cache.known(with_public("b", 11), asked), 36);
 }
 
 TEST(KvCache, CellsThatASlotNeedsAreNeverEvicted) {
@@ -210,6 +253,96 @@ TEST(KvCache, SplitEntriesOutliveTheirWorkers) {
   fs::remove_all(directory);
 }
 
+class KvCacheOnDisk : public ::testing::Test {
+ protected:
+  ~KvCacheOnDisk() override { std::filesystem::remove_all(directory_); }
+  ManualClock clock_;
+  const std::filesystem::path directory_ =
+      std::filesystem::temp_directory_path() / fmt::format("skep-kv-cache-disk-{}", getpid());
+};
+
+TEST_F(KvCacheOnDisk, APublicBeginningAndWhatFollowsOutliveTheirWorker) {
+  const auto asked = text("house rules: my secret");
+  {
+    ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
+    Fixture f({.batch_tokens = 512}, 3, &lot);
+    f.run(0, asked, with_public("a", 11));
+    f.end(0, asked, with_public("a", 11));
+    while (f.cache.park_copies(1) > 0) {
+    }
+  }
+  ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
+  Fixture f({.batch_tokens = 512}, 3, &lot);
+  for (const auto& left : lot.survivors()) {
+    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+  }
+  EXPECT_EQ(f.cache.known(with_public("b", 11), asked), 11);
+  EXPECT_EQ(f.run(0, asked, with_public("a", 11)), 21);
+}
+
+// The first entry holds both, as nothing told where they part. The second agent's tail comes with the beginning itself.
+TEST_F(KvCacheOnDisk, OnlyThePartBehindASharedBeginningIsStoredOnceThatIs) {
+  ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
+  Fixture f({.context_tokens = 512, .batch_tokens = 512}, 3, &lot);
+  const std::string preamble(200, 'p');
+  const auto park = [&](const std::string& whole) {
+    f.run(0, text(whole));
+    f.end(0, text(whole));
+    EXPECT_TRUE(f.cache.make_room(f.forward.limits().cells));
+    return lot.disk_used().count;
+  };
+  const int64_t one = park(preamble + std::string(20, 'a'));
+  const int64_t per_token = one / 220;
+  ASSERT_EQ(one, 220 * per_token);
+  const int64_t two = park(preamble + std::string(30, 'b'));
+  EXPECT_EQ(two, one + (200 + 30) * per_token);
+  EXPECT_EQ(park(preamble + std::string(40, 'c')), two + 40 * per_token);
+  EXPECT_EQ(park(preamble + std::string(25, 'd')), two + (40 + 25) * per_token);
+}
+
+TEST_F(KvCacheOnDisk, AContextThatIsLargerThanTheMemoryForItGoesToDisk) {
+  constexpr auto kMemory = Bytes(150);
+  const std::string whole = "a context that has many more cells than may wait in memory, in fact several times as many";
+  {
+    ParkingLot lot({kMemory, directory_, 1_MiB, "toy"}, clock_);
+    Fixture f({.batch_tokens = 512}, 3, &lot);
+    f.run(0, text(whole));
+    f.end(0, text(whole));
+    ASSERT_TRUE(f.cache.make_room(f.forward.limits().cells)) << "evicted";
+    EXPECT_GT(lot.disk_used(), kMemory);
+    EXPECT_LE(lot.memory_used(), kMemory);
+    EXPECT_EQ(f.run(1, text(whole)), static_cast<int>(whole.size()) - 1);
+    EXPECT_EQ(f.forward.tokens_of(1), text(whole));
+    f.end(1, text(whole));
+  }
+  ParkingLot lot({kMemory, directory_, 1_MiB, "toy"}, clock_);
+  Fixture f({.batch_tokens = 512}, 3, &lot);
+  for (const auto& left : lot.survivors()) {
+    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+  }
+  EXPECT_EQ(f.run(0, text(whole)), static_cast<int>(whole.size()) - 1) << "by the next worker";
+}
+
+TEST_F(KvCacheOnDisk, ACopyOfALargeContextIsFoundByTheNextWorker) {
+  const std::string whole(120, 'w');
+  {
+    ParkingLot lot({Bytes(400), directory_, 1_MiB, "toy"}, clock_);
+    Fixture f({.batch_tokens = 512}, 3, &lot);
+    f.run(0, text(whole));
+    f.end(0, text(whole));
+    EXPECT_GT(f.cache.unparked_bytes(), 400);
+    while (f.cache.park_copies(1) > 0) {
+    }
+    EXPECT_EQ(f.cache.unparked_bytes(), 0);
+  }
+  ParkingLot lot({Bytes(400), directory_, 1_MiB, "toy"}, clock_);
+  Fixture f({.batch_tokens = 512}, 3, &lot);
+  for (const auto& left : lot.survivors()) {
+    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+  }
+  EXPECT_EQ(f.cache.known("", text(whole)), 120);
+}
+
 TEST(KvCache, WhatTheParkingLotForgotLeavesTheTree) {
   ManualClock clock;
   ParkingLot lot({Bytes(1000), {}, {}, "toy"}, clock);
@@ -221,6 +354,12 @@ TEST(KvCache, WhatTheParkingLotForgotLeavesTheTree) {
     ASSERT_LE(f.cache.nodes(), 600) << i;
   }
   EXPECT_EQ(f.cache.known("", text("4999 is the number")), 18) << "the last one is still there";
+}
+
+// Of a text in the test below: one of two callers, by its last letter; what is public, by its length.
+Scope scope_of(const std::vector<Token>& tokens) {
+  const auto length = static_cast<int>(tokens.size());
+  return with_public(tokens.back() == 'a' ? "a" : "b", length % 3 == 0 ? 0 : length / 3);
 }
 
 TEST(KvCache, RandomUseKeepsTheBooksRight) {
@@ -237,7 +376,7 @@ TEST(KvCache, RandomUseKeepsTheBooksRight) {
       if (it == running.end()) {
         std::string s;
         for (uint32_t n = 2 + random.below(25); n > 0; --n) s += static_cast<char>('a' + random.below(2));
-        f.run(slot, text(s));
+        f.run(slot, text(s), scope_of(text(s)));
         running[slot] = text(s);
         continue;
       }
@@ -247,15 +386,15 @@ TEST(KvCache, RandomUseKeepsTheBooksRight) {
           f.cache.park_copies(1);
           break;
         case 0:
-          f.cache.publish(slot, "",
+          f.cache.publish(slot, scope_of(it->second),
                           std::span(it->second).first(1 + random.below(static_cast<uint32_t>(it->second.size()))));
           break;
         case 1:
-          f.end(slot, it->second);
+          f.end(slot, it->second, scope_of(it->second));
           running.erase(it);
           break;
         case 2:
-          f.cache.suspend(slot, "", it->second);
+          f.cache.suspend(slot, scope_of(it->second), it->second);
           running.erase(it);
           break;
         default:

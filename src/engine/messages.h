@@ -65,6 +65,8 @@ struct LoadOptions {
   // when another needs its place. 0: none can be used, and our own forward pass may run the model, which knows no
   // adapters.
   Bytes adapter_memory;
+  // Of the cores that it may use, the share that the daemon and all its engines may take together; 1: all.
+  double cpu_limit = 1;
   friend bool operator==(const LoadOptions&, const LoadOptions&) = default;
 };
 
@@ -109,7 +111,8 @@ struct Generate {
   bool ignore_eos = false;        // for benchmarks
   bool logprobs = false;
   int top_logprobs = 0;      // 0..20
-  std::string share_scope;   // sequences share KV cells only within the same scope
+  std::string share_scope;   // sequences share KV cells only within the same scope …
+  int public_bytes = 0;      // … but for the first so many of the first message, or of the prompt: with everybody
   std::string adapter;       // path of a LoRA adapter's GGUF file; empty: the model as it is
   float adapter_scale = 1;   // of its effect
   std::string sequence_key;  // the agent's conversation: its cells are kept for the next turn while there is room
@@ -184,7 +187,7 @@ struct Tokens {
 
 // Something that a worker changed about itself because of what else the machine does (good_neighbour.h).
 struct PolicyChange {
-  std::string setting;  // threads, cpus, niceness
+  std::string setting;  // threads, cpus, niceness, spin
   std::string to;
   std::string why;
   int64_t when = 0;  // ms since the epoch
@@ -208,8 +211,11 @@ struct Heartbeat {
   int64_t draft_tokens = 0;    // guessed ahead
   int64_t draft_accepted = 0;  // … and right
   int64_t preemptions = 0;
-  int adapters = 0;     // loaded
-  Bytes adapter_bytes;  // that they take
+  int adapters = 0;        // loaded
+  Bytes adapter_bytes;     // that they take
+  double cpu_cores = 0;    // that the worker kept busy in the last second
+  double cpu_allowed = 0;  // that it may at the moment; 0: no ceiling (LoadOptions::cpu_limit)
+  double cpu_rested = 0;   // seconds since start that it paused for the ceiling
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 

@@ -19,8 +19,14 @@ class Parking {
 
   virtual ~Parking() = default;
 
+  // Bytes that it could hold at all, and of one entry.
+  [[nodiscard]] virtual int64_t room() const = 0;
+  [[nodiscard]] virtual int64_t largest_entry() const = 0;
+
   // Takes the cells of the last tokens of `prefix`, those at [begin, prefix.size()). 0: no room, or not worth it.
   virtual Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) = 0;
+  // Waits until all that was put and fits is on disk, where there is one.
+  virtual void sync() = 0;
   [[nodiscard]] virtual bool holds(Ticket ticket) const = 0;
   // The bytes, checked. They stay parked as well, so that evicting the cells again costs nothing.
   virtual Result<std::shared_ptr<const std::string>> get(Ticket ticket) = 0;

@@ -154,6 +154,7 @@ Parking::Ticket ParkingLot::put(const std::string& scope, std::span<const Token>
       by_file_[file.string()] = ticket;
       disk_used_ += size.count;
       ++unwritten_[file.string()];
+      unwritten_bytes_ += size.count;
       writes_.push_back({file, write_header(header, *entry.bytes), entry.bytes});
       changed_.notify_all();
     }
@@ -220,6 +221,7 @@ void ParkingLot::withdraw(const std::string& file) {
   const std::lock_guard lock(mutex_);
   const auto waiting = std::find_if(writes_.begin(), writes_.end(), [&](const Write& w) { return w.file == file; });
   if (waiting == writes_.end()) return;
+  unwritten_bytes_ -= static_cast<int64_t>(waiting->bytes->size());
   writes_.erase(waiting);
   if (const auto at = unwritten_.find(file); --at->second == 0) unwritten_.erase(at);
 }
@@ -335,6 +337,8 @@ void ParkingLot::write_behind() {
     writes_.pop_front();
     lock.unlock();
     const fs::path part = write.file.string() + ".part";
+    const auto size = static_cast<int64_t>(write.bytes->size());
+    const TimePoint before = SystemClock().now();  // clock_ is the caller's thread's
     bool good = false;
     {
       std::ofstream file(part, std::ios::binary | std::ios::trunc);
@@ -346,7 +350,10 @@ void ParkingLot::write_behind() {
     std::error_code failed;
     if (good) fs::rename(part, write.file, failed);
     if (!good || failed) fs::remove(part, failed);  // read_back() finds nothing, and the entry is forgotten then
+    const double took = seconds(SystemClock().now() - before);
     lock.lock();
+    if (good && took > 0) learn(write_rate_, static_cast<double>(size) / took);
+    unwritten_bytes_ -= size;
     const auto at = unwritten_.find(write.file.string());
     if (--at->second == 0) unwritten_.erase(at);
     changed_.notify_all();
@@ -366,6 +373,20 @@ bool ParkingLot::behind() const {
 void ParkingLot::sync() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return unwritten_.empty(); });
+}
+
+int64_t ParkingLot::room() const {
+  return options_.directory.empty() ? options_.memory.count : std::max(options_.memory.count, options_.disk.count);
+}
+
+int64_t ParkingLot::unwritten_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return unwritten_bytes_;
+}
+
+double ParkingLot::write_rate() const {
+  const std::lock_guard lock(mutex_);
+  return write_rate_;
 }
 
 Bytes ParkingLot::disk_used() const { return Bytes(disk_used_); }

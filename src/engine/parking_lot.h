@@ -38,6 +38,8 @@ class ParkingLot final : public Parking {
   ParkingLot(const ParkingLot&) = delete;
   ParkingLot& operator=(const ParkingLot&) = delete;
 
+  [[nodiscard]] int64_t room() const override;
+  [[nodiscard]] int64_t largest_entry() const override { return options_.memory.count; }
   Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) override;
   [[nodiscard]] bool holds(Ticket ticket) const override { return entries_.contains(ticket); }
   Result<std::shared_ptr<const std::string>> get(Ticket ticket) override;
@@ -60,8 +62,11 @@ class ParkingLot final : public Parking {
   // All entries, those on disk too.
   void forget_all();
 
-  // Waits until all entries that fit are on disk.
-  void sync();
+  void sync() override;
+
+  // What waits to be written, and how many bytes of it a second were written lately.
+  [[nodiscard]] int64_t unwritten_bytes() const;
+  [[nodiscard]] double write_rate() const;
 
   // Measured: what one prompt token costs to evaluate. Reading back is measured here.
   void set_recompute_cost(double seconds_per_token) { recompute_ = seconds_per_token; }
@@ -110,6 +115,8 @@ class ParkingLot final : public Parking {
   std::condition_variable changed_;
   std::deque<Write> writes_;
   std::unordered_map<std::string, int> unwritten_;  // files in writes_ or being written
+  int64_t unwritten_bytes_ = 0;                     // of them
+  double write_rate_ = 200e6;                       // bytes per second, moving average
   bool closing_ = false;
   std::thread writer_;
 };

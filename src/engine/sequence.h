@@ -33,7 +33,7 @@ struct Sequence {
 
   RequestId id = 0;
   Generate request;
-  std::string scope;           // within which cells are shared: the request's, and the adapter
+  Scope scope;                 // within which cells are shared: the request's, with the adapter
   AdapterShelf::Hold adapter;  // what it computes with
   std::string prompt_text;     // for the conversation memo; empty where it has no key
   std::vector<Token> tokens;   // the prompt's, what was answered earlier, then the generated ones

@@ -21,7 +21,7 @@ template <typename A>
 void fields(A& a, LoadOptions& m) {
   a(m.path, m.model_hash, m.chat_template, m.context_tokens, m.sequences, m.kv_tokens, m.batch_tokens, m.threads,
     m.gpu_layers, m.embeddings, m.kv_type, m.mmap, m.measure_only, m.forward, m.park_memory, m.park_directory,
-    m.park_disk, m.adapter_memory);
+    m.park_disk, m.adapter_memory, m.cpu_limit);
 }
 template <typename A>
 void fields(A& a, ChatMessage& m) {
@@ -35,8 +35,8 @@ void fields(A& a, Sampling& m) {
 template <typename A>
 void fields(A& a, Generate& m) {
   a(m.messages, m.prompt, m.assistant_prefix, m.add_special, m.sampling, m.max_tokens, m.stop, m.grammar, m.json_schema,
-    m.ignore_eos, m.logprobs, m.top_logprobs, m.share_scope, m.adapter, m.adapter_scale, m.sequence_key, m.priority,
-    m.answered);
+    m.ignore_eos, m.logprobs, m.top_logprobs, m.share_scope, m.public_bytes, m.adapter, m.adapter_scale, m.sequence_key,
+    m.priority, m.answered);
 }
 template <typename A>
 void fields(A&, Cancel&) {}
@@ -116,7 +116,7 @@ template <typename A>
 void fields(A& a, Heartbeat& m) {
   a(m.generating, m.waiting, m.kv_cells_used, m.prompt_tokens, m.generated_tokens, m.step_seconds, m.threads, m.cpus,
     m.niceness, m.policy_changes, m.changes, m.parked_memory, m.parked_disk, m.draft_tokens, m.draft_accepted,
-    m.preemptions, m.adapters, m.adapter_bytes);
+    m.preemptions, m.adapters, m.adapter_bytes, m.cpu_cores, m.cpu_allowed, m.cpu_rested);
 }
 template <typename A, typename F, typename S>
 void fields(A& a, std::pair<F, S>& m) {

@@ -24,6 +24,7 @@ std::vector<Message> one_of_each() {
   load.park_directory = "/var/lib/skep/parked";
   load.park_disk = 2_GiB;
   load.adapter_memory = 32_MiB;
+  load.cpu_limit = 0.8;
   Generate generate;
   generate.messages = {{"system", "be brief"}, {"user", std::string("nul \0 inside", 12)}};
   generate.sampling.temperature = 0.7F;
@@ -32,6 +33,7 @@ std::vector<Message> one_of_each() {
   generate.stop = {"\n\n", "END"};
   generate.grammar = "root ::= \"a\"";
   generate.share_scope = "key-1";
+  generate.public_bytes = 5;
   generate.adapter = "/models/a.gguf";
   generate.adapter_scale = 0.5F;
   generate.json_schema = R"({"type":"object"})";
@@ -55,6 +57,9 @@ std::vector<Message> one_of_each() {
   heartbeat.preemptions = 9;
   heartbeat.adapters = 2;
   heartbeat.adapter_bytes = 3_MiB;
+  heartbeat.cpu_cores = 1.5;
+  heartbeat.cpu_allowed = 1.6;
+  heartbeat.cpu_rested = 12.25;
   Embeddings embeddings{{{0.5F, -0.25F}, {}, {1.0F}}, 12};
   return {Hello{kWireVersion, 4711},
           load,

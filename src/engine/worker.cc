@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "engine/connection.h"
+#include "engine/cpu_pacer.h"
 #include "engine/embedder.h"
+#include "engine/farewell.h"
 #include "engine/generator.h"
 #include "engine/good_neighbour.h"
 #include "engine/parking_lot.h"
@@ -19,10 +21,9 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr Duration kLoadStall = seconds(120);                    // without progress while loading
-constexpr Duration kStepLimit = seconds(60);                     // of one step, or 20 times the usual
-constexpr auto kDiskPause = std::chrono::milliseconds(2);        // while the disk catches up
-constexpr Duration kFarewell = std::chrono::milliseconds(1000);  // for what is not parked when the daemon ends us
+constexpr Duration kLoadStall = seconds(120);              // without progress while loading
+constexpr Duration kStepLimit = seconds(60);               // of one step, or 20 times the usual
+constexpr auto kDiskPause = std::chrono::milliseconds(2);  // while the disk catches up
 
 // Which file that is, and when it was written to last: the catalog's hash may be older than what was loaded.
 std::string version_of(const std::string& path) {
@@ -51,8 +52,11 @@ class Worker {
     connection_.drain(seconds(5));
     if (options->measure_only) return 0;
     set_forward(model->forward.get());
-    neighbour_.emplace(options->threads > 0 ? options->threads : available_cores(),
+    pacer_.emplace(options->cpu_limit, available_cores());
+    const int threads = options->threads > 0 ? options->threads : available_cores();
+    neighbour_.emplace(std::min(threads, pacer_->most_threads()),
                        [forward = model->forward.get()](int n) { forward->set_threads(n); });
+    if (pacer_->most_threads() < threads) model->forward->set_threads(pacer_->most_threads());
     const Status served = serve(*model, *options);
     set_forward(nullptr);
     if (!served) return give_up(served.error());
@@ -140,11 +144,15 @@ class Worker {
     bool behind = false;  // the disk is, with what was parked
     bool verified = false;
     while (!stopping_) {
-      const Duration pause = busy ? Duration(0) : behind ? Duration(kDiskPause) : Duration(seconds(1));
+      const Duration pause = busy ? pacer_->rest() : behind ? Duration(kDiskPause) : Duration(seconds(1));
       for (auto& [request, message] : connection_.receive(pause)) {
         handle(model, generator, embedder, request, std::move(message));
       }
       if (stopping_) break;
+      if (busy && pacer_->rest() > Duration::zero()) {  // a message came meanwhile
+        connection_.flush();
+        continue;
+      }
       const auto usual = std::chrono::duration<double>(20 * generator.times().mean_step_seconds());
       connection_.begin_work(std::max<Duration>({kStepLimit, std::chrono::duration_cast<Duration>(usual), from_disk}));
       const Generator::Load load = generator.load();
@@ -159,6 +167,7 @@ class Worker {
                         .took = clock_.now() - before,
                         .background = load == Generator::Load::background,
                         .waits = model.forward->waits()});
+      pacer_->look();
       if (!busy && on_disk) {
         behind = lot->behind();
         busy = !behind && generator.park_some();
@@ -179,8 +188,10 @@ class Worker {
     // Whoever swaps us out, or stops for the night, finds its agents' contexts again, also of those who were in the
     // middle of an answer.
     generator.cancel_all();
-    const TimePoint enough = clock_.now() + kFarewell;
-    while (on_disk && clock_.now() < enough) {
+    if (!on_disk) return {};
+    const int64_t left = generator.unparked_bytes() + lot->unwritten_bytes();
+    const TimePoint enough = clock_.now() + farewell(left, lot->write_rate());
+    while (clock_.now() < enough) {
       if (lot->behind()) {
         std::this_thread::sleep_for(kDiskPause);
       } else if (!generator.park_some()) {
@@ -206,6 +217,7 @@ class Worker {
   void report(const Generator& generator, ParkingLot* lot) {
     Heartbeat heartbeat = generator.heartbeat();
     neighbour_->report(heartbeat);
+    pacer_->report(heartbeat);
     if (lot != nullptr) {
       lot->set_recompute_cost(generator.times().prompt_token_seconds());
       heartbeat.parked_memory = lot->memory_used();
@@ -252,6 +264,7 @@ class Worker {
   }
 
   SystemClock clock_;
+  std::optional<CpuPacer> pacer_;
   std::optional<GoodNeighbour> neighbour_;
   std::atomic<bool> stopping_{false};
   std::mutex forward_mutex_;

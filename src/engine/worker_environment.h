@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace skep::engine {
 
 //  GOMP_SPINCOUNT=1000   libggml's threads meet at a barrier hundreds of times per token and spin there, by default for
@@ -18,5 +20,8 @@ std::vector<std::pair<std::string, std::string>> worker_environment();
 
 // Set by the daemon: the bytes of host memory that a worker may take at most (streaming.h).
 inline constexpr const char* kHostBudgetVariable = "SKEP_HOST_BUDGET";
+
+// A worker that is told to end parks its sequences first, and takes so long at most (farewell.h).
+constexpr Duration kMostFarewell = std::chrono::seconds(8);
 
 }  // namespace skep::engine

@@ -6,10 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <future>
 
+#include "engine/farewell.h"
 #include "engine/toy_forward.h"
 #include "engine/toy_vocabulary.h"
 #include "engine/wire.h"
@@ -179,6 +181,33 @@ TEST(Worker, AStepThatHangsIsEndedByShutdown) {
   EXPECT_EQ(daemon.status(), 0);
 }
 
+TEST(Worker, RestsBetweenStepsThatUsedMoreThanTheCeilingAndSaysSo) {
+  ToyOptions toy;
+  toy.before_step = [](std::span<const Slice>, const std::atomic<bool>&) -> Status {
+    const auto spent = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+    for (const double begin = spent(); spent() - begin < 0.005;) {
+    }
+    return {};
+  };
+  Daemon daemon(toy);
+  LoadOptions options;
+  options.cpu_limit = 0.05;
+  daemon.start(options);
+  daemon.send(1, prompt("hello", 100));
+  for (Heartbeat told; told.cpu_rested <= 0;) {
+    const auto got = daemon.next(true);
+    ASSERT_TRUE(got);
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&got->second)) told = *heartbeat;
+    EXPECT_TRUE(told.cpu_rested <= 0 || told.cpu_allowed > 0);
+  }
+  daemon.send(1, Cancel{});
+  for (bool over = false; !over;) {
+    const auto got = daemon.next();
+    ASSERT_TRUE(got);
+    over = std::holds_alternative<Finished>(got->second);
+  }
+}
+
 TEST(Worker, TokenizesAndRefusesWhatTheModelIsNotFor) {
   Daemon daemon;
   daemon.start();
@@ -265,6 +294,51 @@ TEST_F(ParkedByAWorker, IsFoundByTheNextAndNotOnceTheModelFileWasChanged) {
   EXPECT_EQ(cached_tokens(options_), 0);
   options_.model_hash = "the catalog says so";
   EXPECT_EQ(cached_tokens(options_), 0);
+}
+
+// A swap: the daemon wants the place for another model while answers are under way.
+TEST_F(ParkedByAWorker, EverythingOfAVictimIsParkedHoweverMuchItIs) {
+  constexpr int kSequences = 60;
+  options_.sequences = kSequences;
+  const auto of = [](int i) {
+    Generate request =
+        prompt(fmt::format("{} is what only this sequence has read: {}", i, std::string(80, 'a' + i % 26)), 3);
+    request.ignore_eos = true;
+    return request;
+  };
+  const ToyOptions toy{.sequences = 2 * kSequences, .cells = 20'000};
+  {
+    Daemon daemon(toy);
+    daemon.start(options_);
+    for (int i = 0; i < kSequences; ++i) daemon.send(static_cast<RequestId>(i + 1), of(i));
+    for (int over = 0; over < kSequences;) {
+      const auto got = daemon.next();
+      ASSERT_TRUE(got);
+      over += std::holds_alternative<Finished>(got->second) ? 1 : 0;
+    }
+    daemon.send(0, Shutdown{});
+    daemon.status();
+  }
+  Daemon daemon(toy);
+  daemon.start(options_);
+  for (int i = 0; i < kSequences; ++i) {
+    daemon.send(static_cast<RequestId>(i + 1), of(i));
+    for (bool over = false; !over;) {
+      const auto got = daemon.next();
+      ASSERT_TRUE(got);
+      const auto* finished = std::get_if<Finished>(&got->second);
+      if (finished == nullptr) continue;
+      over = true;
+      EXPECT_GE(finished->usage.cached_tokens, 80) << i;
+    }
+  }
+}
+
+TEST(Farewell, LastsAsLongAsTheDiskNeedsAndNotForEver) {
+  EXPECT_EQ(farewell(0, 200e6), kLeastFarewell);
+  EXPECT_EQ(farewell(300'000'000, 200e6), seconds(3)) << "twice what it takes";
+  EXPECT_EQ(farewell(int64_t{1} << 50, 200e6), kMostFarewell);
+  EXPECT_EQ(farewell(1000, 1e-300), kMostFarewell);
 }
 
 TEST_F(ParkedByAWorker, IsForgottenWhereItsWeightsWereDamaged) {

@@ -12,6 +12,7 @@
 #include "base/asio_event_loop.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "engine/worker_environment.h"
 #include "model/engine.h"
 
 namespace skep::model {
@@ -27,7 +28,9 @@ struct WorkerOptions {
   // Silence after which a worker counts as hung. It sends a heartbeat every second, also while a step runs.
   Duration silence = std::chrono::seconds(20);
   Duration load_silence = std::chrono::minutes(5);  // while loading: between two signs of progress
-  Duration stop_grace = std::chrono::seconds(2);    // from Shutdown to SIGTERM, and from there to SIGKILL
+  // From Shutdown to SIGTERM: what an engine may take to park its sequences, and some time to end.
+  Duration farewell = engine::kMostFarewell + std::chrono::seconds(2);
+  Duration stop_grace = std::chrono::seconds(2);  // from SIGTERM to SIGKILL
 
   Bytes overhead = 64_MiB;       // of the process itself: code, libraries, vocabulary, allocator
   Bytes memory_slack = 128_MiB;  // more than its reservation plus this, measured as PSS, and it is killed

@@ -43,7 +43,7 @@ class WorkerEngineTest : public ::testing::Test {
     std::filesystem::create_directories(folder_);
     options_.executable = SKEP_FAKE_WORKER;
     options_.silence = options_.load_silence = 60s;
-    options_.stop_grace = 200ms;
+    options_.farewell = options_.stop_grace = 200ms;
     options_.memory_poll = 20ms;
   }
   ~WorkerEngineTest() override {

@@ -168,7 +168,7 @@ struct WorkerLink::State : std::enable_shared_from_this<State> {
     if (stopping || exited) return;
     (void)send(0, engine::Shutdown{}, true);
     stopping = true;
-    stop_timer = loop.after(options.stop_grace, [weak = weak_from_this()] {
+    stop_timer = loop.after(options.farewell, [weak = weak_from_this()] {
       auto self = weak.lock();
       if (self && !self->closed && !self->exited) self->process->terminate(self->options.stop_grace);
     });

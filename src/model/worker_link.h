@@ -36,7 +36,7 @@ class WorkerLink {
   void set_memory_limit(Bytes most);   // PSS; 0: none
   [[nodiscard]] Bytes memory() const;  // last measured
   [[nodiscard]] int process_id() const;
-  void stop();  // Shutdown, then SIGTERM, then SIGKILL, each after the grace
+  void stop();  // Shutdown, SIGTERM after the farewell, SIGKILL after the grace
   void kill(Error reason);
 
  private:

@@ -30,6 +30,37 @@ def waiting_is_known():
         return False
 
 
+def cpu_seconds(processes):
+    total = 0
+    for process in processes:
+        with open(f"/proc/{process}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+class CeilingTest(unittest.TestCase):
+    def test_what_skep_uses_stays_under_the_ceiling(self):
+        cores, limit = len(os.sched_getaffinity(0)), 0.3
+        with box.Daemon(f"memory: {{budget: 2GiB}}\nengines: {{context: 2048, slots: 2, cpu_limit: {limit}}}\n"
+                        f"models: {{one: {{path: {box.model('smollm-135m', 'q4_0')}}}}}\n") as daemon:
+            self.assertEqual(daemon.chat("one", max_tokens=2).status, 200)
+            stream = threading.Thread(target=lambda: list(daemon.stream("one", "Tell a long story.", 250)))
+            stream.start()
+            try:
+                time.sleep(2)
+                processes = [daemon.process.pid, *daemon.workers()]
+                before, began = cpu_seconds(processes), time.time()
+                time.sleep(5)
+                busy = (cpu_seconds(processes) - before) / (time.time() - began)
+            finally:
+                stream.join()
+            self.assertLessEqual(busy, 1.1 * limit * cores)
+            self.assertGreater(busy, 0)
+            box.wait_until(lambda: daemon.metric("skep_engine_cpu_rested_seconds_total", model="one") > 0, 5, "the metric")
+            self.assertAlmostEqual(daemon.metric("skep_engine_cpu_allowed_cores", model="one"), limit * cores, delta=0.1)
+
+
 @unittest.skipUnless(waiting_is_known(), "this kernel doesn't say how long threads wait")
 class GoodNeighbourTest(unittest.TestCase):
     def beside_busy_processes(self, forward, setting):

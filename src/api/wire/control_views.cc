@@ -170,6 +170,9 @@ json::array engines(const std::vector<PerformanceReport::EngineRow>& rows) {
                                {"threads", h.threads},
                                {"cpus", h.cpus},
                                {"niceness", h.niceness},
+                               {"cpu_cores", h.cpu_cores},
+                               {"cpu_allowed_cores", h.cpu_allowed},
+                               {"cpu_rested_seconds", h.cpu_rested},
                                {"policy_changes", h.policy_changes},
                                {"changes", std::move(changes)}});
   }

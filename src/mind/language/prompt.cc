@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -138,6 +139,15 @@ void add_messages(const Request& request, size_t from, TemplateFamily family, st
   }
 }
 
+// How much of a prompt's beginning is one of the public texts.
+int public_bytes(std::string_view whole, const std::vector<std::string>& texts) {
+  size_t most = 0;
+  for (const std::string& text : texts) {
+    if (whole.starts_with(text)) most = std::max(most, text.size());
+  }
+  return static_cast<int>(most);
+}
+
 }  // namespace
 
 Result<Prompt> make_prompt(const Request& request, const PromptContext& context) {
@@ -151,6 +161,7 @@ Result<Prompt> make_prompt(const Request& request, const PromptContext& context)
   if (request.raw) {
     if (request.prompt.empty()) return fail(ErrorCode::invalid_argument, "a raw request needs a prompt");
     generate.prompt = request.prompt;
+    generate.public_bytes = public_bytes(generate.prompt, context.public_beginnings);
     SKEP_CHECK(constrain(request, {}, TemplateFamily::hermes, generate));
     return prompt;
   }
@@ -161,7 +172,12 @@ Result<Prompt> make_prompt(const Request& request, const PromptContext& context)
 
   std::string system;
   append(system, context.preamble);
+  if (context.public_preamble) generate.public_bytes = static_cast<int>(system.size());
   append(system, context.system_prompt);
+  if (context.public_preamble && context.public_prompt > 0) {
+    assert(context.public_prompt <= context.system_prompt.size());
+    generate.public_bytes = static_cast<int>(system.size() - context.system_prompt.size() + context.public_prompt);
+  }
   if (!tools.empty()) append(system, describe_tools(tools, family));
   size_t first = 0;
   for (; first < request.messages.size() && request.messages[first].role == "system"; ++first) {
@@ -171,6 +187,9 @@ Result<Prompt> make_prompt(const Request& request, const PromptContext& context)
   if (!system.empty()) generate.messages.push_back({"system", std::move(system)});
   add_messages(request, first, family, generate.messages);
   if (!request.prompt.empty()) generate.messages.push_back({"user", request.prompt});
+  if (generate.public_bytes == 0) {
+    generate.public_bytes = public_bytes(generate.messages.front().content, context.public_beginnings);
+  }
 
   AnswerFormat& format = prompt.format;
   format.id_seed = context.id_seed;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/messages.h"
@@ -18,6 +19,10 @@ namespace skep::language {
 struct PromptContext {
   std::string preamble;       // of the roster: stands first
   std::string system_prompt;  // of the agent
+  // What may be shared between callers (Generate::public_bytes): the preamble, and so many bytes of the agent's prompt.
+  bool public_preamble = false;
+  size_t public_prompt = 0;                    // with public_preamble only
+  std::vector<std::string> public_beginnings;  // texts that callers begin with themselves: the longest that fits
   std::string chat_template;  // of the model, its text or name: how tool calls are written; empty: the common way
   bool thinks = false;        // the model reasons in <think> (the capability "thinking")
   bool say_format = true;     // tell the model of the JSON that the grammar will hold it to

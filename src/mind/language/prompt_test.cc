@@ -68,6 +68,39 @@ TEST(Prompt, AgentsWithTheSamePreambleAndToolsShareTheirBeginning) {
   EXPECT_THAT(two, StartsWith(one));
 }
 
+// What callers may share of a prompt.
+std::string public_part(const Prompt& prompt) {
+  const engine::Generate& g = prompt.generate;
+  return (g.messages.empty() ? g.prompt : g.messages[0].content).substr(0, static_cast<size_t>(g.public_bytes));
+}
+
+TEST(Prompt, NothingIsPublicThatIsNotCalledSo) {
+  EXPECT_EQ(public_part(made(asking("hello"), {.preamble = "house", .system_prompt = "you are Ada"})), "");
+}
+
+TEST(Prompt, APublicPreambleEndsWhereTheAgentBegins) {
+  PromptContext context{.preamble = "house", .system_prompt = "you are Ada\n\nshe likes tea"};
+  context.public_preamble = true;
+  EXPECT_EQ(public_part(made(asking("hello"), context)), "house");
+  context.public_prompt = 11;
+  EXPECT_EQ(public_part(made(asking("hello"), context)), "house\n\nyou are Ada") << "not what she remembers";
+  context.preamble = "";
+  EXPECT_EQ(public_part(made(asking("hello"), context)), "you are Ada");
+}
+
+TEST(Prompt, TheLongestPublicTextThatACallerBeginsWithIsPublic) {
+  PromptContext context;
+  context.public_beginnings = {"You are", "You are a clerk.", "You are a clerk. No.", "hel"};
+  Request request = asking("hello");
+  EXPECT_EQ(public_part(made(request, context)), "hel");
+  request.messages.insert(request.messages.begin(), {.role = "system", .content = "You are a clerk. Yes."});
+  EXPECT_EQ(public_part(made(request, context)), "You are a clerk.");
+  request = {};
+  request.prompt = "You are here";
+  request.raw = true;
+  EXPECT_EQ(public_part(made(request, context)), "You are");
+}
+
 TEST(Prompt, APromptIsAUserMessageAndARawOneIsLeftAlone) {
   Request request;
   request.prompt = "Once";

@@ -1,0 +1,31 @@
+#pragma once
+// Who may take over whose cells: callers of one scope each other's. What the configuration calls public is the
+// exception: a beginning whose cells everybody shares. What follows it is the caller's own again.
+
+#include <string>
+#include <string_view>
+
+namespace skep::engine {
+
+struct Scope {
+  Scope() = default;
+  Scope(std::string name) : own(std::move(name)) {}  // NOLINT: a name alone is a scope
+  Scope(const char* name) : own(name) {}             // NOLINT
+
+  std::string own;
+  std::string open;     // the scope of the first `open_tokens`; never that of a caller
+  int open_tokens = 0;  // 0: nothing is public
+
+  // Of the token at `position`.
+  [[nodiscard]] const std::string& at(int position) const { return position < open_tokens ? open : own; }
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
+
+// Of two sequences whose first tokens are equal: how many of these may be the same cells.
+int shareable(const Scope& a, const Scope& b, int equal);
+
+// For the header of a parked entry, and back. A text that to_text() did not write is the name of an own scope.
+std::string to_text(const Scope& scope);
+Scope scope_from(std::string_view text);
+
+}  // namespace skep::engine
