@@ -222,7 +222,7 @@ bool CachedTasks::answer_from_cache(Asked& asked, const cache::CacheKey& key, bo
   result->id = asked.id;
   result->agent = asked.plan.agent.empty() ? asked.request.agent : asked.plan.agent;
   result->route = asked.plan.route;
-  const char* level = similar ? "similar" : hit->level == cache::Level::memory ? "memory" : "disk";
+  const std::string level = similar ? "similar" : hit->level == cache::Level::memory ? "memory" : parts_.second_level;
   CacheNote note{CacheNote::State::hit, level, hit->age};
   result->cache = note;
   answering_[asked.id] = asked.listener;

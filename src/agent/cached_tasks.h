@@ -41,6 +41,7 @@ class CachedTasks final : public Tasks, public KnownAnswers {
     // Stands for the content of a model and of the adapter's file (empty: none): hash, or address; empty: unknown,
     // nothing is kept.
     std::function<std::string(const std::string& model, const std::string& adapter)> content_of;
+    std::string second_level = "disk";  // what hits there are called: disk, redis
     // A number that changes with whatever else a plan reads for this agent (empty: for nobody's): the catalog, the
     // agent's core memory. Empty: there are no tickets.
     std::function<uint64_t(const std::string& agent)> basis = {};

@@ -67,7 +67,7 @@ class CachedTasksTest : public TaskFixture {
   cache::AnswerCache cache{loop.clock(), nullptr, {}};
   AllAlike similar{loop};
   CachedTasks tasks{{loop, dispatcher, planner, roster, &cache, &similar,
-                     [this](const std::string&, const std::string& adapter) { return content + adapter; },
+                     [this](const std::string&, const std::string& adapter) { return content + adapter; }, "disk",
                      [this](const std::string& agent) { return agent == "exact" ? 10 * basis : basis; }}};
 
   // Hears the end of a task with a look at its ticket.

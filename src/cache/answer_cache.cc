@@ -97,7 +97,7 @@ std::optional<Hit> AnswerCache::find(const CacheKey& key) {
     return std::nullopt;
   }
   ++counters_.disk_hits;
-  Hit hit{entry->value, Level::disk, clock_.wall() - entry->stored};
+  Hit hit{entry->value, Level::second, clock_.wall() - entry->stored};
   keep_in_memory(key, std::move(*entry));
   return hit;
 }

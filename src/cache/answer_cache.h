@@ -33,7 +33,7 @@ struct AnswerCacheOptions {
   Bytes largest = 1_MiB;      // larger answers are not kept
 };
 
-enum class Level { memory, disk };
+enum class Level { memory, second };
 
 struct Hit {
   std::string value;

@@ -94,7 +94,7 @@ TEST_F(AnswerCacheTest, AnswersFromTheDiskAfterARestart) {
   AnswerCache cache(clock, &disk, options);
   auto hit = cache.find(key(1));
   ASSERT_TRUE(hit);
-  EXPECT_EQ(hit->level, Level::disk);
+  EXPECT_EQ(hit->level, Level::second);
   EXPECT_EQ(hit->age, 5s);
   EXPECT_EQ(cache.find(key(1))->level, Level::memory) << "the second time";
 }

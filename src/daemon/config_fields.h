@@ -132,6 +132,9 @@ void visit(V& v, Config::Cache& c) {
   v.field("disk", c.disk, BytesRange{Bytes(0)});
   v.field("ttl", c.ttl, DurationRange{std::chrono::seconds(1)});
   v.field("write", c.write, Choice{{"through", "aside"}});
+  v.field("second", c.second, Choice{{"disk", "redis"}});
+  v.field("redis", c.redis);
+  v.field("prefix", c.prefix);
 }
 
 template <typename V>

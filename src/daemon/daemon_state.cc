@@ -7,7 +7,9 @@
 #include "daemon/daemon_context.h"
 #include "daemon/memory_export.h"
 #include "daemon/options_from_config.h"
+#include "store/impatient_key_value.h"
 #include "store/postgres_events.h"
+#include "store/redis_key_value.h"
 #include "store/sqlite_events.h"
 
 namespace skep::daemon {
@@ -17,6 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr Duration kSweep = std::chrono::seconds(60);  // of expired keys
 constexpr int kSweepsOfArchives = 15;
+// The loop waits for the cache's server: no longer than this, and then not for some seconds (impatient_key_value.h).
+constexpr Duration kCacheWait = std::chrono::milliseconds(50);
 
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
@@ -57,13 +61,10 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
     state->home_ = std::make_unique<agent::Home>(loop, *state->agents_, home_options(config));
     SKEP_CHECK(state->open_events());
   }
-  if (config.cache.enabled) {
-    store::KeyValue* second = config.cache.disk > Bytes(0) ? state->key_value_.get() : nullptr;
-    state->cache_ = std::make_unique<cache::AnswerCache>(loop.clock(), second, cache_options(config));
-  }
-  state->tasks_ = std::make_unique<agent::CachedTasks>(
-      agent::CachedTasks::Parts{loop, state->parts_.dispatcher, state->parts_.planner, state->parts_.roster,
-                                state->cache_.get(), nullptr, state->parts_.content_of, state->parts_.basis});
+  SKEP_CHECK(state->open_cache());
+  state->tasks_ = std::make_unique<agent::CachedTasks>(agent::CachedTasks::Parts{
+      loop, state->parts_.dispatcher, state->parts_.planner, state->parts_.roster, state->cache_.get(), nullptr,
+      state->parts_.content_of, config.cache.second, state->parts_.basis});
   state->window_ = std::make_unique<WindowedTasks>(
       WindowedTasks::Parts{loop, config, state->parts_.dispatcher, state->parts_.planner, state->parts_.directory,
                            state->parts_.residency, state->parts_.backend, *state->tasks_});
@@ -88,6 +89,23 @@ void DaemonState::elsewhere(std::function<void()> work, std::function<void()> do
                        [alive = alive_, done = std::move(done)] {
                          if (*alive) done();
                        });
+}
+
+Status DaemonState::open_cache() {
+  const Config::Cache& config = parts_.config.cache;
+  if (!config.enabled) return {};
+  store::KeyValue* second = key_value_.get();
+  if (config.second == "redis") {
+    SKEP_TRY(store::RedisOptions options, store::parse_redis_url(config.redis));
+    options.connections = 1;
+    options.connect_timeout = options.call_timeout = kCacheWait;
+    auto server = std::make_unique<store::RedisKeyValue>(std::move(options), config.prefix);
+    answers_server_ = std::make_unique<store::ImpatientKeyValue>(std::move(server), parts_.loop.clock());
+    second = answers_server_.get();
+  }
+  if (config.disk == Bytes(0)) second = nullptr;
+  cache_ = std::make_unique<cache::AnswerCache>(parts_.loop.clock(), second, cache_options(parts_.config));
+  return {};
 }
 
 Status DaemonState::open_events() {

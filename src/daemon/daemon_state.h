@@ -71,6 +71,7 @@ class DaemonState final : public api::StateBackend {
  private:
   explicit DaemonState(Parts parts) : parts_(std::move(parts)) {}
   Status open_events();
+  Status open_cache();
   void wire();
   void report_damage();
   void forget_contexts(std::function<void()> done);
@@ -85,6 +86,7 @@ class DaemonState final : public api::StateBackend {
   std::unique_ptr<store::EventLog> events_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::LmdbKeyValue> key_value_;
+  std::unique_ptr<store::KeyValue> answers_server_;  // the cache's second level, where it is not the store
   std::unique_ptr<cache::AnswerCache> cache_;
   std::unique_ptr<agent::AgentStore> agents_;
   std::unique_ptr<agent::Home> home_;

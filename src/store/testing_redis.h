@@ -54,6 +54,7 @@ class TestingRedis {
     ::waitpid(process_, nullptr, 0);
     process_ = 0;
   }
+  void stand_still(bool still) const { ::kill(process_, still ? SIGSTOP : SIGCONT); }
   [[nodiscard]] std::string socket() const { return folder_ + "/redis.sock"; }
   [[nodiscard]] RedisOptions options() const {
     RedisOptions o;
