@@ -598,7 +598,13 @@ Status Store::flush() {
   uint64_t wanted = 0;
   {
     std::lock_guard lock(impl_->mutex);
-    if (impl_->overlay.active.empty() && !impl_->overlay.flushing) return {};
+    if (impl_->overlay.active.empty() && !impl_->overlay.flushing) {
+      // Is there room again? The flusher asks less often.
+      if (impl_->refusing && !impl_->recovering && impl_->journals.at(impl_->current)->make_room()) {
+        impl_->refusing.reset();
+      }
+      return {};
+    }
     wanted = impl_->recovering ? *impl_->recovering : impl_->journals.at(impl_->current)->generation();
     if (impl_->overlay.active.empty() && !impl_->recovering) --wanted;
   }

@@ -64,7 +64,7 @@ TEST_P(StoreFaults, NothingAcknowledgedIsLostAndNothingTornOnADiskThatFailsAtRan
   TestingFolder folder;
   Random random(71);
   TestingDisk::seed(72);
-  for (int life = 0; life < 60; ++life) {
+  for (int life = 0; life < 90; ++life) {
     auto store = open(folder, GetParam());
     ASSERT_TRUE(store) << life;
     ASSERT_NO_FATAL_FAILURE(check(*store)) << life;
