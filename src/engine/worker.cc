@@ -139,7 +139,8 @@ class Worker {
     const bool on_disk = lot && !options.park_directory.empty();
     // Twenty times what a token takes that comes from the disk; before the first, nothing is usual yet.
     const double rate = model.loaded.streamed.tokens_per_second;
-    const auto from_disk = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(rate > 0 ? 20 / rate : 0));
+    const auto from_disk =
+        std::chrono::duration_cast<Duration>(std::chrono::duration<double>(rate > 0 ? 20 / rate : 0));
     bool busy = false;
     bool behind = false;  // the disk is, with what was parked
     bool verified = false;
