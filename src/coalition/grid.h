@@ -47,7 +47,6 @@ class Grid {
  private:
   Grid(bool earth, int resolution, double side, int rings)
       : earth_(earth),
-        resolution_(resolution),
         side_(side),
         rings_(rings),
         hexagons_(earth ? std::make_shared<Hexagons>(resolution) : nullptr) {}
@@ -56,7 +55,6 @@ class Grid {
   CellKey cell_on_earth(Position position, int& face) const;
 
   bool earth_;
-  int resolution_;
   double side_;
   int rings_;
   std::shared_ptr<const Hexagons> hexagons_;  // of the earth
