@@ -13,7 +13,7 @@ def daemon(public, roster=None):
                      for name in ("ada", "bob"))
     texts = f'["{PREAMBLE}"]' if public else "[]"
     return box.Daemon(f"models: {{one: {{path: {box.model('tiny')}}}}}\n"
-                      f"engines: {{context: 1024, public_preambles: {texts}}}\ncache: {{enabled: false}}\n"
+                      f"engines: {{context: 1024, public_preambles: {texts}}}\n"
                       f"api: {{keys: [{keys}]}}\n")
 
 
@@ -36,7 +36,7 @@ class PublicPreambleTest(unittest.TestCase):
             self.assertGreater(shared, alone // 2)
             self.assertLess(shared, alone, "although ada asked the very same")
             _, again = usage(d, "bob", PREAMBLE + "Something else entirely, and for bob alone.")
-            self.assertEqual(again, shared, "the same, whatever follows")
+            self.assertIn(again - shared, range(4), "the same, and what of bob's own stands where the preamble ends")
             _, own = usage(d, "ada", PREAMBLE + SECRET)
             self.assertGreaterEqual(own, with_secret - 2, "her own")
 
