@@ -84,7 +84,9 @@ test('the log tells what happened', async () => {
   const { events } = await json('/api/log?kind=task&limit=5');
   assert.ok(events.length > 0);
   for (const event of events) assert.match(event.kind, /^task\.(finished|failed)$/);
-  assert.ok((await json(`/api/log?kind=agent.woke&agent=${agent}`)).events.length > 0);
+  // What it did before its state was erased is gone; being put back, it sleeps.
+  await post(`/api/agents/${agent}/messages`, { input: 'Good morning.', conversation: 'morning', max_tokens: 2 });
+  await until(async () => (await json(`/api/log?kind=agent.woke&agent=${agent}`)).events.length > 0, 'the event');
   assert.equal((await fetch(`${url}/api/log?since=yesterday-ish`)).status, 400);
   const moment = new Date(Date.now() + 3_600_000).toISOString();
   assert.deepEqual((await json(`/api/log?since=${moment}`)).events, []);
