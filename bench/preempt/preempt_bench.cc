@@ -16,7 +16,7 @@ namespace json = boost::json;
 using std::chrono::milliseconds;
 
 constexpr int kBackground = 32;
-constexpr int kAnswer = 300;       // tokens of each background task
+constexpr int kAnswer = 150;       // tokens of each background task
 constexpr int kLongPrompt = 4000;  // tokens, about
 
 std::string body(const std::string& system, const std::string& user, int max_tokens, const char* priority) {
