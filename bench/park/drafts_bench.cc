@@ -118,6 +118,7 @@ Result<std::string> trained_model(const ParkBenchOptions& options) {
   std::error_code error;
   const std::string path = options.folder + "/deep-in-smollm-135m.gguf";
   if (std::filesystem::exists(path, error)) return path;
+  std::filesystem::create_directories(options.folder, error);
   SKEP_CHECK(model_tools::widen({.input = options.trained,
                                  .output = path,
                                  .embedding = 576,
