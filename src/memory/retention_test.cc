@@ -40,7 +40,8 @@ struct RetentionTest : ::testing::Test {
     Filter filter;
     filter.tags = {tag};
     std::vector<std::string> all;
-    for (const Fact& fact : *store->list(filter, 0, 1000)) all.push_back(fact.text);
+    const auto facts = store->list(filter, 0, 1000);
+    for (const Fact& fact : *facts) all.push_back(fact.text);
     return all;
   }
   Filter chats() {
