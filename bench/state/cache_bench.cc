@@ -1,5 +1,4 @@
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <boost/json.hpp>
 #include <filesystem>
@@ -8,6 +7,7 @@
 
 #include "agent/roster.h"
 #include "base/json.h"
+#include "base/process_cpu.h"
 #include "base/random.h"
 #include "cli/http_client.h"
 #include "engine/synth/synth.h"
@@ -23,18 +23,6 @@ namespace json = boost::json;
 
 constexpr int kQuestions = 100;
 constexpr int kClients = 4;
-
-// CPU seconds that a process has used, user and system.
-double cpu_seconds(int pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text((std::istreambuf_iterator<char>(file)), {});
-  std::istringstream rest(text.substr(text.rfind(')') + 2));
-  std::string word;
-  for (int i = 0; i < 11; ++i) rest >> word;
-  double user = 0, system = 0;
-  rest >> user >> system;
-  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-}
 
 std::string config_file(const CacheBenchOptions& options, uint16_t port, const std::string& name,
                         const std::string& more) {
@@ -101,9 +89,9 @@ Status exact_hits(const CacheBenchOptions& options, Report& report) {
   for (int i = 0; i < options.hits; ++i) requests.push_back(distinct[random.below(kQuestions)]);
   SKEP_CHECK(all_answered(send_all(server.port(), {requests.begin(), requests.begin() + 1000}, kClients)));  // warm
 
-  double before = cpu_seconds(server.pid());
+  const double before = process_cpu_seconds(server.pid()).value_or(0);
   LoadResult result = send_all(server.port(), requests, kClients);
-  double used = cpu_seconds(server.pid()) - before;
+  const double used = process_cpu_seconds(server.pid()).value_or(0) - before;
   SKEP_CHECK(all_answered(result));
   LoadResult alone = send_all(server.port(), {requests.begin(), requests.begin() + options.hits / 8}, 1);
   SKEP_CHECK(all_answered(alone));

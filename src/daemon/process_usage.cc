@@ -5,9 +5,9 @@
 
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <thread>
 
+#include "base/process_cpu.h"
 #include "model/memory_budget.h"
 #include "model/process_memory.h"
 
@@ -18,29 +18,15 @@ constexpr auto kEvery = std::chrono::seconds(1);
 
 double seconds_of(const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
 
-// User and system time of a process, from /proc/PID/stat (fields 14 and 15).
-double cpu_seconds(const std::string& pid) {
-  std::ifstream file("/proc/" + pid + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  auto end = text.rfind(')');  // the command may hold anything
-  if (end == text.npos) return 0;
-  std::istringstream fields(text.substr(end + 1));
-  std::string skipped;
-  for (int i = 3; i < 14; ++i) fields >> skipped;
-  double user = 0, system = 0;
-  fields >> user >> system;
-  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
 // This process, the children that ended, and those that run.
 double tree_cpu_seconds() {
   double sum = 0;
   rusage ended{};
   if (getrusage(RUSAGE_CHILDREN, &ended) == 0) sum += seconds_of(ended.ru_utime) + seconds_of(ended.ru_stime);
-  sum += cpu_seconds("self");
+  sum += process_cpu_seconds(getpid()).value_or(0);
   std::string self = std::to_string(getpid());
   std::ifstream children("/proc/" + self + "/task/" + self + "/children");
-  for (std::string pid; children >> pid;) sum += cpu_seconds(pid);
+  for (int pid = 0; children >> pid;) sum += process_cpu_seconds(pid).value_or(0);
   return sum;
 }
 

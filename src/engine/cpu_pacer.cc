@@ -6,8 +6,8 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <optional>
-#include <sstream>
+
+#include "base/process_cpu.h"
 
 namespace skep::engine {
 namespace {
@@ -20,27 +20,12 @@ double own_cpu_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// utime and stime, fields 14 and 15 of /proc/…/stat. Nothing: it is gone.
-std::optional<double> cpu_seconds_of(int process) {
-  std::ifstream file(fmt::format("/proc/{}/stat", process));
-  std::string line;
-  std::getline(file, line);
-  const size_t name = line.rfind(')');
-  if (name == std::string::npos) return std::nullopt;
-  std::istringstream rest(line.substr(name + 1));
-  std::string skipped;
-  for (int field = 3; field < 14; ++field) rest >> skipped;
-  double user = 0, system = 0;
-  if (!(rest >> user >> system)) return std::nullopt;
-  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
 // The daemon and its children but this one.
 std::map<int, double> others_now(int daemon) {
   std::map<int, double> found;
   const auto add = [&](int process) {
     if (process == getpid()) return;
-    if (const auto used = cpu_seconds_of(process)) found[process] = *used;
+    if (const auto used = process_cpu_seconds(process)) found[process] = *used;
   };
   add(daemon);
   std::error_code failed;

@@ -72,22 +72,24 @@ class LlamaGrammar final : public Grammar {
     std::string text;
     std::unique_ptr<llama_sampler, Free> ahead;
     std::vector<Token> asked;
-    for (const Token character : beginnings_.single) {
-      if (character >= 0) asked.push_back(character);
+    std::string characters;  // of them
+    for (size_t c = 0; c < Beginnings::kAscii; ++c) {
+      if (beginnings_.single.at(c) < 0) continue;
+      asked.push_back(beginnings_.single.at(c));
+      characters.push_back(static_cast<char>(c));
     }
     std::vector<bool> allowed;
     while (text.size() < most) {
       ask(ahead ? *ahead : *sampler_, asked, allowed);
       if (std::count(allowed.begin(), allowed.end(), true) != 1) break;
-      const Token only = asked[static_cast<size_t>(std::find(allowed.begin(), allowed.end(), true) - allowed.begin())];
+      const auto only = static_cast<size_t>(std::find(allowed.begin(), allowed.end(), true) - allowed.begin());
       if (!ahead) ahead.reset(llama_sampler_clone(sampler_));
       try {
-        llama_sampler_accept(ahead.get(), only);
+        llama_sampler_accept(ahead.get(), asked[only]);
       } catch (const std::exception&) {
         break;
       }
-      const auto at = std::find(beginnings_.single.begin(), beginnings_.single.end(), only);
-      text.push_back(static_cast<char>(at - beginnings_.single.begin()));
+      text.push_back(characters[only]);
     }
     return text;
   }
