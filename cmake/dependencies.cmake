@@ -52,7 +52,6 @@ else()
 endif()
 add_library(skep_llama INTERFACE)
 target_link_libraries(skep_llama INTERFACE llama skep_runtime)
-target_compile_definitions(skep_llama INTERFACE SKEP_GGML_BACKENDS="${SKEP_GGML_BACKENDS}")
 message(STATUS "libllama ${LLAMA_VERSION} (${LLAMA_LIB_DIR})")
 
 find_library(H3_LIBRARY h3 PATHS ${SKEP_PREFIX}/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} NO_DEFAULT_PATH)

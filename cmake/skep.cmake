@@ -30,11 +30,26 @@ if(SKEP_FUZZ)
   target_link_options(skep_flags INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:>)
 endif()
 
+# Defines paths for the sources that name them, and for no other: what has no absolute path on its command line is
+# compiled once for all clones (ccache).
+function(skep_define sources)
+  foreach(definition IN LISTS ARGN)
+    string(REGEX MATCH "^[A-Z_]+" macro "${definition}")
+    foreach(source IN LISTS sources)
+      file(STRINGS ${source} uses REGEX "${macro}" LIMIT_COUNT 1)
+      if(uses)
+        set_property(SOURCE ${source} APPEND PROPERTY COMPILE_DEFINITIONS ${definition})
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
+
 # skep_library(base SOURCES result.cc … LINKS fmt::fmt …): target skep_base. LINKS name targets; a folder of ours is
 # named skep_<folder>.
 function(skep_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(skep_${name} STATIC ${arg_SOURCES})
+  skep_define("${arg_SOURCES}" SKEP_GGML_BACKENDS="${SKEP_GGML_BACKENDS}")
   target_link_libraries(skep_${name} PUBLIC skep_flags ${arg_LINKS} PRIVATE ${arg_PRIVATE_LINKS})
 endfunction()
 
@@ -48,7 +63,9 @@ function(skep_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS;DEFINITIONS" ${ARGN})
   add_executable(skep_${name}_test ${arg_SOURCES})
   target_link_libraries(skep_${name}_test PRIVATE skep_flags ${arg_LINKS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(skep_${name}_test PRIVATE SKEP_TEST_DATA="${CMAKE_SOURCE_DIR}/test/data" ${arg_DEFINITIONS})
+  target_compile_options(skep_${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)  # tests are compiled more often than run
+  skep_define("${arg_SOURCES}" SKEP_TEST_DATA="${CMAKE_SOURCE_DIR}/test/data"
+              SKEP_GGML_BACKENDS="${SKEP_GGML_BACKENDS}" ${arg_DEFINITIONS})
   set_property(GLOBAL APPEND PROPERTY skep_tests $<TARGET_FILE:skep_${name}_test>)
   set_property(GLOBAL APPEND PROPERTY skep_test_targets skep_${name}_test)
   add_test(NAME ${name} COMMAND skep_${name}_test)
