@@ -7,12 +7,13 @@
 #include "store/encoding.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/record_batch.h"
 #include "store/store_layout.h"
 
 namespace skep::store {
 namespace {
 
-constexpr size_t kBatch = size_t{4} << 20;  // bytes of one transaction, about 50 ms
+constexpr size_t kBatch = size_t{4} << 20;  // bytes that are read for one transaction, about 50 ms
 
 bool is_dictionary(std::string_view key) {
   return key.starts_with(kDictionaryPrefix) || key.starts_with(kDictionaryCopyPrefix);
@@ -47,11 +48,11 @@ Result<Batch> read_batch(const LmdbEnvironment::Snapshot& snapshot, const std::s
 
 }  // namespace
 
-Status put_dictionary(LmdbEnvironment::Writer& writer, const Trainer::Trained& one) {
+Status put_dictionary(const PutRecord& put, const Trainer::Trained& one) {
   Dictionaries none;
   for (const std::string& prefix : {kDictionaryPrefix, kDictionaryCopyPrefix}) {
     const std::string key = prefix + Encoder().fixed(one.id).take();
-    SKEP_CHECK(writer.put(key, encode_record("!", key, one.kind + '\0' + one.bytes, none)));
+    SKEP_CHECK(put(key, encode_record("!", key, one.kind + '\0' + one.bytes, none)));
   }
   return {};
 }
@@ -61,6 +62,8 @@ Status rewrite(LmdbEnvironment& from, const Dictionaries& old, const std::string
   const LmdbEnvironment::Usage size = from.usage();
   SKEP_TRY(auto target, LmdbEnvironment::open(to, size.used + 1_MiB, size.used + size.used + 64_MiB));
   SKEP_TRY(auto snapshot, from.snapshot());
+  RecordBatch out(*target, Bytes(2 * kBatch));
+  const auto put = [&](std::string_view key, std::string_view record) { return out.add(key, record); };
   std::string after;
   for (;;) {
     SKEP_TRY(const Batch batch, read_batch(snapshot, after, old));
@@ -68,16 +71,13 @@ Status rewrite(LmdbEnvironment& from, const Dictionaries& old, const std::string
     after = batch.last;
     const auto trained = trainer.learn(batch.values, fresh);
     for (const Trainer::Trained& one : trained) fresh.add(one.id, one.kind, one.bytes);
-    const Status written = target->write([&](LmdbEnvironment::Writer& writer) -> Status {
-      for (const Trainer::Trained& one : trained) SKEP_CHECK(put_dictionary(writer, one));
-      for (const auto& [key, value] : batch.values) {
-        const std::string_view space = std::string_view(key).substr(0, key.find('\0'));
-        SKEP_CHECK(writer.put(key, encode_record(space, key, *value, fresh)));
-      }
-      for (const auto& [key, record] : batch.as_they_are) SKEP_CHECK(writer.put(key, record));
-      return {};
-    });
-    if (!written) return written;
+    for (const Trainer::Trained& one : trained) SKEP_CHECK(put_dictionary(put, one));
+    for (const auto& [key, value] : batch.values) {
+      const std::string_view space = std::string_view(key).substr(0, key.find('\0'));
+      SKEP_CHECK(put(key, encode_record(space, key, *value, fresh)));
+    }
+    for (const auto& [key, record] : batch.as_they_are) SKEP_CHECK(put(key, record));
+    SKEP_CHECK(out.write());
     SKEP_CHECK(between());
   }
 }

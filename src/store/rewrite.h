@@ -1,9 +1,10 @@
 #pragma once
 // All records once more, in a fresh file: pages that were freed, and dictionaries, which are made of samples, hold what
-// was erased long ago. For store.cc alone.
+// was erased long ago. For store_flush.cc and store_purge.cc.
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "store/dictionaries.h"
@@ -18,6 +19,7 @@ Status rewrite(LmdbEnvironment& from, const Dictionaries& old, const std::string
                Trainer& trainer, const std::function<Status()>& between);
 
 // The records of one dictionary, for a commit that uses it.
-Status put_dictionary(LmdbEnvironment::Writer& writer, const Trainer::Trained& one);
+using PutRecord = std::function<Status(std::string_view key, std::string_view record)>;
+Status put_dictionary(const PutRecord& put, const Trainer::Trained& one);
 
 }  // namespace skep::store

@@ -6,11 +6,11 @@
 #include <cassert>
 #include <cerrno>
 #include <filesystem>
-#include <utility>
 
 #include "store/encoding.h"
 #include "store/journal.h"
 #include "store/record.h"
+#include "store/record_batch.h"
 #include "store/store_layout.h"
 
 namespace skep::store {
@@ -18,41 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kBatch = size_t{8} << 20;  // bytes of one transaction
-constexpr int kMostKept = 9;                // damaged files; then the last one's name is used again
-
-// Collects records, and writes them a batch at a time.
-class Copy {
- public:
-  explicit Copy(LmdbEnvironment& to) : to_(to) {}
-
-  Status add(std::string_view key, std::string_view record) {
-    size_ += key.size() + record.size();
-    batch_.emplace_back(key, record);
-    return size_ >= kBatch ? write() : Status();
-  }
-  Status write() {
-    const Status written = to_.write([&](LmdbEnvironment::Writer& writer) -> Status {
-      for (const auto& [key, record] : batch_) SKEP_CHECK(writer.put(key, record));
-      return {};
-    });
-    if (!written) return written;
-    batch_.clear();
-    size_ = 0;
-    return {};
-  }
-
- private:
-  LmdbEnvironment& to_;
-  std::vector<std::pair<std::string, std::string>> batch_;
-  size_t size_ = 0;
-};
+constexpr Bytes kBatch = 8_MiB;  // of one transaction
+constexpr int kMostKept = 9;     // damaged files; then the last one's name is used again
 
 Result<TreeReport> copy_readable(const std::string& from, const std::string& to) {
   std::error_code error;
   const Bytes size(static_cast<int64_t>(fs::file_size(from, error)));
   SKEP_TRY(auto fresh, LmdbEnvironment::open(to, size + 1_MiB, size + size + 64_MiB));
-  Copy copy(*fresh);
+  RecordBatch copy(*fresh, kBatch);
   Dictionaries none;
   std::vector<KeyRange> before;  // of an earlier salvage
   SKEP_TRY(TreeReport report, read_tree(from, [&](std::string_view key, std::string_view record) -> Status {

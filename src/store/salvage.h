@@ -1,7 +1,7 @@
 #pragma once
 // A damaged state.mdb is made whole again before LMDB sees it: what can be read goes into a fresh file that takes its
 // place, what can't be is noted there as ranges of keys, and the damaged file is kept beside it. Killed at any moment,
-// the next start begins anew. For store.cc alone; with the folder's lock held.
+// the next start begins anew. For Store::open() alone; with the folder's lock held.
 
 #include <optional>
 #include <string>

@@ -1,5 +1,5 @@
 #pragma once
-// What the store keeps for itself, and where: for store.cc and store_files.cc alone.
+// What the store keeps for itself, and where. For the files of the store alone.
 
 #include <string>
 #include <string_view>
