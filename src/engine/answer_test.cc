@@ -35,6 +35,11 @@ TEST(Utf8Stream, BrokenBytesBecomeReplacementCharacters) {
   EXPECT_EQ(stream.finish(), "\uFFFD");
 }
 
+TEST(Utf8Stream, NulIsNoText) {
+  Utf8Stream stream;
+  EXPECT_EQ(stream.feed(std::string_view("a\0b", 3)), "a\uFFFDb");
+}
+
 TEST(Utf8Stream, HoweverTextIsCutItComesOutTheSame) {
   const std::string text = "naïve € 𝄞 \xF0\x9F\xA6\x99 ok \xC3";
   Random random(3);

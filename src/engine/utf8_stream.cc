@@ -9,11 +9,12 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 struct Lead {
-  size_t length;      // bytes of the character; 0: no character begins so
+  size_t length;      // bytes of the character; 0: no character begins so, or none that we let through
   uint8_t low, high;  // what the second byte may be (no overlong forms, surrogates or values over U+10FFFF)
 };
 
 Lead lead_of(uint8_t b) {
+  if (b == 0) return {0, 0, 0};
   if (b < 0x80) return {1, 0, 0};
   if (b < 0xC2) return {0, 0, 0};
   if (b < 0xE0) return {2, 0x80, 0xBF};

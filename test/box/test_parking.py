@@ -155,16 +155,18 @@ class PreemptionTest(unittest.TestCase):
         if not other.exists():
             shutil.copy(model, other)
         common = (f"engines: {{context: 1024, slots: 2, park_memory: 32MiB}}\nmodels:\n  one: {{path: {model}}}\n  two: {{path: {other}}}\n")
+        tale, length = SYSTEM + "Tell a long story.", 600
         with box.Daemon("memory: {budget: 4GiB}\n" + common) as probe:
-            self.assertEqual(probe.chat("one", max_tokens=1).status, 200)
+            # By another daemon: what was said once is drafted, and the victim would be done before anybody comes.
+            whole = "".join(probe.stream("one", tale, length))
             ledger = {e["what"]: e["reserved_bytes"] for e in probe.usage()["memory"]["ledger"]}
         engine = next(v for k, v in ledger.items() if "one" in k)
         budget = ledger["daemon"] + int(1.5 * engine)
         with box.Daemon(f"memory: {{budget: {budget}}}\n" + common) as daemon:
-            whole = "".join(daemon.stream("one", SYSTEM + "Tell a long story.", 300, priority="background"))
-            victim = Stream(daemon, "one", SYSTEM + "Tell a long story.", 300, priority="background")
-            box.wait_until(lambda: len(victim.pieces) > 20, what="the victim's stream")
+            self.assertEqual(daemon.chat("one", tale, max_tokens=1).status, 200)
             before = self.evaluated(daemon, "one")
+            victim = Stream(daemon, "one", tale, length, priority="background")
+            box.wait_until(lambda: len(victim.pieces) > 20, what="the victim's stream")
             critical = daemon.chat("two", "What now?", max_tokens=4, priority="critical")
             self.assertEqual(critical.status, 200, critical.body)
             self.assertIsNone(victim.ended, "it was answered before the victim's end")
