@@ -6,78 +6,19 @@
 #include <utility>
 #include <variant>
 
-namespace skep::agent {
+#include "agent/dispatcher_task.h"
 
+namespace skep::agent {
 namespace {
+
 constexpr auto kRoomPoll = std::chrono::milliseconds(50);
+
+Error shutting_down() { return {ErrorCode::overloaded, "skep is shutting down", "try again in a moment"}; }
+
 }  // namespace
 
 using scheduling::End;
 using scheduling::EngineState;
-
-namespace {
-Error shutting_down() { return {ErrorCode::overloaded, "skep is shutting down", "try again in a moment"}; }
-}  // namespace
-
-// One task between submission and end. As the engine's listener it must stay where it is while it generates.
-struct Dispatcher::Task final : model::GenerationListener {
-  Task(Dispatcher& d, TaskRequest r, Plan p, std::shared_ptr<TaskListener> l)
-      : dispatcher(d), request(std::move(r)), plan(std::move(p)), listener(std::move(l)) {}
-  ~Task() override {
-    if (model::Engine* engine = lease.engine(); engine != nullptr && generation != 0) engine->cancel(generation);
-  }
-
-  void piece(engine::Piece piece) override {
-    completion_tokens += piece.tokens;
-    if (first_token == TimePoint{}) first_token = dispatcher.loop_.now();
-    raw_text += piece.text;
-    tells_ids = tells_ids && piece.ids.size() == static_cast<size_t>(piece.tokens);
-    raw_ids.insert(raw_ids.end(), piece.ids.begin(), piece.ids.end());
-    language::Delta delta = reader->feed(piece.text);
-    delta.logprobs = std::move(piece.logprobs);
-    delta.tokens = piece.tokens;
-    tell(delta);
-  }
-  void finished(const engine::Finished& finished) override { dispatcher.engine_finished(*this, finished); }
-  void failed(const Error& error) override { dispatcher.engine_failed(*this, error); }
-
-  void tell(const language::Delta& delta) {
-    message.content += delta.content;
-    message.reasoning += delta.reasoning;
-    for (const auto& part : delta.tool_calls) {
-      auto index = static_cast<size_t>(part.index);
-      if (message.tool_calls.size() <= index) message.tool_calls.resize(index + 1);
-      language::ToolCall& call = message.tool_calls[index];
-      if (!part.id.empty()) call.id = part.id;
-      if (!part.name.empty()) call.name = part.name;
-      call.arguments += part.arguments;
-    }
-    if (!delta.content.empty() || !delta.reasoning.empty() || !delta.tool_calls.empty() || !delta.logprobs.empty()) {
-      told = true;
-      listener->delta(delta);
-    }
-  }
-
-  Dispatcher& dispatcher;
-  TaskId id = 0;
-  TaskRequest request;
-  Plan plan;
-  std::shared_ptr<TaskListener> listener;
-  TimePoint submitted{}, started{}, first_token{};
-  Duration load{};  // that its model took to load while it waited
-  int attempts = 0;
-  int load_failures = 0;
-
-  model::Lease lease;
-  engine::RequestId generation = 0;
-  std::unique_ptr<AnswerReader> reader;
-  language::Message message;                      // what the listener has heard
-  std::string raw_text;                           // what the engine said, markup included
-  std::vector<engine::Token> raw_ids;             // its tokens
-  bool tells_ids = true;                          // all of them
-  int completion_tokens = 0, earlier_tokens = 0;  // of this attempt; of those before it
-  bool told = false;
-};
 
 Dispatcher::Dispatcher(EventLoop& loop, model::Residency& residency, Planner& planner, DispatcherOptions options)
     : loop_(loop),
@@ -287,20 +228,7 @@ void Dispatcher::start(Task& task) {
     wake();
     return;
   }
-  ++task.attempts;
-  task.started = loop_.now();
-  task.completion_tokens = 0;
-  task.reader = task.plan.reader();
-  engine::Generate generate = task.plan.generate;
-  if (!task.raw_text.empty()) {  // it goes on where the client's text ends; the reader relearns where it stands
-    if (task.tells_ids) {
-      generate.answered = task.raw_ids;
-    } else {
-      generate.assistant_prefix += task.raw_text;
-    }
-    generate.max_tokens = std::max(1, generate.max_tokens - task.earlier_tokens);
-    task.reader->feed(task.raw_text);
-  }
+  engine::Generate generate = task.begin(loop_.now());
   const std::string& agent = task.request.agent;
   if (auto count = agent_tasks_waiting_.find(agent); count != agent_tasks_waiting_.end() && --count->second == 0) {
     agent_tasks_waiting_.erase(count);
@@ -368,26 +296,8 @@ void Dispatcher::engine_finished(Task& running, const engine::Finished& finished
   task->generation = 0;
   task->lease.release();
 
-  TaskResult result;
-  result.id = task->id;
-  result.agent = task->request.agent;
-  result.route = task->plan.route;
-  result.message = std::move(task->message);
-  result.message.role = "assistant";
-  result.finish_reason = !result.message.tool_calls.empty()                ? "tool_calls"
-                         : finished.reason == engine::FinishReason::length ? "length"
-                                                                           : "stop";
-  result.usage = finished.usage;
-  result.usage.completion_tokens += task->earlier_tokens;
-  result.seed = finished.seed;
-  result.queued = task->started - task->submitted;
-  result.load = task->load;
-  result.prefill = finished.prefill;
-  result.decode = finished.decode;
-  result.total = now - task->submitted;
-  result.attempts = task->attempts;
-
-  int evaluated = finished.usage.prompt_tokens - finished.usage.cached_tokens;
+  const TaskResult result = task->result(finished, now);
+  const int evaluated = finished.usage.prompt_tokens - finished.usage.cached_tokens;
   scheduler_.ended(task->id, End::finished, {evaluated, result.usage.completion_tokens}, now);
   Rates& rates = rates_[task->plan.route.model];
   auto learn = [](double& rate, int tokens, Duration took) {
@@ -407,10 +317,7 @@ void Dispatcher::engine_finished(Task& running, const engine::Finished& finished
 
 void Dispatcher::engine_failed(Task& task, const Error& error) {
   bool retry = error.code == ErrorCode::unavailable && task.attempts < options_.attempts;
-  bool can_continue =
-      task.raw_text.empty() || task.tells_ids ||
-      (task.plan.generate.grammar.empty() && !task.plan.generate.messages.empty() && task.message.tool_calls.empty());
-  if (!retry || !can_continue) {
+  if (!retry || !(task.can_resume() || task.can_be_prefixed())) {
     Error told = error;
     if (error.code == ErrorCode::unavailable && task.attempts > 1)
       told.message += fmt::format(" ({} attempts)", task.attempts);
@@ -452,8 +359,7 @@ void Dispatcher::preempt(const scheduling::Preempt& preempt) {
 
 // It goes on later, where it can.
 void Dispatcher::stop_generation(Task& task) {
-  const bool can_continue = task.raw_text.empty() || task.tells_ids;
-  if (!can_continue) return;  // it ends where it is
+  if (!task.can_resume()) return;  // it ends where it is
   if (model::Engine* engine = task.lease.engine()) engine->cancel(task.generation);
   --task.attempts;  // that was no failure
   ++preemptions_.stopped;
