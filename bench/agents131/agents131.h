@@ -14,11 +14,12 @@
 namespace skep::bench {
 
 struct Agents131Options {
-  std::string skep;          // the binary under measurement
-  std::string llama_server;  // the peer's; empty: no peer
-  std::string tools;         // folder of llama-bench and llama-batched-bench; empty: no limit is reported
-  std::string model;         // a GGUF; empty: synthesized into `folder`
-  std::string folder;        // for the model, configs and logs
+  std::string skep;              // the binary under measurement
+  std::string llama_server;      // the peer's; empty: no peer
+  std::string tools;             // folder of llama-bench and llama-batched-bench; empty: no limit is reported
+  std::string model;             // a GGUF; empty: synthesized into `folder`
+  std::string folder;            // for the model, configs and logs
+  std::string forward = "auto";  // skep's, as engines.forward; with libllama's the bars are lower
   int rounds = 3;
   int agents = 131;
   int tokens_out = 32;

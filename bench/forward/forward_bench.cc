@@ -271,7 +271,7 @@ void measure_kernels(Report& report) {
   };
   for (const auto format : {q4_0, q4_k, q5_0, q6_k, q8_0}) {
     for (const Shape s : {Shape{1536, 512}, Shape{5632, 2048}}) {
-      for (const int tokens : {1, 8, 64}) {
+      for (const int tokens : {1, 8, 16, 64}) {
         Row row;
         row.name = fmt::format("gemm {} {}x{} x{}", kernel::lm::to_string(format), s.rows, s.columns, tokens);
         row.value = 1e-9 * gemm_rate(format, s.rows, s.columns, tokens);
