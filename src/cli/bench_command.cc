@@ -75,7 +75,7 @@ void add_forward_choice(CLI::App& command, std::string& forward) {
       ->capture_default_str();
 }
 
-void add_serving(CLI::App& bench, int& exit_code) {
+void add_serving_benches(CLI::App& bench, int& exit_code) {
   add<bench::Agents131Options>(
       bench, exit_code, "agents131", "131 agents on one 143 M-parameter model, against llama-server",
       [](CLI::App& command, auto& options) {
@@ -122,7 +122,7 @@ void add_serving(CLI::App& bench, int& exit_code) {
       });
 }
 
-void add_engine(CLI::App& bench, int& exit_code) {
+void add_engine_benches(CLI::App& bench, int& exit_code) {
   add<bench::ForwardBenchOptions>(
       bench, exit_code, "forward", "Our own forward pass against llama-bench and llama-batched-bench",
       [](CLI::App& command, auto& options) {
@@ -182,7 +182,7 @@ void add_engine(CLI::App& bench, int& exit_code) {
       });
 }
 
-void add_minds(CLI::App& bench, int& exit_code) {
+void add_mind_benches(CLI::App& bench, int& exit_code) {
   add<bench::BeliefBenchOptions>(
       bench, exit_code, "belief", "Active-inference populations against the machine's limits and numpy",
       [](CLI::App& command, auto& options) {
@@ -201,7 +201,7 @@ void add_minds(CLI::App& bench, int& exit_code) {
       [](auto& options) { return bench::run_coalition_bench(options.bench); });
 }
 
-void add_state(CLI::App& bench, int& exit_code) {
+void add_state_benches(CLI::App& bench, int& exit_code) {
   add<bench::StoreBenchOptions>(
       bench, exit_code, "store", "The state store: commits, and processes killed at work",
       [](CLI::App& command, auto& options) {
@@ -260,10 +260,10 @@ void add_state(CLI::App& bench, int& exit_code) {
 void add_bench(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("bench", "Measure skep, beside its peers, on this machine");
   command->require_subcommand(1);
-  add_serving(*command, exit_code);
-  add_engine(*command, exit_code);
-  add_minds(*command, exit_code);
-  add_state(*command, exit_code);
+  add_serving_benches(*command, exit_code);
+  add_engine_benches(*command, exit_code);
+  add_mind_benches(*command, exit_code);
+  add_state_benches(*command, exit_code);
   command->footer("Example:\n  skep bench agents131 --peer llama-server --rounds 3");
 }
 

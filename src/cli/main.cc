@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 #include "cli/commands.h"
 #include "cli/memory_commands.h"
@@ -44,6 +45,15 @@ int main(int argc, char** argv) {
   add_engine(app, exit_code);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    const CLI::App* innermost = &app;
+    while (!innermost->get_subcommands().empty()) innermost = innermost->get_subcommands().front();
+    if (innermost->get_require_subcommand_min() == 0) {
+      app.exit(error);
+    } else {
+      std::cerr << innermost->help();  // what there is to choose from
+    }
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     int code = app.exit(error);
     return code == 0 ? kOk : kUsage;

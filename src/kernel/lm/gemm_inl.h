@@ -15,7 +15,7 @@ namespace skep::kernel::lm {
 namespace {
 
 inline constexpr int kTokensPerPass = 32;  // whose activations stay in the second-level cache beside the weights
-inline constexpr int kManyTokens = 32;     // from here on a panel pays, where taking apart costs more than little
+inline constexpr int kManyTokens = 16;     // from here on a panel pays, where taking apart costs more than little
 
 // `ahead`: how far behind this tile the next one lies that nobody has read yet; 0: none.
 template <class I, class Product, int T, class X>
