@@ -186,6 +186,7 @@ TEST_F(HomeTest, WakesAreBoundedAndTimeOut) {
     done();
   }
   EXPECT_EQ(home->awake(), 0U);
+  home.reset();  // before its loop
 }
 
 TEST_F(HomeTest, ABrokenAgentIsQuarantinedAndNamedOnce) {
