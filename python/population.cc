@@ -58,7 +58,7 @@ class PythonPopulation : public PopulationHandle {
   static py::array belief(const py::object& self, uint32_t slot) {
     auto& population = *self.cast<PythonPopulation&>().population_;
     if (slot >= population.capacity()) throw py::index_error("slot");
-    if (population.options().tolerance) {  // packed: there is no row to look at
+    if (population.options().rows != belief::RowStorage::full) {  // packed: there is no row to look at
       py::array_t<double> copy(static_cast<py::ssize_t>(population.belief_size()));
       population.copy_belief(slot, {copy.mutable_data(), population.belief_size()});
       return copy;
@@ -79,7 +79,7 @@ class PythonPopulation : public PopulationHandle {
       return read_only(py::array(py::dtype::of<T>(), {capacity, states}, {(second.data() - first.data()) * size, size},
                                  first.data(), self));
     };
-    if (o.file.empty() && !o.learning && !o.tolerance) {
+    if (o.file.empty() && !o.learning && o.rows == belief::RowStorage::full) {
       const uint32_t second = capacity > 1 ? 1 : 0;
       return o.precision == belief::Precision::f32 ? rows(population.belief(0), population.belief(second))
                                                    : rows(population.belief_f64(0), population.belief_f64(second));
@@ -128,6 +128,14 @@ belief::BackendKind backend_from(const std::string& name) {
   throw py::value_error("backend: auto, joint or mean-field");
 }
 
+belief::RowStorage rows_from(const std::string& name) {
+  if (name == "full") return belief::RowStorage::full;
+  if (name == "compact") return belief::RowStorage::compact;
+  if (name == "edge") return belief::RowStorage::edge;
+  if (name == "sparse") return belief::RowStorage::sparse;
+  throw py::value_error("rows: full, compact, edge or sparse");
+}
+
 }  // namespace
 
 void define_population(py::module_& module) {
@@ -142,7 +150,8 @@ void define_population(py::module_& module) {
                        const std::string& backend, int64_t joint_limit, const std::string& dtype, bool own_models,
                        bool learning, double lr_pA, double lr_pB, double forgetting, uint32_t history,
                        bool history_beliefs, std::optional<double> tolerance, const std::string& file, uint64_t seed,
-                       int threads, const py::object& A_factor_list, const py::object& B_factor_list) {
+                       int threads, const py::object& A_factor_list, const py::object& B_factor_list,
+                       const std::string& rows, double prune, bool own_habits) {
              belief::PopulationOptions o;
              o.capacity = capacity;
              o.gamma = gamma;
@@ -160,6 +169,9 @@ void define_population(py::module_& module) {
              o.history = history;
              o.history_beliefs = history_beliefs;
              o.tolerance = tolerance;
+             o.rows = rows_from(rows);
+             o.prune = prune;
+             o.own_habits = own_habits;
              o.plan = plan;
              o.keep_policies = plan;
              if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype: float32 or float64");
@@ -180,7 +192,8 @@ void define_population(py::module_& module) {
            py::arg("own_models") = false, py::arg("learning") = false, py::arg("lr_pA") = 1.0, py::arg("lr_pB") = 1.0,
            py::arg("forgetting") = 0.0, py::arg("history") = 0, py::arg("history_beliefs") = false,
            py::arg("tolerance") = py::none(), py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0,
-           py::arg("A_factor_list") = py::none(), py::arg("B_factor_list") = py::none())
+           py::arg("A_factor_list") = py::none(), py::arg("B_factor_list") = py::none(), py::arg("rows") = "full",
+           py::arg("prune") = belief::PopulationOptions().prune, py::arg("own_habits") = false)
       .def_static(
           "open",
           [](const std::string& file, int threads) {
@@ -211,6 +224,22 @@ void define_population(py::module_& module) {
             check_or_raise(p->set_belief(slot, {belief.data(), static_cast<size_t>(belief.size())}));
           },
           py::arg("slot"), py::arg("belief"))
+      .def(
+          "set_start",
+          [](PythonPopulation& p, uint32_t slot, const std::vector<std::vector<double>>& D) {
+            check_or_raise(p->set_start(slot, D));
+          },
+          py::arg("slot"), py::arg("D"), "One agent's own D, a distribution per factor; before its first step.")
+      .def(
+          "set_habits",
+          [](PythonPopulation& p, uint32_t slot, const Doubles& E) {
+            check_or_raise(p->set_habits(slot, {E.data(), static_cast<size_t>(E.size())}));
+          },
+          py::arg("slot"), py::arg("E"), "One agent's own E, over policies; needs own_habits=True.")
+      .def("error_bound", [](PythonPopulation& p, uint32_t slot) {
+        if (slot >= p->capacity()) throw py::index_error("slot");
+        return p->error_bound(slot);
+      })
       .def("learn", &PythonPopulation::learn, py::arg("observations"),
            "Dirichlet learning of every agent's own A and B from its last two beliefs; needs learning=True.")
       .def(

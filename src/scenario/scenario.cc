@@ -16,6 +16,7 @@ constexpr int most_populations = 8;
 constexpr int most_cells = 64;  // of a grid that agents plan on: its states are squared in the model
 constexpr int most_horizon = 6;
 constexpr size_t most_parameters = 4, most_values = 64;
+constexpr size_t most_rows = 1000, most_weights = 64;
 constexpr Bytes most_text = 1_MiB;
 constexpr double most_latitude = 85;  // nearer to a pole a step to the east would be many degrees
 
@@ -46,6 +47,52 @@ void read_world(YamlFields& fields, WorldConfig& world) {
   }
 }
 
+// A list of lists of weights, each scaled to a sum of 1.
+Status read_rows(const YamlNode& node, std::vector<std::vector<double>>& rows) {
+  if (!node.is_list() || node.size() == 0 || node.size() > most_rows)
+    return node.error(fmt::format("expected a list of 1 to {} rows", most_rows));
+  for (size_t i = 0; i < node.size(); ++i) {
+    const YamlNode row = node.at(i);
+    if (!row.is_list() || row.size() == 0 || row.size() > most_weights)
+      return row.error(fmt::format("expected a list of 1 to {} weights", most_weights));
+    std::vector<double> weights;
+    double sum = 0;
+    for (size_t k = 0; k < row.size(); ++k) {
+      SKEP_TRY(const double weight, row.at(k).number(0, 1e6));
+      weights.push_back(weight);
+      sum += weight;
+    }
+    if (!(sum > 0)) return row.error("all weights are 0");
+    for (double& weight : weights) weight /= sum;
+    rows.push_back(std::move(weights));
+  }
+  return {};
+}
+
+// What does not go together in one population.
+Status check_population(const YamlNode& node, const PopulationConfig& population) {
+  const auto place = [&](const char* key) { return node.find(key).value_or(node); };
+  const bool packed = population.precision != BeliefPrecision::f32 && population.precision != BeliefPrecision::f64;
+  if (population.learning > 0 && !population.own)
+    return place("learning").error("agents that learn have their own model", "add own: true");
+  if (population.own && packed)
+    return place("precision")
+        .error("an own model is far larger than any belief: only full ones go with it",
+               "float32 or float64, or a shared model");
+  const bool thinks = population.mind != Mind::random;
+  for (const char* key : {"start", "habits", "own"}) {
+    if (!thinks && node.find(key)) return place(key).error("a random population has no mind");
+  }
+  return {};
+}
+
+BeliefPrecision precision_of(const std::string& name) {
+  if (name == "compact") return BeliefPrecision::compact;
+  if (name == "edge") return BeliefPrecision::edge;
+  if (name == "sparse") return BeliefPrecision::sparse;
+  return name == "float64" ? BeliefPrecision::f64 : BeliefPrecision::f32;
+}
+
 Result<PopulationConfig> read_population(const YamlNode& node) {
   PopulationConfig population;
   population.name = node.key();
@@ -59,16 +106,22 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   fields.choice("actions", actions, {"sampled", "deterministic"});
   fields.choice("precision", precision, {"float32", "float64", "compact", "edge", "sparse"});
   fields.number("tolerance", population.tolerance, 0, 0.5);
+  fields.number("prune", population.prune, 0, 0.009);
+  fields.boolean("own", population.own);
+  fields.number("learning", population.learning, 0, 1000);
+  fields.number("confidence", population.confidence, 1e-3, 1e6);
+  const auto rows = [&fields](const char* key, std::vector<std::vector<double>>& out) {
+    const auto value = fields.take(key);
+    if (!value) return;
+    if (const Status status = read_rows(*value, out); !status) fields.refuse(status.error());
+  };
+  rows("start", population.start);
+  rows("habits", population.habits);
   SKEP_CHECK(fields.finish());
-  if (precision == "edge" || precision == "sparse")
-    return node.error(
-        fmt::format("precision: {} populations are for one factor and one modality, worlds have several", precision),
-        "compact packs the beliefs of any world");
   population.mind = mind == "random" ? Mind::random : mind == "reactive" ? Mind::reactive : Mind::planning;
   population.sampled = actions == "sampled";
-  population.precision = precision == "compact"   ? BeliefPrecision::compact
-                         : precision == "float64" ? BeliefPrecision::f64
-                                                  : BeliefPrecision::f32;
+  population.precision = precision_of(precision);
+  SKEP_CHECK(check_population(node, population));
   return population;
 }
 

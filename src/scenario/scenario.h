@@ -20,7 +20,8 @@ enum class Mind : uint8_t {
   random,    // no mind: uniform actions, the floor of every comparison
 };
 
-enum class BeliefPrecision : uint8_t { f32, f64, compact };  // compact: rows in bytes, bfloat16 or f32
+// How beliefs lie (belief::RowStorage): compact in bytes, bfloat16 or f32, edge in bytes, sparse as pairs.
+enum class BeliefPrecision : uint8_t { f32, f64, compact, edge, sparse };
 
 struct WorldConfig {
   WorldKind kind = WorldKind::foraging;
@@ -45,6 +46,13 @@ struct PopulationConfig {
   bool sampled = true;    // actions are drawn; false: the most probable one
   BeliefPrecision precision = BeliefPrecision::f32;
   double tolerance = 0.01;  // compact: how far a packed row may be from what it holds, L1
+  double prune = 1e-6;      // sparse: entries of at most this are dropped
+  bool own = false;         // every agent has its own A and B
+  double learning = 0;      // rate at which it learns them; 0: not
+  double confidence = 10;   // learning: observations that the first A and B count as
+  // Agent i starts from row i, in turns: what it believes of the hidden part (its D), how likely it tends to each
+  // action (its E). Each row sums to 1. Empty: the world's, and no habits.
+  std::vector<std::vector<double>> start, habits;
 };
 
 struct CoalitionConfig {

@@ -40,12 +40,30 @@ TEST(Scenario, AnotherWorldsKeyIsAMistake) {
   EXPECT_NE(mistake("name: x\nworld: {kind: patrol, cue: 0.9}\npopulations: {a: {}}\n").find("cue"), std::string::npos);
 }
 
-TEST(Scenario, PopulationsOfOneFactorAreRefusedWithWhatToTakeInstead) {
-  for (const char* precision : {"edge", "sparse"}) {
-    const std::string error = mistake(small, {{"populations.a.precision", precision}});
-    EXPECT_NE(error.find(precision), std::string::npos) << error;
-    EXPECT_NE(error.find("compact"), std::string::npos) << error;
-  }
+TEST(Scenario, WhatDoesNotGoTogetherInAPopulationIsAMistake) {
+  const auto population = [](const char* keys) {
+    return fmt::format("name: x\nworld: {{kind: patrol}}\npopulations: {{a: {{{}}}}}\n", keys);
+  };
+  for (const char* fine : {"precision: edge", "precision: sparse, prune: 0.001", "own: true, learning: 0.5",
+                           "start: [[1, 2, 1], [0, 0, 3]], habits: [[1, 1, 1, 1, 2]]"})
+    EXPECT_EQ(mistake(population(fine)), "") << fine;
+  for (const auto& [wrong, says] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"learning: 1", "own: true"},
+                                                                  {"own: true, precision: edge", "precision"},
+                                                                  {"own: true, mind: random", "no mind"},
+                                                                  {"start: []", "1 to 1000 rows"},
+                                                                  {"start: [1, 2]", "a list of 1 to 64"},
+                                                                  {"habits: [[0, 0]]", "all weights"},
+                                                                  {"habits: [[1, -1]]", "habits"}})
+    EXPECT_NE(mistake(population(wrong)).find(says), std::string::npos) << wrong << ": " << mistake(population(wrong));
+}
+
+TEST(Scenario, WeightsAreScaledToDistributions) {
+  const auto scenario = parse_scenario(
+      "name: x\nworld: {kind: sensors}\npopulations: {a: {start: [[1, 2, 1]], habits: [[3, 1]]}}\n", "s.yaml");
+  ASSERT_TRUE(scenario) << scenario.error().text();
+  EXPECT_EQ(scenario->populations[0].start, (std::vector<std::vector<double>>{{0.25, 0.5, 0.25}}));
+  EXPECT_EQ(scenario->populations[0].habits, (std::vector<std::vector<double>>{{0.75, 0.25}}));
 }
 
 TEST(Scenario, AGridThatIsTooLargeToPlanOnIsAMistake) {

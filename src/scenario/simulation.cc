@@ -7,6 +7,7 @@
 #include "mind/belief/collective_state.h"
 #include "mind/belief/population.h"
 #include "scenario/agent_coalitions.h"
+#include "scenario/minds.h"
 
 namespace skep::scenario {
 namespace {
@@ -20,19 +21,6 @@ struct Group {
   std::unique_ptr<belief::CollectiveState> collective;
   std::vector<uint16_t> observations;  // modalities per agent
 };
-
-belief::PopulationOptions options_of(const PopulationConfig& config, uint64_t seed) {
-  belief::PopulationOptions options;
-  options.capacity = static_cast<uint32_t>(config.agents);
-  options.gamma = config.gamma;
-  options.alpha = 1;  // actions are drawn from the posterior itself
-  options.action_selection = config.sampled ? belief::ActionSelection::sampled : belief::ActionSelection::deterministic;
-  options.use_states_info_gain = config.curiosity;
-  options.seed = seed;
-  if (config.precision == BeliefPrecision::f64) options.precision = belief::Precision::f64;
-  if (config.precision == BeliefPrecision::compact) options.tolerance = config.tolerance;
-  return options;
-}
 
 }  // namespace
 
@@ -100,14 +88,7 @@ Status Simulation::Impl::add_group(const PopulationConfig& config, uint64_t seed
   hidden_factor = model.factors() - 1;
   group.observations.resize(group.count * modalities);
   if (config.mind != Mind::random) {
-    auto minds = belief::Population::create(std::move(model), options_of(config, seed), *pool);
-    if (!minds) {
-      Error error = std::move(minds).error();
-      error.message = fmt::format("populations.{}: {}", config.name, error.message);
-      return fail(std::move(error));
-    }
-    group.minds = std::move(*minds);
-    for (size_t i = 0; i < group.count; ++i) SKEP_CHECK(group.minds->add());
+    SKEP_TRY(group.minds, make_minds(config, std::move(model), seed, *pool));
     group.collective = std::make_unique<belief::CollectiveState>(*group.minds, 1);
   }
   groups.push_back(std::move(group));
@@ -127,6 +108,7 @@ Status Simulation::Impl::think(Group& group) {
     return {};
   }
   SKEP_CHECK(group.minds->step(group.observations));
+  if (group.minds->options().learning) SKEP_CHECK(group.minds->learn(group.observations));
   group.collective->update();
   for (size_t i = 0; i < group.count; ++i) {
     frame.agents[group.first + i].action = group.minds->actions()[i];

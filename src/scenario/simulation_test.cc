@@ -86,6 +86,82 @@ TEST(Simulation, BeliefsMayLieInFewerOrMoreBytes) {
   EXPECT_FALSE(parse_scenario(with("precision: float16"), "x.yaml"));
 }
 
+std::string world_with(const char* world, const std::string& population) {
+  return fmt::format("name: x\nsteps: 30\nworld: {}\npopulations: {{a: {{agents: 30, horizon: 2, {}}}}}\n", world,
+                     population);
+}
+
+constexpr const char* foraging_of_16 = "{kind: foraging, width: 4, height: 4}";
+
+// The bound itself is held in mind/belief/population_test; here, that a world lives with such rows, and how.
+TEST(Simulation, BeliefsMayBeSparseOrOfEdgeAgents) {
+  const auto plain = frames(world_with(foraging_of_16, "precision: float32"), 7, 1);
+  EXPECT_EQ(frames(world_with(foraging_of_16, "precision: sparse, prune: 0"), 7, 1), plain);
+  const auto pruned = frames(world_with(foraging_of_16, "precision: sparse, prune: 0.001"), 7, 1);
+  EXPECT_NE(pruned, plain);
+  EXPECT_EQ(frames(world_with(foraging_of_16, "precision: sparse, prune: 0.001"), 7, 3), pruned);
+
+  const char* sensors = "{kind: sensors}";
+  const auto edge = frames(world_with(sensors, "precision: edge"), 7, 1);
+  EXPECT_NE(edge, frames(world_with(sensors, "precision: float32"), 7, 1));
+  EXPECT_EQ(frames(world_with(sensors, "precision: edge"), 7, 3), edge);
+  const auto mean = [&](const std::string& precision, auto quantity) {
+    const auto cells = run_sweep(world_with(sensors, precision), "x.yaml", {.seeds = 4, .threads = 2}).value();
+    double sum = 0;
+    for (const auto& run : cells[0].means) sum += quantity(run[0]) / 4;
+    return sum;
+  };
+  const auto free_energy = [](const auto& run) { return run.free_energy; };
+  EXPECT_NEAR(mean("precision: edge", free_energy), mean("precision: float64", free_energy), 0.05);
+
+  const auto refused =
+      Simulation::create(parse_scenario(world_with(foraging_of_16, "precision: edge"), "x.yaml").value(), 7, 1);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("populations.a: edge"), std::string::npos) << refused.error().text();
+}
+
+TEST(Simulation, AgentsMayHaveTheirOwnModels) {
+  const auto run = [&](const std::string& population) {
+    Simulation simulation =
+        Simulation::create(parse_scenario(world_with(foraging_of_16, population), "x.yaml").value(), 7, 2).value();
+    for (int step = 0; step < 30; ++step) EXPECT_TRUE(simulation.step());
+    return simulation.frame();
+  };
+  // A model of one's own that is the world's gives the world's beliefs, but for rounding.
+  const Frame shared = run("precision: float64, actions: deterministic");
+  const Frame own = run("precision: float64, actions: deterministic, own: true");
+  for (size_t i = 0; i < shared.agents.size(); ++i) {
+    EXPECT_NEAR(own.agents[i].free_energy, shared.agents[i].free_energy, 1e-5) << i;
+    EXPECT_EQ(own.agents[i].action, shared.agents[i].action) << i;
+  }
+  const Frame learning = run("precision: float64, actions: deterministic, own: true, learning: 1, confidence: 2");
+  double change = 0;
+  for (size_t i = 0; i < shared.agents.size(); ++i)
+    change += static_cast<double>(std::abs(learning.agents[i].free_energy - shared.agents[i].free_energy));
+  EXPECT_GT(change, 0.1) << "nobody learnt anything";
+}
+
+TEST(Simulation, AgentsMayStartAndTendEachInTheirOwnWay) {
+  const char* sensors = "{kind: sensors, fronts: 1}";
+  const auto first_step = [&](const std::string& population) {
+    Simulation simulation =
+        Simulation::create(parse_scenario(world_with(sensors, population), "x.yaml").value(), 7, 2).value();
+    EXPECT_TRUE(simulation.step());
+    return simulation.frame();
+  };
+  const Frame shared = first_step("gamma: 0.5, actions: deterministic");
+  const Frame sure = first_step("gamma: 0.5, actions: deterministic, start: [[1, 0, 0], [0, 0, 1]]");
+  EXPECT_GT(sure.populations[0].hidden[0], 0.45F) << "half of them began certain of calm";
+  EXPECT_LT(sure.populations[0].agreement, shared.populations[0].agreement);
+  const Frame habits = first_step("gamma: 0.01, actions: deterministic, habits: [[1, 0], [0, 1]]");
+  for (size_t i = 0; i < habits.agents.size(); ++i)
+    EXPECT_EQ(habits.agents[i].action, static_cast<int>(i % 2)) << "asleep and awake in turns";
+  const auto wrong =
+      Simulation::create(parse_scenario(world_with(sensors, "habits: [[1, 1, 1]]"), "x.yaml").value(), 7, 1);
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("habits: a row of 3, but this world has 2 actions"), std::string::npos);
+}
+
 TEST(Simulation, PlanningBeatsReactingWhereKnowingHasToBeFetched) {
   const auto cells = run_sweep(R"(name: x
 steps: 60

@@ -2,30 +2,29 @@
 // Beliefs at the precision they need (requirement B2): each row is kept in bytes, bfloat16 or f32, whichever is the
 // smallest whose L1 error is within `tolerance`. Sharp and flat beliefs mostly fit bytes; what lies between takes more.
 // The error of a stored row is measured, not assumed: store() returns it, and it never exceeds the tolerance.
-// Bounds of the formats themselves: bytes S / 510; bfloat16 2^-8 (2^-9 of rounding, doubled by renormalising); f32
+// Bounds of the formats themselves: bytes S / 510; bfloat16 2^-7 (2^-8 of rounding, doubled by renormalising); f32
 // none. Rows of one format are pooled; store() is O(S) and reuses the freed place of the row's former format.
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "base/units.h"
+#include "mind/belief/row_store.h"
 
 namespace skep::belief {
 
 enum class BeliefFormat : uint8_t { none, byte, bfloat16, f32 };
 
-class CompactBeliefs {
+class CompactBeliefs final : public RowStore {
  public:
   CompactBeliefs(uint32_t capacity, size_t states, double tolerance);
 
-  // Takes a distribution (sum 1 within 1e-4); returns the L1 error of what is kept.
-  double store(uint32_t slot, std::span<const float> belief);
-  void load(uint32_t slot, std::span<float> out) const;  // sums to 1; store() must have been called
-  void erase(uint32_t slot);
+  double store(uint32_t slot, std::span<const float> belief) override;
+  void load(uint32_t slot, std::span<float> out) const override;  // sums to 1
+  void erase(uint32_t slot) override;
 
   [[nodiscard]] BeliefFormat format(uint32_t slot) const { return places_[slot].format; }
-  [[nodiscard]] Bytes bytes() const;
+  [[nodiscard]] Bytes bytes() const override;
 
  private:
   struct Place {

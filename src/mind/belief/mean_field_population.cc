@@ -29,7 +29,7 @@ MeanFieldPopulation::Scratch::Scratch(const MeanFieldPopulation& p)
 
 MeanFieldPopulation::MeanFieldPopulation(GenerativeModel model, CompiledModel compiled, PopulationOptions options,
                                          kernel::ThreadPool& pool, StateFile state)
-    : PopulationBase(std::move(model), std::move(options), pool, std::move(state), compiled.states()),
+    : PopulationBase(std::move(model), std::move(options), pool, std::move(state), compiled.states(), 0),
       compiled_(std::move(compiled)),
       tree_(policy_tree(model_)) {
   policies_ = tree_.policies;
@@ -62,9 +62,26 @@ void MeanFieldPopulation::store(const double* q, std::byte* row) const {
   }
 }
 
-void MeanFieldPopulation::write_start(uint32_t, std::byte* row) {
+void MeanFieldPopulation::write_start(uint32_t slot, std::byte* row) {
   std::memset(row, 0, row_bytes_);
   store(start_.data(), row);
+  if (options_.own_habits)
+    std::copy(compiled_.lnE.begin(), compiled_.lnE.end(), reinterpret_cast<double*>(writable_block(slot)));
+}
+
+std::vector<double> MeanFieldPopulation::belief_of(const std::vector<std::vector<double>>& factors) const {
+  std::vector<double> all;
+  for (const std::vector<double>& factor : factors) all.insert(all.end(), factor.begin(), factor.end());
+  return all;
+}
+
+void MeanFieldPopulation::write_habits(uint32_t slot, std::span<const double> E) {
+  std::transform(E.begin(), E.end(), reinterpret_cast<double*>(writable_block(slot)),
+                 [](double p) { return std::log(p + kLogEpsilon); });
+}
+
+const double* MeanFieldPopulation::habits(uint32_t slot) const {
+  return options_.own_habits ? reinterpret_cast<const double*>(own_block(slot)) : compiled_.lnE.data();
 }
 
 void MeanFieldPopulation::marginal(uint32_t slot, int factor, std::span<double> out) const {
@@ -139,9 +156,10 @@ void MeanFieldPopulation::update(const Batch& batch) {
     infer(batch, i, s);
     if (!options_.plan) continue;
     plan_node(s, 0, 0, 0);
-    for (size_t p = 0; p < s.q_pi.size(); ++p) s.q_pi[p] = options_.gamma * s.value[p] + compiled_.lnE[p];
-    softmax(s.q_pi.data(), s.q_pi.size());
     const uint32_t slot = batch.slots[i];
+    const double* ln_E = habits(slot);
+    for (size_t p = 0; p < s.q_pi.size(); ++p) s.q_pi[p] = options_.gamma * s.value[p] + ln_E[p];
+    softmax(s.q_pi.data(), s.q_pi.size());
     for (size_t p = 0; p < s.q_pi.size() && !q_pi_.empty(); ++p) {
       q_pi_[slot * policies_ + p] = static_cast<float>(s.q_pi[p]);
       neg_efe_[slot * policies_ + p] = static_cast<float>(s.value[p]);

@@ -22,6 +22,8 @@ class MeanFieldPopulation final : public PopulationBase {
 
  protected:
   void update(const Batch& batch) override;
+  std::vector<double> belief_of(const std::vector<std::vector<double>>& factors) const override;
+  void write_habits(uint32_t slot, std::span<const double> E) override;
   void write_start(uint32_t slot, std::byte* row) override;
 
  private:
@@ -39,6 +41,8 @@ class MeanFieldPopulation final : public PopulationBase {
   void infer(const Batch& batch, uint32_t i, Scratch& s);
   void plan_node(Scratch& s, uint32_t node, int depth, double value) const;
   uint16_t choose(Scratch& s, uint32_t slot) const;
+  // ln E: the shared one, or the agent's own.
+  [[nodiscard]] const double* habits(uint32_t slot) const;
 
   CompiledModel compiled_;
   PolicyTree tree_;

@@ -14,33 +14,6 @@
 
 namespace skep::belief {
 
-template <typename T>
-const T* VectorPopulation<T>::own(uint32_t slot) const {
-  return reinterpret_cast<const T*>(state_.own(slot, own_side_[slot]));
-}
-
-// The block that may be written: a copy on the other side where the committed one is still needed.
-template <typename T>
-T* VectorPopulation<T>::writable_own(uint32_t slot) {
-  uint8_t& side = own_side_[slot];
-  if (state_.durable()) {
-    if (*state_.own_stamp(slot, side) <= state_.sequence()) {
-      std::memcpy(state_.own(slot, side ^ 1U), state_.own(slot, side), state_.layout().own_block);
-      side ^= 1U;
-    }
-    *state_.own_stamp(slot, side) = state_.sequence() + 1;
-  }
-  return reinterpret_cast<T*>(state_.own(slot, side));
-}
-
-template <typename T>
-void VectorPopulation<T>::restore_own() {
-  if (!options_.own_models || !state_.durable()) return;
-  for (uint32_t slot = 0; slot < capacity(); ++slot) {
-    own_side_[slot] = *state_.own_stamp(slot, 1) > *state_.own_stamp(slot, 0) ? 1 : 0;
-  }
-}
-
 // The counts that every agent starts with, laid out as in its block.
 template <typename T>
 void VectorPopulation<T>::copy_first_counts() {
@@ -69,12 +42,14 @@ void VectorPopulation<T>::copy_first_counts() {
 
 template <typename T>
 void VectorPopulation<T>::own_from_shared(T* block) const {
+  if (options_.own_habits) std::copy(tables_.ln_prior.begin(), tables_.ln_prior.end(), block + layout_.habits);
+  if (!options_.own_models) return;
   std::memcpy(block + layout_.likelihood, tables_.likelihood.data(), tables_.likelihood.bytes());
   std::memcpy(block + layout_.linear, tables_.linear.data(), tables_.linear.bytes());
   std::memcpy(block + layout_.transitions, tables_.transitions.data(), tables_.transitions.bytes());
   if (options_.learning) {
     std::memcpy(block + layout_.likelihood_counts, first_counts_.data() + layout_.likelihood_counts,
-                (layout_.entries - layout_.likelihood_counts) * sizeof(T));
+                (layout_.habits - layout_.likelihood_counts) * sizeof(T));
   }
 }
 
@@ -223,16 +198,10 @@ Status VectorPopulation<T>::learn(std::span<const uint16_t> observations) {
   return {};
 }
 
-template const float* VectorPopulation<float>::own(uint32_t) const;
-template const double* VectorPopulation<double>::own(uint32_t) const;
 template void VectorPopulation<float>::copy_first_counts();
 template void VectorPopulation<double>::copy_first_counts();
-template float* VectorPopulation<float>::writable_own(uint32_t);
-template double* VectorPopulation<double>::writable_own(uint32_t);
 template void VectorPopulation<float>::own_from_shared(float*) const;
 template void VectorPopulation<double>::own_from_shared(double*) const;
-template void VectorPopulation<float>::restore_own();
-template void VectorPopulation<double>::restore_own();
 template Status VectorPopulation<float>::learn(std::span<const uint16_t>);
 template Status VectorPopulation<double>::learn(std::span<const uint16_t>);
 template Status VectorPopulation<float>::set_own_model(uint32_t, const std::vector<Tensor>&,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "mind/belief/fixed_rows.h"
 #include "mind/belief/joint_model.h"
 #include "mind/belief/mean_field_population.h"
 #include "mind/belief/model_blob.h"
@@ -13,11 +14,43 @@ namespace {
 constexpr uint32_t kMostAgents = 1u << 26;
 constexpr uint64_t kMostPolicies = 1u << 16;  // × kChunk values of scratch per thread
 constexpr double kMostOwnBytes = 1e12;
+constexpr double kUsualTolerance = 0.01;
+constexpr int64_t kMostEdgeStates = 16;
 
 // Whether the joint of the factors is small enough for the vector kernels.
 bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.backend != BackendKind::automatic) return o.backend == BackendKind::vector_joint;
   return model.factors() == 1 || model.joint_states() <= o.joint_limit;
+}
+
+// What goes with packed rows, and what of it needs which.
+Status check_rows(const GenerativeModel& model, const PopulationOptions& o) {
+  if (o.rows == RowStorage::full) return {};
+  const char* in_the_way = o.own_models                                      ? "own_models"
+                           : o.history_beliefs                               ? "history_beliefs"
+                           : o.precision != Precision::f32                   ? "f64"
+                           : !use_vectors(model, o)                          ? "the mean-field backend"
+                           : o.rows == RowStorage::sparse && !o.file.empty() ? "file"
+                                                                             : nullptr;
+  if (in_the_way != nullptr) {
+    const char* kind = o.rows == RowStorage::sparse ? "sparse" : o.rows == RowStorage::edge ? "edge" : "compact";
+    return fail(ErrorCode::unsupported, fmt::format("{} rows and {} don't go together", kind, in_the_way),
+                fmt::format("take full rows, or go without {}", in_the_way));
+  }
+  if (o.rows == RowStorage::edge && model.joint_states() > kMostEdgeStates) {
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("edge rows hold at most {} joint states, the model has {}", kMostEdgeStates, model.joint_states()),
+        "compact rows hold any number");
+  }
+  if (o.rows == RowStorage::compact && !o.file.empty() &&
+      !FixedRows::choose(static_cast<size_t>(model.joint_states()), *o.tolerance)) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("tolerance {}: rows of a file that are smaller than f32 need {}", *o.tolerance,
+                            FixedRows(static_cast<size_t>(model.joint_states()), 2).tolerance()),
+                "allow that, or take full rows");
+  }
+  return {};
 }
 
 Status check(const GenerativeModel& model, const PopulationOptions& o) {
@@ -31,16 +64,9 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.learning && !o.own_models) return refuse("learning needs own_models");
   if (o.learning && (model.pA.empty() || model.pB.empty())) return refuse("learning needs a model with pA and pB");
   if (o.tolerance && !(*o.tolerance >= 0 && *o.tolerance <= 0.5)) return refuse("tolerance: expected 0 to 0.5");
-  if (o.tolerance &&
-      (o.own_models || o.history > 0 || !o.file.empty() || o.precision != Precision::f32 || !use_vectors(model, o))) {
-    const char* in_the_way = o.own_models                    ? "own_models"
-                             : o.history > 0                 ? "history"
-                             : !o.file.empty()               ? "file"
-                             : o.precision != Precision::f32 ? "f64"
-                                                             : "the mean-field backend";
-    return fail(ErrorCode::unsupported, fmt::format("tolerance (packed rows) and {} don't go together", in_the_way),
-                fmt::format("leave tolerance out, or go without {}", in_the_way));
-  }
+  if (o.rows != RowStorage::compact && o.tolerance) return refuse("tolerance is of compact rows");
+  if (!(o.prune >= 0 && o.prune < 0.01)) return refuse("prune: expected 0 to 0.01");
+  SKEP_CHECK(check_rows(model, o));
   if (o.plan && policies_of(model).size() > kMostPolicies)
     return fail(ErrorCode::too_large, fmt::format("more than {} policies", kMostPolicies));
   if (o.plan && o.own_models && static_cast<size_t>(model.joint_actions()) > kernel::kMostOwnActions) {
@@ -64,8 +90,30 @@ StateLayout common_layout(const GenerativeModel& model, const PopulationOptions&
   l.history_beliefs = o.history_beliefs ? 1 : 0;
   l.sides = (o.learning ? 2 : 1) * (o.file.empty() ? 1 : 2);
   l.seed = o.seed;
-  l.flags = o.learning ? 1 : 0;
+  l.flags =
+      (o.learning ? kLearning : 0) | (o.own_habits ? kOwnHabits : 0) | (o.own_habits && !o.own_models ? kNoModels : 0);
   return l;
+}
+
+// Packed rows: of one size in a file, elsewhere than in the state without one.
+void lay_out_packed(const GenerativeModel& model, const PopulationOptions& o, StateLayout& layout) {
+  if (o.rows == RowStorage::full) return;
+  if (o.file.empty()) {
+    layout.sides = 0;
+    return;
+  }
+  const auto states = static_cast<size_t>(model.joint_states());
+  const FixedRows rows = o.rows == RowStorage::edge ? FixedRows(states, 1) : *FixedRows::choose(states, *o.tolerance);
+  layout.element = rows.bytes_per_entry();
+  layout.stride = rows.stride();
+}
+
+Status lay_out_own(uint64_t bytes, const PopulationOptions& o, StateLayout& layout) {
+  layout.own_sides = o.file.empty() ? 1 : 2;
+  layout.own_block = bytes;
+  const double size = static_cast<double>(bytes) * o.capacity;
+  if (size > kMostOwnBytes) return fail(ErrorCode::too_large, fmt::format("own models take {:.3g} bytes", size));
+  return {};
 }
 
 template <typename P>
@@ -86,12 +134,10 @@ Result<std::unique_ptr<Population>> make_vector(GenerativeModel model, Populatio
   StateLayout layout = common_layout(model, o);
   layout.backend = static_cast<uint32_t>(BackendKind::vector_joint);
   layout.stride = static_cast<uint32_t>(tables.stride);
-  if (o.tolerance) layout.capacity = PopulationBase::unpacked_rows(pool);
-  if (o.own_models) {
-    layout.own_sides = o.file.empty() ? 1 : 2;
-    layout.own_block = OwnLayout::of(tables, o.learning, factored ? &*factored : nullptr).entries * sizeof(T);
-    const double size = static_cast<double>(layout.own_block) * o.capacity;
-    if (size > kMostOwnBytes) return fail(ErrorCode::too_large, fmt::format("own models take {:.3g} bytes", size));
+  lay_out_packed(model, o, layout);
+  if (o.own_models || o.own_habits) {
+    const OwnLayout own = OwnLayout::of(tables, o, factored ? &*factored : nullptr);
+    SKEP_CHECK(lay_out_own(own.entries * sizeof(T), o, layout));
   }
   Result<StateFile> state =
       existing != nullptr ? Result<StateFile>(std::move(*existing)) : make_state(model, o, layout);
@@ -111,6 +157,7 @@ Result<std::unique_ptr<Population>> make_mean_field(GenerativeModel model, Popul
   layout.stride =
       static_cast<uint32_t>(o.precision == Precision::f32 ? kernel::belief_stride<float>(compiled.states())
                                                           : kernel::belief_stride<double>(compiled.states()));
+  if (o.own_habits) SKEP_CHECK(lay_out_own((compiled.lnE.size() * sizeof(double) + 63) / 64 * 64, o, layout));
   Result<StateFile> state =
       existing != nullptr ? Result<StateFile>(std::move(*existing)) : make_state(model, o, layout);
   if (!state) return fail(std::move(state).error());
@@ -122,6 +169,8 @@ Result<std::unique_ptr<Population>> make_mean_field(GenerativeModel model, Popul
 
 Result<std::unique_ptr<Population>> make(GenerativeModel model, PopulationOptions o, kernel::ThreadPool& pool,
                                          StateFile* existing) {
+  if (o.tolerance && o.rows == RowStorage::full) o.rows = RowStorage::compact;
+  if (o.rows == RowStorage::compact && !o.tolerance) o.tolerance = kUsualTolerance;
   SKEP_CHECK(check(model, o));
   if (!use_vectors(model, o)) return make_mean_field(std::move(model), std::move(o), pool, existing);
   return o.precision == Precision::f32 ? make_vector<float>(std::move(model), std::move(o), pool, existing)
@@ -142,13 +191,21 @@ Result<std::unique_ptr<Population>> Population::open(PopulationOptions options, 
   SKEP_TRY(GenerativeModel model, read_model_blob(state.model()));
   const StateLayout& l = state.layout();
   options.capacity = l.capacity;
-  options.precision = l.element == 4 ? Precision::f32 : Precision::f64;
+  options.precision = l.element <= 4 ? Precision::f32 : Precision::f64;
+  options.rows = RowStorage::full;
+  options.tolerance.reset();
+  if (l.element < 4) {  // what was chosen when the file was made
+    const bool edge = l.element == 1 && model.joint_states() <= kMostEdgeStates;
+    options.rows = edge ? RowStorage::edge : RowStorage::compact;
+    if (!edge) options.tolerance = FixedRows(static_cast<size_t>(model.joint_states()), l.element).tolerance();
+  }
   options.backend = static_cast<BackendKind>(l.backend);
   if (options.backend != BackendKind::vector_joint && options.backend != BackendKind::mean_field) {
     return fail(ErrorCode::corrupt, fmt::format("{}: unknown backend {}", options.file.string(), l.backend));
   }
-  options.own_models = l.own_sides > 0;
-  options.learning = (l.flags & 1) != 0;
+  options.own_models = l.own_sides > 0 && (l.flags & kNoModels) == 0;
+  options.own_habits = (l.flags & kOwnHabits) != 0;
+  options.learning = (l.flags & kLearning) != 0;
   options.history = l.history;
   options.history_beliefs = l.history_beliefs != 0;
   options.seed = l.seed;

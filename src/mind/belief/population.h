@@ -43,6 +43,16 @@ enum class Precision : uint8_t { f32, f64 };
 // Who does the arithmetic. `automatic` takes the vector kernels where the joint of the factors is small enough.
 enum class BackendKind : uint8_t { automatic, vector_joint, mean_field };
 
+// How rows of beliefs lie between steps. All but full ones are unpacked into f32 rows for a step of the vector kernels,
+// and what packing changed is carried as error_bound(). They need a shared model and f32.
+enum class RowStorage : uint8_t {
+  full,     // as the kernels take them
+  compact,  // bytes, bfloat16 or f32, the smallest that keeps each row within `tolerance` (compact_beliefs.h); in a
+            // file bytes or bfloat16 for all rows (fixed_rows.h)
+  edge,     // bytes, at most 16 joint states: 16 bytes a row (edge_population.h for 28 bytes an agent all in all)
+  sparse,   // (state, probability) of the states believed in (sparse_beliefs.h); in memory only
+};
+
 struct PopulationOptions {
   uint32_t capacity = 1024;  // slots, fixed for the life of the population
   Precision precision = Precision::f32;
@@ -51,6 +61,7 @@ struct PopulationOptions {
   int64_t joint_limit = 1024;
   bool own_models = false;     // every agent has its own A and B (starting as the shared ones)
   bool learning = false;       // own models with Dirichlet counts, for learn()
+  bool own_habits = false;     // every agent has its own E (starting as the shared one), for set_habits()
   bool plan = true;            // step() also chooses actions
   bool keep_policies = false;  // keep q_pi and the negative expected free energy of every agent
   double gamma = 16.0;
@@ -61,9 +72,9 @@ struct PopulationOptions {
   double lr_pA = 1.0, lr_pB = 1.0, forgetting = 0.0;
   uint32_t history = 0;          // entries of the ring buffer of each agent
   bool history_beliefs = false;  // the ring holds distributions too
-  // Rows lie in bytes, bfloat16 or f32, the smallest that keeps each within this L1 distance (compact_beliefs.h), and
-  // are unpacked for a step. Vector kernels in f32, a shared model, in memory, without history.
-  std::optional<double> tolerance;
+  RowStorage rows = RowStorage::full;
+  std::optional<double> tolerance;  // compact: L1, of one packing; whoever sets it has chosen compact rows
+  double prune = 1e-6;              // sparse: entries of at most this are dropped, 0: none
   uint64_t seed = 0;
   std::filesystem::path file;  // empty: in memory
 };
@@ -114,15 +125,19 @@ class Population {
   virtual void set_actions(std::span<const uint16_t> joint_actions) = 0;
   // Sets the belief over the joint (or the concatenated marginals of the mean-field backend); must sum to 1.
   virtual Status set_belief(uint32_t slot, std::span<const double> belief) = 0;
+  // The agent's own D, one distribution per factor: the prior of its first step, so only before that.
+  virtual Status set_start(uint32_t slot, const std::vector<std::vector<double>>& D) = 0;
+  // The agent's own E: a distribution over policies_of(model()). Needs options.own_habits. Durable with the next step.
+  virtual Status set_habits(uint32_t slot, std::span<const double> E) = 0;
 
-  // f32 populations: the row of beliefs itself, belief_size() long. Empty where rows are packed (`tolerance`).
+  // f32 populations: the row of beliefs itself, belief_size() long. Empty where rows are packed.
   [[nodiscard]] virtual std::span<const float> belief(uint32_t slot) const = 0;
   // The same of f64 populations.
   [[nodiscard]] virtual std::span<const double> belief_f64(uint32_t slot) const = 0;
   // Any precision; writes belief_size() values.
   virtual void copy_belief(uint32_t slot, std::span<double> out) const = 0;
   [[nodiscard]] virtual size_t belief_size() const = 0;  // joint states, or the sum of num_states under mean-field
-  // Largest L1 distance to what unpacked rows would hold, carried as in compact_population.h; 0 without `tolerance`.
+  // Largest L1 distance to what full rows would hold, carried as in compact_population.h; 0 of full rows.
   [[nodiscard]] virtual double error_bound(uint32_t slot) const = 0;
   // Another number whenever the slot's belief may be another: after a step of it, set_belief(), add(). For those who
   // keep what they made of a belief.

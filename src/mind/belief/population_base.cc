@@ -10,24 +10,35 @@
 #include <numeric>
 
 #include "base/random.h"
+#include "mind/belief/compact_beliefs.h"
 #include "mind/belief/half.h"
+#include "mind/belief/sparse_beliefs.h"
 
 namespace skep::belief {
 
 namespace {
 
 constexpr float kImpossibleSurprise = 36.8F;  // -ln kernel::kImpossible, less rounding
+constexpr double kAnyError = 2;               // no two distributions are further apart
+
+std::unique_ptr<RowStore> make_store(const PopulationOptions& o, uint32_t rows, size_t states) {
+  if (o.rows == RowStorage::sparse) return std::make_unique<SparseBeliefs>(rows, states, o.prune);
+  // Of a tolerance that nothing exceeds all rows are bytes.
+  const double tolerance = o.rows == RowStorage::edge ? kAnyError : *o.tolerance;
+  return std::make_unique<CompactBeliefs>(rows, states, tolerance);
+}
 
 }  // namespace
 
 PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options, kernel::ThreadPool& pool,
-                               StateFile state, size_t belief_size)
+                               StateFile state, size_t belief_size, size_t stride)
     : model_(std::move(model)),
       options_(std::move(options)),
       pool_(pool),
       state_(std::move(state)),
       belief_size_(belief_size),
-      row_bytes_(size_t{state_.layout().stride} * state_.layout().element),
+      row_bytes_((stride > 0 ? stride : state_.layout().stride) *
+                 (options_.precision == Precision::f32 ? sizeof(float) : sizeof(double))),
       sides_(state_.layout().sides),
       slots_(options_.capacity),
       actions_(options_.capacity),
@@ -43,18 +54,26 @@ PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options,
       record_side_(state_.durable() ? options_.capacity : 0),
       pending_(sides_ > 1 ? options_.capacity : 0),
       all_slots_(options_.capacity),
-      chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk) {
+      chunk_slots_(static_cast<size_t>(pool.threads()) * kChunk),
+      own_side_(state_.layout().own_sides > 0 ? options_.capacity : 0) {
   std::iota(all_slots_.begin(), all_slots_.end(), 0U);
   pending_slots_.reserve(state_.durable() ? options_.capacity : 0);
-  if (!options_.tolerance) return;
-  for (uint32_t first = 0; first < options_.capacity; first += kChunk)
-    compact_.emplace_back(std::min(kChunk, options_.capacity - first), belief_size_, *options_.tolerance);
-  place_.resize(options_.capacity, unpacked_rows(pool_) - 1);
+  if (options_.rows == RowStorage::full) return;
+  const size_t threads = static_cast<size_t>(pool_.threads());
+  unpacked_ = AlignedArray<float>((threads * (kChunk + 1) + 1) * stride);
+  place_.resize(options_.capacity, static_cast<uint32_t>(chunk_slots_.size()));
   error_.resize(options_.capacity);
+  if (state_.durable()) {
+    fixed_.emplace(belief_size_, state_.layout().element);
+    return;
+  }
+  for (uint32_t first = 0; first < options_.capacity; first += kChunk)
+    stores_.push_back(make_store(options_, std::min(kChunk, options_.capacity - first), belief_size_));
 }
 
-float* PopulationBase::spare_unpacked() const {
-  return reinterpret_cast<float*>(state_.beliefs() + (unpacked_rows(pool_) - 1) * row_bytes_);
+std::byte* PopulationBase::stored(uint32_t slot) const {
+  const StateLayout& l = state_.layout();
+  return state_.beliefs() + (size_t{slot} * sides_ + side_[slot]) * l.stride * l.element;
 }
 
 const std::byte* PopulationBase::readable_row(uint32_t slot) const {
@@ -64,22 +83,31 @@ const std::byte* PopulationBase::readable_row(uint32_t slot) const {
     std::fill_n(row, belief_size_, 0.0F);
     return reinterpret_cast<const std::byte*>(row);
   }
-  compact_[slot / kChunk].load(slot % kChunk, {row, belief_size_});
+  load_row(slot, row);
   return reinterpret_cast<const std::byte*>(row);
 }
 
-// Returns what packing changed.
-float PopulationBase::pack_row(uint32_t slot, const std::byte* row) {
-  const std::span belief(reinterpret_cast<const float*>(row), belief_size_);
-  return static_cast<float>(compact_[slot / kChunk].store(slot % kChunk, belief));
+void PopulationBase::load_row(uint32_t slot, float* row) const {
+  if (fixed_) {
+    fixed_->load(stored(slot), {row, belief_size_});
+  } else {
+    stores_[slot / kChunk]->load(slot % kChunk, {row, belief_size_});
+  }
+}
+
+void PopulationBase::store_row(uint32_t slot, const float* row, double error, uint32_t thread) {
+  const std::span<const float> belief(row, belief_size_);
+  const double packing = fixed_ ? fixed_->store(belief, stored(slot), {packing_scratch(thread), belief_size_})
+                                : stores_[slot / kChunk]->store(slot % kChunk, belief);
+  error_[slot] = static_cast<float>(std::min(kAnyError, error + packing));
+  if (fixed_) FixedRows::set_error(stored(slot), error_[slot]);
 }
 
 void PopulationBase::unpack(const Batch& batch) {
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
     place_[slot] = batch.thread * kChunk + i;
-    auto* row = reinterpret_cast<float*>(current_row(slot));
-    compact_[slot / kChunk].load(slot % kChunk, {row, belief_size_});
+    load_row(slot, reinterpret_cast<float*>(current_row(slot)));
   }
 }
 
@@ -87,14 +115,12 @@ void PopulationBase::unpack(const Batch& batch) {
 void PopulationBase::pack(const Batch& batch) {
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
+    auto error = static_cast<double>(error_[slot]);
     if (const double likeliest = largest_likelihood(batch.observation(i)); likeliest > 0) {
-      const double grown =
-          2 * likeliest * static_cast<double>(error_[slot]) * std::exp(static_cast<double>(free_energy_[slot]));
-      if (error_[slot] > 0 && free_energy_[slot] >= kImpossibleSurprise)
-        believe(batch.observation(i), current_row(slot));
-      error_[slot] = static_cast<float>(std::min(2.0, grown));
+      if (error > 0 && free_energy_[slot] >= kImpossibleSurprise) believe(batch.observation(i), current_row(slot));
+      error = std::min(kAnyError, 2 * likeliest * error * std::exp(static_cast<double>(free_energy_[slot])));
     }
-    error_[slot] = std::min(2.0F, error_[slot] + pack_row(slot, current_row(slot)));
+    store_row(slot, reinterpret_cast<const float*>(current_row(slot)), error, batch.thread);
   }
 }
 
@@ -120,9 +146,27 @@ Status PopulationBase::restore_all() {
     started_[slot] = (r.flags & kStarted) != 0 ? 1 : 0;
     if (!ring_.empty()) ring_[slot] = r.ring;
     if ((r.flags & kAlive) != 0) slots_.take(slot);
+    if (fixed_) {
+      error_[slot] = FixedRows::error(stored(slot));
+      if (!(error_[slot] >= 0 && error_[slot] <= 2))
+        return fail(ErrorCode::corrupt, fmt::format("{}: row {} is damaged", options_.file.string(), slot));
+    }
   }
-  restore_own();
+  for (uint32_t slot = 0; slot < own_side_.size(); ++slot)
+    own_side_[slot] = *state_.own_stamp(slot, 1) > *state_.own_stamp(slot, 0) ? 1 : 0;
   return {};
+}
+
+std::byte* PopulationBase::writable_block(uint32_t slot) {
+  uint8_t& side = own_side_[slot];
+  if (state_.durable()) {
+    if (*state_.own_stamp(slot, side) <= state_.sequence()) {
+      std::memcpy(state_.own(slot, side ^ 1U), state_.own(slot, side), state_.layout().own_block);
+      side ^= 1U;
+    }
+    *state_.own_stamp(slot, side) = state_.sequence() + 1;
+  }
+  return state_.own(slot, side);
 }
 
 void PopulationBase::mark_pending(uint32_t slot, uint8_t what) {
@@ -167,11 +211,11 @@ void PopulationBase::record_change(uint32_t slot) {
 std::byte* PopulationBase::writable_row(uint32_t slot) {
   const uint32_t side = target_side(slot);
   if (side != side_[slot]) {
-    std::memcpy(row(slot, side), current_row(slot), row_bytes_);
+    if (!packed()) std::memcpy(row(slot, side), current_row(slot), row_bytes_);
     turn_to(slot, side);
   }
   mark_pending(slot, kRowPending);
-  return current_row(slot);
+  return packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : current_row(slot);
 }
 
 Result<AgentId> PopulationBase::add() {
@@ -180,14 +224,14 @@ Result<AgentId> PopulationBase::add() {
     return fail(ErrorCode::overloaded, fmt::format("population full: {} agents", capacity()),
                 "create it with a larger capacity");
   }
-  std::byte* start = packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : writable_row(*slot);
+  std::byte* start = writable_row(*slot);
   ++generation_[*slot];
   age_[*slot] = 0;
   started_[*slot] = 0;
   actions_[*slot] = 0;
   free_energy_[*slot] = 0;
   write_start(*slot, start);
-  if (packed()) error_[*slot] = pack_row(*slot, start);
+  if (packed()) store_row(*slot, reinterpret_cast<const float*>(start), 0);
   record_change(*slot);
   return at(*slot);
 }
@@ -196,7 +240,7 @@ Status PopulationBase::remove(AgentId agent) {
   if (!alive(agent))
     return fail(ErrorCode::not_found, fmt::format("no agent {} of generation {}", agent.slot, agent.generation));
   slots_.release(agent.slot);
-  if (packed()) compact_[agent.slot / kChunk].erase(agent.slot % kChunk);
+  if (!stores_.empty()) stores_[agent.slot / kChunk]->erase(agent.slot % kChunk);
   record_change(agent.slot);
   return {};
 }
@@ -266,7 +310,7 @@ Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<cons
 void PopulationBase::run(const Step& step) {
   const auto agents = step.all ? capacity() : static_cast<uint32_t>(step.some.size());
   const uint32_t chunks = (agents + kChunk - 1) / kChunk;
-  if (packed() && !step.all) {  // named slots may share a store, which one thread at a time may change
+  if (!stores_.empty() && !step.all) {  // named slots may share a store, which one thread at a time may change
     for (uint32_t chunk = 0; chunk < chunks; ++chunk) run_chunk(step, chunk, 0);
     return;
   }
@@ -318,7 +362,7 @@ void PopulationBase::run_chunk(const Step& step, uint32_t chunk, uint32_t thread
 void PopulationBase::finish(const Batch& batch) {
   const bool records = state_.durable();
   const bool history = options_.history > 0;
-  if (sides_ == 1 && !history) {
+  if (sides_ <= 1 && !history) {
     uint32_t* const age = age_.data();
     uint8_t* const started = started_.data();
     if (batch.contiguous) {
@@ -417,7 +461,15 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
   const double expected = std::round(sum);
   if (!(std::abs(sum - expected) < 1e-5) || expected < 1)
     return fail(ErrorCode::invalid_argument, fmt::format("belief: sums to {}", sum));
-  std::byte* out = packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : writable_row(slot);
+  put_belief(slot, belief);
+  // From now on the belief is what counts, not D.
+  started_[slot] = 1;
+  record_change(slot);
+  return {};
+}
+
+void PopulationBase::put_belief(uint32_t slot, std::span<const double> belief) {
+  std::byte* out = writable_row(slot);
   for (size_t i = 0; i < belief_size_; ++i) {
     if (options_.precision == Precision::f32) {
       reinterpret_cast<float*>(out)[i] = static_cast<float>(belief[i]);
@@ -425,11 +477,48 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
       reinterpret_cast<double*>(out)[i] = belief[i];
     }
   }
-  if (packed()) error_[slot] = pack_row(slot, out);
-  // From now on the belief is what counts, not D.
-  started_[slot] = 1;
+  if (packed()) store_row(slot, reinterpret_cast<const float*>(out), 0);
   ++set_[slot];
+}
+
+namespace {
+
+Status check_distribution(std::span<const double> p, size_t expected, const std::string& what) {
+  if (p.size() != expected)
+    return fail(ErrorCode::invalid_argument, fmt::format("{}: {} entries, expected {}", what, p.size(), expected));
+  double sum = 0;
+  for (double x : p) {
+    if (!(x >= 0)) return fail(ErrorCode::invalid_argument, fmt::format("{}: negative or not a number", what));
+    sum += x;
+  }
+  if (!(std::abs(sum - 1) < 1e-6)) return fail(ErrorCode::invalid_argument, fmt::format("{}: sums to {}", what, sum));
+  return {};
+}
+
+}  // namespace
+
+Status PopulationBase::set_start(uint32_t slot, const std::vector<std::vector<double>>& D) {
+  if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
+  if (started_[slot] != 0) {
+    return fail(ErrorCode::invalid_argument, fmt::format("slot {}: D is where an agent starts, and it has", slot),
+                "set_belief() changes what it believes now");
+  }
+  if (D.size() != model_.num_states.size()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("D: {} distributions, expected one for each of {} factors", D.size(), model_.factors()));
+  }
+  for (size_t f = 0; f < D.size(); ++f)
+    SKEP_CHECK(check_distribution(D[f], static_cast<size_t>(model_.num_states[f]), fmt::format("D[{}]", f)));
+  put_belief(slot, belief_of(D));
   record_change(slot);
+  return {};
+}
+
+Status PopulationBase::set_habits(uint32_t slot, std::span<const double> E) {
+  if (!options_.own_habits) return fail(ErrorCode::unsupported, "the agents of this population share their habits");
+  if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
+  SKEP_CHECK(check_distribution(E, policies_, "E"));
+  write_habits(slot, E);
   return {};
 }
 
@@ -479,9 +568,9 @@ Bytes PopulationBase::bytes() const {
   const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
                    of(age_) + of(generation_) + of(set_) + of(ring_) + of(started_) + of(side_) + of(before_) +
                    of(record_side_) + of(pending_) + of(place_) + of(error_) + of(pending_slots_) + of(all_slots_) +
-                   of(q_pi_) + of(neg_efe_);
+                   of(own_side_) + of(q_pi_) + of(neg_efe_) + unpacked_.bytes();
   Bytes total(static_cast<int64_t>(n));
-  for (const CompactBeliefs& rows : compact_) total = Bytes(total.count + rows.bytes().count);
+  for (const auto& rows : stores_) total = Bytes(total.count + rows->bytes().count);
   return total;
 }
 

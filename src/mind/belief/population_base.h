@@ -4,8 +4,10 @@
 
 #include <vector>
 
-#include "mind/belief/compact_beliefs.h"
+#include "mind/belief/aligned_array.h"
+#include "mind/belief/fixed_rows.h"
 #include "mind/belief/population.h"
+#include "mind/belief/row_store.h"
 #include "mind/belief/slot_map.h"
 #include "mind/belief/state_file.h"
 
@@ -24,11 +26,6 @@ class PopulationBase : public Population {
   size_t size() const final { return slots_.size(); }
   uint32_t capacity() const final { return slots_.capacity(); }
 
-  // Packed rows: a chunk for each thread, and one row for everything between steps.
-  static uint32_t unpacked_rows(const kernel::ThreadPool& pool) {
-    return static_cast<uint32_t>(pool.threads()) * kChunk + 1;
-  }
-
   // Reads slots, ages and sides back from a file. Called once by the factory, after construction.
   Status restore_all();
 
@@ -42,6 +39,8 @@ class PopulationBase : public Population {
   void set_action(uint32_t slot, uint16_t joint_action) final;
   void set_actions(std::span<const uint16_t> joint_actions) final;
   Status set_belief(uint32_t slot, std::span<const double> belief) final;
+  Status set_start(uint32_t slot, const std::vector<std::vector<double>>& D) final;
+  Status set_habits(uint32_t slot, std::span<const double> E) final;
   double error_bound(uint32_t slot) const final { return packed() ? static_cast<double>(error_[slot]) : 0; }
   std::span<const float> belief(uint32_t slot) const final;
   std::span<const double> belief_f64(uint32_t slot) const final;
@@ -74,8 +73,9 @@ class PopulationBase : public Population {
     }
   };
 
+  // `stride`: entries of a row as update() wants it; 0: as in the state, where rows are not packed.
   PopulationBase(GenerativeModel model, PopulationOptions options, kernel::ThreadPool& pool, StateFile state,
-                 size_t belief_size);
+                 size_t belief_size, size_t stride);
 
   // Writes the agents' new beliefs to target_row, free_energy_, and with options.plan actions_ and policies.
   virtual void update(const Batch& batch) = 0;
@@ -85,20 +85,22 @@ class PopulationBase : public Population {
   // Makes the likelihood of what was observed the belief: of a packed row to which that seemed impossible, perhaps only
   // for what was rounded away.
   virtual void believe(const uint16_t*, std::byte*) const {}
-  // What the backend keeps beside the rows; after slots and sides are known again.
-  virtual void restore_own() {}
-  // The row of a new agent; zero-filled beyond belief_size. Also resets its own model.
+  // A belief as rows hold it, of one distribution per factor.
+  [[nodiscard]] virtual std::vector<double> belief_of(const std::vector<std::vector<double>>& factors) const = 0;
+  // Own E into the agent's block, after it was found to be a distribution.
+  virtual void write_habits(uint32_t slot, std::span<const double> E) = 0;
+  // The row of a new agent; zero-filled beyond belief_size. Also resets what it has of its own.
   virtual void write_start(uint32_t slot, std::byte* row) = 0;
 
   // Of packed rows: where the slot's stands during its step.
   [[nodiscard]] std::byte* row(uint32_t slot, uint32_t side) const {
-    const size_t at = packed() ? place_[slot] : size_t{slot} * sides_ + side;
-    return state_.beliefs() + at * row_bytes_;
+    if (packed()) return unpacked(place_[slot]);
+    return state_.beliefs() + (size_t{slot} * sides_ + side) * row_bytes_;
   }
   [[nodiscard]] std::byte* current_row(uint32_t slot) const { return row(slot, side_[slot]); }
   // To be read between steps: the row itself, or packed ones unpacked into the row that is kept for it.
   [[nodiscard]] const std::byte* readable_row(uint32_t slot) const;
-  [[nodiscard]] bool packed() const { return !compact_.empty(); }
+  [[nodiscard]] bool packed() const { return !place_.empty(); }
   // Learning only: the belief before the current one.
   [[nodiscard]] std::byte* row_before(uint32_t slot) const {
     return row(slot, sides_ == 4 ? before_[slot] : side_[slot] ^ 1U);
@@ -106,8 +108,12 @@ class PopulationBase : public Population {
   // The row that the running change writes: one that neither it nor the committed state needs.
   [[nodiscard]] uint32_t target_side(uint32_t slot) const {
     if (sides_ == 4) return spare_row(slot);
-    return sides_ == 1 || (pending_[slot] & kRowPending) != 0 ? side_[slot] : side_[slot] ^ 1U;
+    return sides_ <= 1 || (pending_[slot] & kRowPending) != 0 ? side_[slot] : side_[slot] ^ 1U;
   }
+  // What an agent has of its own beside its belief: a block of the state, and one that may be written, a copy on the
+  // other side where the committed one is still needed.
+  [[nodiscard]] const std::byte* own_block(uint32_t slot) const { return state_.own(slot, own_side_[slot]); }
+  [[nodiscard]] std::byte* writable_block(uint32_t slot);
   [[nodiscard]] bool fresh(uint32_t slot) const { return started_[slot] == 0; }
   // For sampled actions: uniform in [0, 1), a function of seed, agent and age alone.
   [[nodiscard]] double uniform(uint32_t slot) const;
@@ -119,8 +125,8 @@ class PopulationBase : public Population {
   StateFile state_;
   size_t belief_size_;
   size_t row_bytes_;
-  uint32_t sides_;
-  size_t policies_ = 0;  // set by the backend, for keep_policies
+  uint32_t sides_;       // rows per agent in the state; 0: none
+  size_t policies_ = 0;  // set by the backend, for keep_policies and habits
   SlotMap slots_;
   std::vector<uint16_t> actions_, previous_actions_;
   std::vector<float> free_energy_;
@@ -153,20 +159,35 @@ class PopulationBase : public Population {
   void mark_pending(uint32_t slot, uint8_t what);
   void unpack(const Batch& batch);
   void pack(const Batch& batch);
-  float pack_row(uint32_t slot, const std::byte* row);
-  [[nodiscard]] float* spare_unpacked() const;
+  void load_row(uint32_t slot, float* row) const;
+  // Packs a row to where it may be written, and carries on from this error.
+  void store_row(uint32_t slot, const float* row, double error, uint32_t thread = 0);
+  [[nodiscard]] std::byte* stored(uint32_t slot) const;  // packed, in a file
+  [[nodiscard]] std::byte* unpacked(size_t place) const {
+    return const_cast<std::byte*>(reinterpret_cast<const std::byte*>(unpacked_.data())) + place * row_bytes_;
+  }
+  // Where a row can be unpacked between steps, and what a thread packs in.
+  [[nodiscard]] float* spare_unpacked() const { return reinterpret_cast<float*>(unpacked(chunk_slots_.size())); }
+  [[nodiscard]] float* packing_scratch(uint32_t thread) const {
+    return reinterpret_cast<float*>(unpacked(chunk_slots_.size() + 1 + thread));
+  }
+  void put_belief(uint32_t slot, std::span<const double> belief);
   void turn_to(uint32_t slot, uint32_t side);
   [[nodiscard]] uint32_t spare_row(uint32_t slot) const;
-  // A copy of the current row on the side that may be written, which becomes current.
+  // The side that may be written becomes current; full rows are copied there.
   std::byte* writable_row(uint32_t slot);
   Status check_observation(const uint16_t* observation, uint32_t slot) const;
 
-  std::vector<uint32_t> all_slots_;      // 0, 1, …
-  std::vector<uint32_t> chunk_slots_;    // [threads][kChunk]
-  std::vector<uint8_t> named_;           // step_some: finds slots named twice
-  std::vector<CompactBeliefs> compact_;  // packed rows, by chunk
-  std::vector<uint32_t> place_;          // by slot: the unpacked row, during its step
-  std::vector<float> error_;             // by slot: error_bound()
+  std::vector<uint32_t> all_slots_;    // 0, 1, …
+  std::vector<uint32_t> chunk_slots_;  // [threads][kChunk]
+  std::vector<uint8_t> named_;         // step_some: finds slots named twice
+  std::vector<uint8_t> own_side_;      // by slot: the block that holds what is its own
+  // Packed rows. In a file they lie in the state, else in stores, one for each chunk, which threads don't share.
+  std::vector<std::unique_ptr<RowStore>> stores_;
+  std::optional<FixedRows> fixed_;
+  AlignedArray<float> unpacked_;  // rows: a chunk for each thread, spare_unpacked(), and one for each thread's packing
+  std::vector<uint32_t> place_;   // by slot: the unpacked row, during its step
+  std::vector<float> error_;      // by slot: error_bound()
 };
 
 }  // namespace skep::belief

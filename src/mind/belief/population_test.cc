@@ -207,16 +207,31 @@ TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
   using Change = void (*)(PopulationOptions&);
   for (const auto& [change, name] : std::initializer_list<std::pair<Change, const char*>>{
            {[](PopulationOptions& o) { o.precision = Precision::f64; }, "f64"},
-           {[](PopulationOptions& o) { o.history = 2; }, "history"},
+           {[](PopulationOptions& o) { o.history_beliefs = o.history = 2; }, "history_beliefs"},
            {[](PopulationOptions& o) { o.own_models = true; }, "own_models"},
            {[](PopulationOptions& o) { o.backend = BackendKind::mean_field; }, "mean-field"},
-           {[](PopulationOptions& o) { o.file = "/tmp/never"; }, "file"}}) {
+           {[](PopulationOptions& o) {
+              o.rows = RowStorage::sparse;
+              o.tolerance.reset();
+              o.file = "/tmp/never";
+            },
+            "file"},
+           {[](PopulationOptions& o) {
+              o.rows = RowStorage::edge;
+              o.tolerance.reset();
+            },
+            "16 joint states"},
+           {[](PopulationOptions& o) {
+              o.tolerance = 0.001;
+              o.file = "/tmp/never";
+            },
+            "0.0078125"}}) {
     auto other = options;
     change(other);
     const Error error = Population::create(model, other, *one).error();
     EXPECT_EQ(error.code, ErrorCode::unsupported);
     EXPECT_NE(error.message.find(name), std::string::npos) << error.message;
-    EXPECT_NE(error.hint.find("tolerance"), std::string::npos) << error.hint;
+    EXPECT_NE(error.hint.find(" rows"), std::string::npos) << error.hint;
   }
   options.capacity = 20'000;
   auto many = make(model, options, *one);
@@ -224,6 +239,152 @@ TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
   EXPECT_LT(many->bytes().count, make(model, options, *one)->bytes().count * 7 / 10);
   options.tolerance = 0.6;
   EXPECT_EQ(Population::create(model, options, *one).error().code, ErrorCode::invalid_argument);
+}
+
+// The same life for a population of full rows and one of packed ones: how far they may be apart, and are.
+struct Distance {
+  double largest = 0;  // of two beliefs, L1
+  double sum_of_bounds = 0;
+  int compared = 0;
+};
+Distance live_beside_full_rows(const GenerativeModel& model, const PopulationOptions& options, ThreadPool& pool) {
+  auto full = options;
+  full.rows = RowStorage::full;
+  full.tolerance.reset();
+  auto plain = make(model, full, pool);
+  auto packed = make(model, options, pool);
+  Random random(12);
+  std::vector<double> p(plain->belief_size()), q(p.size());
+  Distance distance;
+  for (int t = 0; t < 8; ++t) {
+    const auto observations = random_observations(random, model, options.capacity, true);
+    const std::vector<uint16_t> actions(plain->actions().begin(), plain->actions().end());
+    for (Population* each : {plain.get(), packed.get()}) {
+      each->set_actions(actions);
+      EXPECT_TRUE(each->step(observations).has_value());
+    }
+    for (uint32_t slot = 0; slot < options.capacity; ++slot) {
+      plain->copy_belief(slot, p);
+      packed->copy_belief(slot, q);
+      double error = 0;
+      for (size_t s = 0; s < p.size(); ++s) error += std::abs(p[s] - q[s]);
+      EXPECT_LE(error, packed->error_bound(slot) + 2e-5) << "slot " << slot << ", step " << t;
+      distance.largest = std::max(distance.largest, error);
+      distance.sum_of_bounds += packed->error_bound(slot);
+      ++distance.compared;
+    }
+  }
+  return distance;
+}
+
+TEST(Population, EdgeRowsTakeAByteForEachStateAndStayWithinTheirBound) {
+  auto pool = ThreadPool::create(2, Pinning::never);
+  const auto model = random_model(
+      {.states = {4, 4}, .observations = {3, 4}, .controls = {2, 2}, .policy_length = 2, .mixing = 0.7}, 41);
+  auto options = with(700, Precision::f32);
+  options.rows = RowStorage::edge;
+  const Distance distance = live_beside_full_rows(model, options, *pool);
+  EXPECT_GT(distance.largest, 1e-3) << "nothing was rounded";
+  EXPECT_LT(distance.sum_of_bounds / distance.compared, 0.7) << "bounds that say nothing";
+  options.capacity = 20'000;
+  auto edge = make(model, options, *pool);
+  EXPECT_LT(edge->bytes().count, 20'000 * 80) << "16 bytes of belief, and what a population knows of an agent";
+}
+
+TEST(Population, SparseRowsStayWithinTheirBoundAndUnprunedOnesAreTheSame) {
+  auto pool = ThreadPool::create(2, Pinning::never);
+  // Twelve places that are seen, three that are guessed: beliefs sit on few of 36 joint states.
+  GenerativeModel model;
+  model.num_states = {12, 3};
+  Tensor place({12, 12}), guess({2, 3}, {0.9, 0.5, 0.1, 0.1, 0.5, 0.9}), walk({12, 12, 2}), drift({3, 3, 1});
+  for (int s = 0; s < 12; ++s) {
+    place.at({s, s}) = 0.999;
+    place.at({(s + 1) % 12, s}) = 0.001;
+    walk.at({s, s, 0}) = 1;
+    walk.at({(s + 1) % 12, s, 1}) = 0.95;
+    walk.at({s, s, 1}) = 0.05;
+  }
+  for (int from = 0; from < 3; ++from)
+    for (int to = 0; to < 3; ++to) drift.at({to, from, 0}) = to == from ? 0.8 : 0.1;
+  model.A = {place, guess};
+  model.A_factors = {{0}, {1}};
+  model.B = {walk, drift};
+  model.C = {Tensor({12}), Tensor({2}, {0, 1})};
+  model.policy_length = 2;
+  model = complete(std::move(model)).value();
+  auto options = with(600, Precision::f32);
+  options.rows = RowStorage::sparse;
+  options.prune = 0;
+  const Distance exact = live_beside_full_rows(model, options, *pool);
+  EXPECT_EQ(exact.largest, 0);
+  EXPECT_EQ(exact.sum_of_bounds, 0);
+  options.prune = 1e-4;
+  const Distance pruned = live_beside_full_rows(model, options, *pool);
+  EXPECT_GT(pruned.largest, 0) << "nothing was dropped";
+}
+
+// Each agent starts from its own D and tends to its own E, as reference agents with such models do.
+TEST(Population, AgentsMayHaveTheirOwnStartAndHabits) {
+  auto pool = ThreadPool::create(2, Pinning::never);
+  for (const auto& [backend, precision] :
+       std::initializer_list<std::pair<BackendKind, Precision>>{{BackendKind::vector_joint, Precision::f32},
+                                                                {BackendKind::vector_joint, Precision::f64},
+                                                                {BackendKind::mean_field, Precision::f64}}) {
+    for (const bool own : {false, true}) {
+      if (own && backend == BackendKind::mean_field) continue;
+      constexpr uint32_t agents = 5;
+      const auto model =
+          random_model({.states = {3, 4}, .observations = {4, 3}, .controls = {2, 2}, .policy_length = 2}, 51);
+      auto options = with(agents, precision);
+      options.backend = backend;
+      options.own_habits = options.keep_policies = true;
+      options.own_models = own;
+      options.gamma = 2;
+      auto population = make(model, options, *pool);
+      std::vector<Agent> reference;
+      for (uint32_t i = 0; i < agents; ++i) {
+        const auto other = random_model({.states = {3, 4}, .observations = {4, 3}, .controls = {2, 2}}, 60 + i);
+        GenerativeModel mine = model;
+        if (i > 0) {  // the first one is as the model says
+          mine.D = other.D;
+          mine.E.assign(16, 0.02);
+          mine.E[i * 3] = 1 - 15 * 0.02;
+          ASSERT_TRUE(population->set_start(i, {other.D[0].data, other.D[1].data}).has_value());
+          ASSERT_TRUE(population->set_habits(i, mine.E).has_value());
+        }
+        AgentOptions of_agent;
+        of_agent.gamma = 2;
+        of_agent.inference = backend == BackendKind::mean_field ? Inference::mean_field : Inference::joint;
+        reference.push_back(Agent::create(mine, of_agent).value());
+      }
+      Random random(8);
+      for (int t = 0; t < 3; ++t) {
+        const auto observations = random_observations(random, model, agents);
+        ASSERT_TRUE(population->step(observations).has_value());
+        for (uint32_t i = 0; i < agents; ++i) {
+          ASSERT_TRUE(reference[i].infer_states(std::vector<int>{observations[2 * i], observations[2 * i + 1]}));
+          reference[i].infer_policies();
+          std::vector<double> marginal(4);
+          population->marginal(i, 1, marginal);
+          for (size_t s = 0; s < 4; ++s) ASSERT_NEAR(marginal[s], reference[i].belief(1)[s], 1e-5) << i << ' ' << t;
+          for (size_t p = 0; p < 16; ++p)
+            ASSERT_NEAR(population->policy_posterior(i)[p], reference[i].policy_terms().q_pi[p], 1e-5) << i << ' ' << t;
+          reference[i].sample_action();
+          reference[i].set_action(model.unpack_action(population->actions()[i]));
+        }
+      }
+      EXPECT_FALSE(population->set_start(0, {model.D[0].data, model.D[1].data})) << "it has started";
+      EXPECT_FALSE(population->set_habits(0, std::vector<double>(16, 0.1))) << "does not sum to 1";
+      EXPECT_FALSE(population->set_habits(0, std::vector<double>{1}));
+      ASSERT_TRUE(population->remove(population->at(1)));
+      ASSERT_EQ(population->add().value().slot, 1u);
+      ASSERT_TRUE(population->step(random_observations(random, model, agents)).has_value());
+    }
+  }
+  auto shared = make(random_model({}, 19), with(1, Precision::f32), *pool);
+  EXPECT_EQ(shared->set_habits(0, std::vector<double>{0.5, 0.5}).error().code, ErrorCode::unsupported);
+  EXPECT_FALSE(shared->set_start(0, {{0.5, 0.5, 0, 0}, {1}})) << "it has one factor";
+  EXPECT_TRUE(shared->set_start(0, {{0.5, 0.5, 0, 0}}));
 }
 
 // Else an agent would be wrong for ever where what it sees contradicts a rounded belief.

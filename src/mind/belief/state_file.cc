@@ -21,7 +21,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file is little-endian");
 
 constexpr uint64_t kMagic = 0x31504f5050454b53;  // "SKEPPOP1"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
+constexpr uint32_t kOldestVersion = 2;  // a file without packed rows and own habits is the same in both
 constexpr size_t kPage = 4096;
 constexpr size_t kSectionAlignment = 4096;
 constexpr uint32_t kMostCapacity = 1u << 26;
@@ -60,9 +61,9 @@ tl::unexpected<Error> corrupt(const std::filesystem::path& path, const std::stri
 
 // Products below can't overflow 64 bits within these.
 bool sane(const StateLayout& l) {
-  return l.capacity > 0 && l.capacity <= kMostCapacity && (l.element == 4 || l.element == 8) && l.stride > 0 &&
-         l.stride <= (1u << 20) && l.modalities > 0 && l.modalities <= 4096 && l.history <= (1u << 20) &&
-         l.history_beliefs <= 1 && (l.sides == 1 || l.sides == 2 || l.sides == 4) && l.own_sides <= 2 &&
+  return l.capacity > 0 && l.capacity <= kMostCapacity && std::has_single_bit(l.element) && l.element <= 8 &&
+         l.stride > 0 && l.stride <= (1u << 20) && l.modalities > 0 && l.modalities <= 4096 &&
+         l.history <= (1u << 20) && l.history_beliefs <= 1 && (l.sides <= 2 || l.sides == 4) && l.own_sides <= 2 &&
          l.own_block <= (uint64_t{1} << 34) && l.own_block % 64 == 0 && (l.own_sides == 0) == (l.own_block == 0);
 }
 
@@ -159,7 +160,7 @@ Result<StateFile> StateFile::open(const std::filesystem::path& path) {
     return corrupt(path, "too short for a population file");
   }
   if (header.magic != kMagic) return corrupt(path, "not a population file");
-  if (header.version != kVersion)
+  if (header.version < kOldestVersion || header.version > kVersion)
     return fail(ErrorCode::unsupported,
                 fmt::format("{}: version {}, this build reads {}", path.string(), header.version, kVersion));
   if (header.check != check_of(header) || header.header_bytes != sizeof(Header))

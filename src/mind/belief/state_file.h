@@ -27,20 +27,24 @@ namespace skep::belief {
 // What the sections are sized by; fixed for the life of the file.
 struct StateLayout {
   uint32_t capacity = 0;
-  uint32_t element = 4;  // bytes of a belief entry: 4 or 8
+  uint32_t element = 4;  // bytes of a belief entry: 4 or 8, of packed rows 1 or 2 (fixed_rows.h)
   uint32_t stride = 0;   // entries of a belief row
   uint32_t modalities = 0;
   uint32_t history = 0;          // entries kept per agent
   uint32_t history_beliefs = 0;  // bool
-  uint32_t sides = 1;            // rows per agent: twice as many for files, and for learning
-  uint32_t own_sides = 0;        // 0: shared model, 1, or 2 when a file's own models learn
-  uint64_t own_block = 0;        // bytes of one agent's own model
+  uint32_t sides = 1;            // rows per agent: twice as many for files, and for learning; 0: they lie elsewhere
+  uint32_t own_sides = 0;        // 0: agents have nothing of their own; 1; 2 in a file
+  uint64_t own_block = 0;        // bytes of one agent's own model and habits
   uint64_t seed = 0;
   uint32_t backend = 0;  // BackendKind
-  uint32_t flags = 0;    // bit 0: learning
+  uint32_t flags = 0;    // kLearning …
 
   friend bool operator==(const StateLayout&, const StateLayout&) = default;
 };
+
+inline constexpr uint32_t kLearning = 1;   // own models learn
+inline constexpr uint32_t kOwnHabits = 2;  // the own block has habits
+inline constexpr uint32_t kNoModels = 4;   // and nothing else
 
 // One agent, one side.
 struct SlotRecord {

@@ -216,6 +216,149 @@ TEST_F(StateFileTest, LearningAfterABeliefWasSetIsTheSameAsInMemory) {
   expect_equal(*reference, *population);
 }
 
+// A life of packed rows and own habits; what live() does with learning and full rows.
+void live_packed(Population& population, uint64_t step) {
+  Random random(3000 + step);
+  const uint32_t slot = random.below(kAgents);
+  if (step % 3 == 0 && population.occupied(slot)) {
+    EXPECT_TRUE(population.remove(population.at(slot)).has_value());
+  }
+  if (step % 4 == 0) {
+    if (const auto added = population.add()) {
+      EXPECT_TRUE(population.set_start(added->slot, {{0, 0.25, 0.25, 0, 0.5, 0}}).has_value());
+      EXPECT_TRUE(population.set_habits(added->slot, std::vector<double>{0.1, 0.2, 0.7}).has_value());
+    }
+  }
+  for (uint32_t other = random.below(40); other < kAgents; other += 40) {
+    if (!population.occupied(other)) continue;
+    EXPECT_TRUE(population.set_habits(other, std::vector<double>{0.6, 0.3, 0.1}).has_value());
+    if (other % 2 == 0) {
+      EXPECT_TRUE(population.set_belief(other, std::vector<double>{0.5, 0.1, 0.1, 0.1, 0.1, 0.1}).has_value());
+    }
+  }
+  std::vector<uint16_t> observations, of_some;
+  std::vector<uint32_t> some;
+  for (uint32_t i = 0; i < kAgents; ++i) {
+    observations.push_back(random.below(6) == 0 ? kNotObserved : static_cast<uint16_t>(random.below(5)));
+    if (population.occupied(i) && i % 3 == step % 3) {
+      some.push_back(i);
+      of_some.push_back(observations.back());
+    }
+  }
+  if (step % 2 == 0) {
+    EXPECT_TRUE(population.step(observations).has_value());
+  } else {
+    EXPECT_TRUE(population.step_some(some, of_some).has_value());
+  }
+}
+
+void expect_equal_packed(const Population& a, const Population& b) {
+  ASSERT_EQ(a.steps(), b.steps());
+  ASSERT_EQ(a.size(), b.size());
+  std::vector<double> left(6), right(6);
+  HistoryEntry first, second;
+  for (uint32_t slot = 0; slot < kAgents; ++slot) {
+    ASSERT_EQ(a.occupied(slot), b.occupied(slot)) << slot;
+    if (!a.occupied(slot)) continue;
+    ASSERT_EQ(a.actions()[slot], b.actions()[slot]) << slot;
+    ASSERT_EQ(a.free_energy()[slot], b.free_energy()[slot]) << slot;
+    a.copy_belief(slot, left);
+    b.copy_belief(slot, right);
+    ASSERT_EQ(left, right) << slot;
+    ASSERT_NEAR(a.error_bound(slot), b.error_bound(slot), 1e-4) << slot;
+    for (uint32_t i = 0; i < 5; ++i) {
+      const bool there = a.history(slot, i, first);
+      ASSERT_EQ(there, b.history(slot, i, second)) << slot << ' ' << i;
+      if (there) {
+        ASSERT_EQ(first.observation[0], second.observation[0]);
+        ASSERT_EQ(first.action, second.action);
+      }
+    }
+  }
+}
+
+PopulationOptions packed_options(const fs::path& file, RowStorage rows) {
+  PopulationOptions o = options_for(file);
+  o.own_models = o.learning = o.history_beliefs = false;
+  o.own_habits = true;
+  o.rows = rows;
+  return o;
+}
+
+// Bytes in memory and in a file are the same bytes; compact rows are chosen otherwise in a file, so that one file
+// is compared with another that was never closed.
+TEST_F(StateFileTest, PackedRowsAndOwnHabitsContinueExactly) {
+  auto pool = kernel::ThreadPool::create(2, kernel::Pinning::never);
+  for (const RowStorage rows : {RowStorage::edge, RowStorage::compact, RowStorage::full}) {
+    fs::remove(file());
+    fs::remove(folder_ / "undisturbed");
+    const fs::path beside = rows == RowStorage::compact ? folder_ / "undisturbed" : fs::path();
+    auto reference = Population::create(model_for_tests(), packed_options(beside, rows), *pool).value();
+    auto population = Population::create(model_for_tests(), packed_options(file(), rows), *pool).value();
+    start(*reference);
+    start(*population);
+    for (uint64_t t = 0; t < 24; ++t) {
+      if (t % 5 == 4) {
+        if (t == 14) {
+          ASSERT_TRUE(population->sync().has_value());
+        }
+        population.reset();
+        PopulationOptions other;
+        other.file = file();
+        other.action_selection = ActionSelection::sampled;
+        other.alpha = 2;
+        population = Population::open(other, *pool).value();
+        EXPECT_TRUE(population->options().own_habits);
+        EXPECT_FALSE(population->options().own_models);
+        EXPECT_EQ(population->options().rows == RowStorage::full, rows == RowStorage::full);
+      }
+      live_packed(*reference, t);
+      live_packed(*population, t);
+      expect_equal_packed(*reference, *population);
+      if (HasFatalFailure()) return;
+    }
+    if (rows == RowStorage::edge) {
+      const uintmax_t packed = fs::file_size(file());
+      fs::remove(file());
+      auto full = Population::create(model_for_tests(), packed_options(file(), RowStorage::full), *pool).value();
+      EXPECT_LT(packed, fs::file_size(file()));
+    }
+  }
+}
+
+// A step that never completed has packed rows on the other side: the last complete one is what counts.
+TEST_F(StateFileTest, ATornStepOfPackedRowsIsForgotten) {
+  auto pool = kernel::ThreadPool::create(1);
+  auto reference = Population::create(model_for_tests(), packed_options({}, RowStorage::edge), *pool).value();
+  start(*reference);
+  for (uint64_t t = 0; t < 3; ++t) live_packed(*reference, t);
+  {
+    auto population = Population::create(model_for_tests(), packed_options(file(), RowStorage::edge), *pool).value();
+    start(*population);
+    for (uint64_t t = 0; t < 3; ++t) live_packed(*population, t);
+  }
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {  // dies with changes that no step has committed
+    auto own_pool = kernel::ThreadPool::create(1);
+    auto population = Population::open(packed_options(file(), RowStorage::edge), *own_pool).value();
+    for (uint32_t slot = 0; slot < kAgents; ++slot) {
+      if (!population->occupied(slot)) continue;
+      (void)population->set_belief(slot, std::vector<double>{0, 0, 0, 0, 0, 1});
+      (void)population->set_habits(slot, std::vector<double>{1, 0, 0});
+    }
+    kill(getpid(), SIGKILL);
+  }
+  waitpid(child, nullptr, 0);
+  auto survivor = Population::open(packed_options(file(), RowStorage::edge), *pool).value();
+  expect_equal_packed(*reference, *survivor);
+  for (uint64_t t = 3; t < 6; ++t) {
+    live_packed(*reference, t);
+    live_packed(*survivor, t);
+  }
+  expect_equal_packed(*reference, *survivor);
+}
+
 TEST_F(StateFileTest, ADeathAtAnyInstantLeavesTheLastCompleteStep) {
   auto pool = kernel::ThreadPool::create(1);
   Random random(static_cast<uint64_t>(getpid()));  // another instant in every run

@@ -19,23 +19,27 @@ constexpr size_t kOwnAhead = 2;
 }  // namespace
 
 template <typename T>
-OwnLayout OwnLayout::of(const JointTables<T>& t, bool counts, const FactoredCounts<T>* factored) {
+OwnLayout OwnLayout::of(const JointTables<T>& t, const PopulationOptions& options, const FactoredCounts<T>* factored) {
   OwnLayout l;
-  const size_t likelihood = t.outcomes * t.stride;
-  const size_t transitions = t.actions * t.states * t.stride;
+  const bool counts = options.learning;
+  const size_t likelihood = options.own_models ? t.outcomes * t.stride : 0;
+  const size_t transitions = options.own_models ? t.actions * t.states * t.stride : 0;
   l.linear = likelihood;
-  l.transitions = l.linear + t.preference_steps * t.stride;
+  l.transitions = l.linear + (options.own_models ? t.preference_steps * t.stride : 0);
   l.model = l.transitions + transitions;
   l.likelihood_counts = l.model;
   l.transition_counts = l.likelihood_counts + (counts && factored == nullptr ? likelihood : 0);
-  l.entries = l.transition_counts + (factored != nullptr ? factored->entries() : counts ? transitions : 0);
+  l.habits = l.transition_counts + (factored != nullptr ? factored->entries() : counts ? transitions : 0);
+  l.entries = l.habits + (options.own_habits ? t.ln_prior.size() : 0);
   constexpr size_t line = 64 / sizeof(T);
   l.entries = (l.entries + line - 1) / line * line;
   return l;
 }
 
-template OwnLayout OwnLayout::of<float>(const JointTables<float>&, bool, const FactoredCounts<float>*);
-template OwnLayout OwnLayout::of<double>(const JointTables<double>&, bool, const FactoredCounts<double>*);
+template OwnLayout OwnLayout::of<float>(const JointTables<float>&, const PopulationOptions&,
+                                        const FactoredCounts<float>*);
+template OwnLayout OwnLayout::of<double>(const JointTables<double>&, const PopulationOptions&,
+                                         const FactoredCounts<double>*);
 
 template <typename T>
 VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
@@ -71,15 +75,14 @@ template <typename T>
 VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint, JointTables<T> tables,
                                       std::optional<FactoredCounts<T>> factored, PopulationOptions options,
                                       kernel::ThreadPool& pool, StateFile state)
-    : PopulationBase(std::move(model), std::move(options), pool, std::move(state), tables.states),
+    : PopulationBase(std::move(model), std::move(options), pool, std::move(state), tables.states, tables.stride),
       joint_(std::move(joint)),
       tables_(std::move(tables)),
       tree_(policy_tree(joint_.model)),
       factored_(std::move(factored)),
-      layout_(OwnLayout::of(tables_, options_.learning, factored_ ? &*factored_ : nullptr)),
-      kernels_(kernel::belief_kernels<T>()),
-      own_side_(options_.own_models ? options_.capacity : 0) {
-  runs_ = sides_ == 1 && !options_.tolerance && model_.modalities() == 1 && row_bytes_ <= kernels_.longest_run_row &&
+      layout_(OwnLayout::of(tables_, options_, factored_ ? &*factored_ : nullptr)),
+      kernels_(kernel::belief_kernels<T>()) {
+  runs_ = sides_ == 1 && !packed() && model_.modalities() == 1 && row_bytes_ <= kernels_.longest_run_row &&
           tables_.transitions.bytes() <= kCachedTransitions;
   policies_ = tree_.policies;
   plain_policies_ = tree_.depth == 1 && model_.factors() == 1 && tree_.policies == tables_.actions;
@@ -90,7 +93,7 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
     neg_efe_.resize(policies_ * options_.capacity);
   }
   if (options_.learning) copy_first_counts();
-  for (size_t o = 0; o < tables_.outcomes && options_.tolerance; ++o) {
+  for (size_t o = 0; o < tables_.outcomes && packed(); ++o) {
     const T* row = tables_.likelihood.data() + o * tables_.stride;
     likeliest_.push_back(static_cast<double>(*std::max_element(row, row + tables_.states)));
   }
@@ -127,7 +130,7 @@ void VectorPopulation<T>::believe(const uint16_t* observation, std::byte* row) c
 
 template <typename T>
 std::string VectorPopulation<T>::backend() const {
-  if (options_.tolerance) return fmt::format("vector {} f32, rows packed", kernels_.target);
+  if (packed()) return fmt::format("vector {} f32, rows packed", kernels_.target);
   return fmt::format("vector {} {}", kernels_.target, sizeof(T) == 4 ? "f32" : "f64");
 }
 
@@ -146,7 +149,26 @@ void VectorPopulation<T>::marginal(uint32_t slot, int factor, std::span<double> 
 template <typename T>
 void VectorPopulation<T>::write_start(uint32_t slot, std::byte* row) {
   std::memcpy(row, tables_.start.data(), row_bytes_);
-  if (options_.own_models) own_from_shared(writable_own(slot));
+  if (options_.own_models || options_.own_habits) own_from_shared(writable_own(slot));
+}
+
+template <typename T>
+std::vector<double> VectorPopulation<T>::belief_of(const std::vector<std::vector<double>>& factors) const {
+  std::vector<double> joint{1};
+  for (const std::vector<double>& factor : factors) {
+    std::vector<double> product;
+    product.reserve(joint.size() * factor.size());
+    for (const double outer : joint)
+      for (const double p : factor) product.push_back(outer * p);
+    joint = std::move(product);
+  }
+  return joint;
+}
+
+template <typename T>
+void VectorPopulation<T>::write_habits(uint32_t slot, std::span<const double> E) {
+  T* habits = writable_own(slot) + layout_.habits;
+  for (size_t p = 0; p < E.size(); ++p) habits[p] = static_cast<T>(std::log(E[p] + kLogEpsilon));
 }
 
 // Where agent i of the batch goes: at start[group[i]]++. A counting sort by last action; agents that have not started,
@@ -418,6 +440,17 @@ void VectorPopulation<T>::update(const Batch& batch) {
   if (options_.plan) choose(s, batch.n);
 }
 
+// The softmax adds one row of ln E for all: what an agent's own is more or less than that goes into its values.
+template <typename T>
+void VectorPopulation<T>::add_habits(Scratch& s, uint32_t n) const {
+  const T per_gamma = static_cast<T>(1 / options_.gamma);
+  for (uint32_t i = 0; i < n; ++i) {
+    const T* habits = own(s.order[i]) + layout_.habits;
+    for (size_t p = 0; p < tree_.policies; ++p)
+      s.policy_values[p * kChunk + i] += (habits[p] - tables_.ln_prior[p]) * per_gamma;
+  }
+}
+
 template <typename T>
 void VectorPopulation<T>::choose(Scratch& s, uint32_t n) {
   T* values = s.policy_values.data();
@@ -428,6 +461,7 @@ void VectorPopulation<T>::choose(Scratch& s, uint32_t n) {
         neg_efe_[s.order[i] * policies + p] = static_cast<float>(values[p * kChunk + i]);
     }
   }
+  if (options_.own_habits) add_habits(s, n);
   kernels_.softmax(values, policies, kChunk, n, static_cast<T>(options_.gamma), tables_.ln_prior.data());
   if (!q_pi_.empty()) {
     for (uint32_t i = 0; i < n; ++i) {

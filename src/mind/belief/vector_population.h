@@ -18,17 +18,19 @@
 
 namespace skep::belief {
 
-// Where the parts of an agent's own model stand in its block, in entries of T.
+// Where the parts of what is an agent's own stand in its block, in entries of T. Parts that it shares take nothing.
 struct OwnLayout {
   size_t likelihood = 0, linear = 0, transitions = 0;  // laid out as in JointTables
   size_t model = 0;                                    // entries of the above together
   // One factor: counts in the shapes of likelihood and transitions. Several: a FactoredCounts block.
   size_t likelihood_counts = 0, transition_counts = 0;
+  size_t habits = 0;  // ln E
   size_t entries = 0;
 
   // `factored`: null for models with one factor.
   template <typename T>
-  static OwnLayout of(const JointTables<T>& tables, bool counts, const FactoredCounts<T>* factored);
+  static OwnLayout of(const JointTables<T>& tables, const PopulationOptions& options,
+                      const FactoredCounts<T>* factored);
 };
 
 template <typename T>
@@ -45,7 +47,8 @@ class VectorPopulation final : public PopulationBase {
 
  protected:
   void update(const Batch& batch) override;
-  void restore_own() override;
+  std::vector<double> belief_of(const std::vector<std::vector<double>>& factors) const override;
+  void write_habits(uint32_t slot, std::span<const double> E) override;
   void write_start(uint32_t slot, std::byte* row) override;
   double largest_likelihood(const uint16_t* observation) const override;
   void believe(const uint16_t* observation, std::byte* row) const override;
@@ -81,10 +84,11 @@ class VectorPopulation final : public PopulationBase {
   void plan_own_node(Scratch& s, const T* own, const T* belief, uint32_t node, int depth, uint32_t column, T value,
                      const void* prefetch) const;
   void scatter_surprise(uint32_t n, Scratch& s);
+  void add_habits(Scratch& s, uint32_t n) const;
   void choose(Scratch& s, uint32_t n);
   uint16_t choose_one(Scratch& s, uint32_t i, uint32_t slot) const;
-  [[nodiscard]] const T* own(uint32_t slot) const;
-  T* writable_own(uint32_t slot);
+  [[nodiscard]] const T* own(uint32_t slot) const { return typed_row(own_block(slot)); }
+  T* writable_own(uint32_t slot) { return reinterpret_cast<T*>(writable_block(slot)); }
   void own_from_shared(T* block) const;
   void refresh_linear(T* block) const;
   void copy_first_counts();
@@ -100,8 +104,7 @@ class VectorPopulation final : public PopulationBase {
   OwnLayout layout_;
   AlignedArray<T> first_counts_;  // learning: the shared model's, laid out as in a block
   const kernel::BeliefKernels<T>& kernels_;
-  std::vector<Scratch> scratch_;  // per thread
-  std::vector<uint8_t> own_side_;
+  std::vector<Scratch> scratch_;   // per thread
   std::vector<double> likeliest_;  // packed rows: by outcome of all modalities, its largest likelihood
   bool runs_ = false;              // shared transitions are few and small: agents need no ordering by action
   bool plain_policies_ = false;    // one step, policy p is joint action p, one factor: q_pi is the action posterior
