@@ -45,5 +45,33 @@ class DemoModelsTest(unittest.TestCase):
         return sum(x * y for x, y in zip(a, b))
 
 
+class DemoTrainingTest(unittest.TestCase):
+    """scripts/train-demo-models from end to end, with so few steps that the models say nothing."""
+
+    @staticmethod
+    def tensors(path):
+        out = subprocess.run([box.skep, "model", "inspect", str(path), "--json"], check=True, capture_output=True, text=True)
+        described = json.loads(out.stdout)
+        return {tensor["name"]: (tensor["type"], tensor["extent"]) for tensor in described["tensors"]}
+
+    def test_a_few_steps_make_models_of_the_shape_that_ships(self):
+        # scripts/setup leaves python3-torch out: half a gigabyte that only training needs.
+        if subprocess.run(["/usr/bin/python3", "-c", "import torch"], capture_output=True).returncode != 0:
+            self.skipTest("python3-torch is not installed; scripts/train-demo-models installs it")
+        run = subprocess.run([str(box.root / "scripts/train-demo-models"), "--quick"], capture_output=True, text=True,
+                             timeout=300)
+        self.assertEqual(run.returncode, 0, run.stdout[-2000:] + run.stderr[-2000:])
+        made = box.root / "build/demo-models-quick"
+        for model in ("fast", "balanced", "deep", "embed"):
+            self.assertEqual(self.tensors(made / f"{model}.gguf"), self.tensors(box.root / f"models/{model}.gguf"), model)
+        for file in ("eval.jsonl", "tasks-demo.jsonl"):
+            self.assertEqual((made / file).read_text(), (box.root / "examples" / file).read_text(), file)
+        few = made / "few.jsonl"
+        few.write_text("".join((made / "eval.jsonl").read_text().splitlines(keepends=True)[:4]))
+        out = subprocess.run([box.skep, "model", "eval", str(made / "fast.gguf"), str(few), "--json"], capture_output=True,
+                             text=True)
+        self.assertEqual(out.returncode, 0, out.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,6 +1,6 @@
 """Writes examples/eval.jsonl and examples/tasks-demo.jsonl: held-out tasks with their answers.
 
-    examples.py [--seed 7]
+    examples.py [--seed 7] [--folder FOLDER]
 
 Both use names that training never saw, and other seeds. A reply may write out its steps; its last line is compared.
 """
@@ -68,9 +68,10 @@ def write(path: pathlib.Path, lines):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--folder", type=pathlib.Path, default=EXAMPLES)
     args = parser.parse_args()
-    write(EXAMPLES / "eval.jsonl", evaluation(random.Random(args.seed)))
-    write(EXAMPLES / "tasks-demo.jsonl", demo(random.Random(args.seed + 1)))
+    write(args.folder / "eval.jsonl", evaluation(random.Random(args.seed)))
+    write(args.folder / "tasks-demo.jsonl", demo(random.Random(args.seed + 1)))
 
 
 if __name__ == "__main__":

@@ -179,6 +179,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--evaluate-every", type=int, default=200)
+    parser.add_argument("--evaluate-tasks", type=int, default=40, help="of each kind, 2 or more; 0: no evaluation")
     parser.add_argument("--surrounded", type=float, default=0.15,
                         help="share of batches behind a system prompt or earlier turns")
     parser.add_argument("--peer", type=int, choices=[0, 1], help="this is one of two processes on the same OUT")
@@ -254,8 +255,8 @@ def main():
         tokens_seen += sum(len(ids) for ids, _ in batch)
         loss_sum, loss_count = loss_sum + loss.item(), loss_count + 1
         leads = not args.peer
-        if leads and (step % args.evaluate_every == 0 or progress() >= 1):
-            scores = evaluate(average, tier, tokenizer, 40)
+        if leads and args.evaluate_tasks and (step % args.evaluate_every == 0 or progress() >= 1):
+            scores = evaluate(average, tier, tokenizer, args.evaluate_tasks)
             wrong = {name: 1 - s for name, s in scores.items()}
             tasks.report(wrong)
             line = {"step": step, "seconds": round(spent), "tokens": tokens_seen,
