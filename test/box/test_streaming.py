@@ -159,6 +159,8 @@ class StreamingTest(unittest.TestCase):
             with box.Daemon(self.config("300MiB")) as daemon:
                 answer = daemon.chat("large", "Count the pumps.", max_tokens=3)
                 self.assertEqual(answer.status, 200, answer.body)
+                # By the same way as without the limit: nothing asked for more than it uses.
+                self.assertNotIn("libllama", daemon.usage()["engines"]["models"][0]["forward"])
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, before)
 

@@ -1,6 +1,7 @@
 #include "engine/native/kv_pages.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -41,6 +42,7 @@ SavedHeader header_for(const KvLayout& layout, int begin, int end, uint64_t mode
 }
 
 constexpr uint16_t kWholePage = 0xffff;
+constexpr int kClaimedAtOnce = 16;  // pages, so that few calls are made of the system
 
 // The slots of page `index` that lie in [begin, end).
 uint16_t slots_in(int index, int begin, int end) {
@@ -61,13 +63,21 @@ Result<KvPages> KvPages::create(const KvLayout& layout, int cells, int sequences
   // more than that ever comes to, and address space costs nothing.
   const int64_t capacity = 2 * (int64_t{cells} / kPageTokens + 1) + int64_t{4} * sequences;
   const int64_t stride = (layout.page_bytes() + 63) / 64 * 64;
-  void* memory = mmap(nullptr, static_cast<size_t>(capacity * stride), PROT_READ | PROT_WRITE,
+  // What can't be written is no data to RLIMIT_DATA: with a thousand sequences rounding reserves gigabytes.
+  void* memory = mmap(nullptr, static_cast<size_t>(capacity * stride), PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail(ErrorCode::out_of_memory,
                 fmt::format("no address space for {} of KV pages", to_string(Bytes(capacity * stride))));
   }
-  return KvPages(layout, static_cast<uint8_t*>(memory), static_cast<int>(capacity), sequences);
+  KvPages pages(layout, static_cast<uint8_t*>(memory), static_cast<int>(capacity), sequences);
+  const int needed = cells / kPageTokens + 1;
+  if (!pages.claim(needed)) {
+    return fail(ErrorCode::out_of_memory,
+                fmt::format("no memory for {} of KV pages", to_string(Bytes(needed * pages.stride_))),
+                "a smaller context, or fewer slots");
+  }
+  return pages;
 }
 
 KvPages::KvPages(const KvLayout& layout, uint8_t* memory, int capacity, int sequences)
@@ -83,6 +93,7 @@ KvPages::KvPages(KvPages&& other) noexcept
       stride_(other.stride_),
       memory_(std::exchange(other.memory_, nullptr)),
       capacity_(other.capacity_),
+      claimed_(other.claimed_),
       touched_(other.touched_),
       used_(other.used_),
       free_(std::move(other.free_)),
@@ -93,12 +104,24 @@ KvPages::~KvPages() {
   if (memory_ != nullptr) munmap(memory_, static_cast<size_t>(capacity_ * stride_));
 }
 
+bool KvPages::claim(int pages) {
+  if (pages <= claimed_) return true;
+  // The system protects its own pages, which need not end where ours do: the one that ours share is claimed twice.
+  static const int64_t system_page = sysconf(_SC_PAGESIZE);
+  const int64_t first = claimed_ * stride_ / system_page * system_page;
+  if (mprotect(memory_ + first, static_cast<size_t>(pages * stride_ - first), PROT_READ | PROT_WRITE) != 0)
+    return false;
+  claimed_ = pages;
+  return true;
+}
+
 uint8_t* KvPages::take() {
   int number = 0;
   if (!free_.empty()) {
     number = free_.back();
     free_.pop_back();
-  } else if (touched_ < capacity_) {
+  } else if (touched_ < capacity_ &&
+             (touched_ < claimed_ || claim(std::min(capacity_, touched_ + kClaimedAtOnce)) || claim(touched_ + 1))) {
     number = touched_++;
   } else {
     return nullptr;
@@ -228,9 +251,7 @@ void KvPages::share(int from, int to, int begin, int end) {
       s.pages[index] = page;
       ++references_[static_cast<size_t>(number_of(page))];
     } else if (s.pages[index] != page) {
-      const bool owned = own(s, index);
-      assert(owned);  // the capacity covers every rounding
-      if (!owned) return;
+      if (!own(s, index)) return;  // the capacity covers every rounding, but RLIMIT_DATA may not
       copy_slots(page, memory_ + (s.pages[index] - memory_), slots);
     }
     s.slots[index] |= slots;

@@ -37,7 +37,9 @@ struct KvLayout {
 class KvPages {
  public:
   // Room for `cells` tokens in up to `sequences` sequences. Address space for the worst rounding is reserved at once;
-  // memory is taken as pages are first used. out_of_memory when even that is refused.
+  // memory is taken as pages are first used. A limit on the process's data (RLIMIT_DATA) must have room for the cells'
+  // pages, out_of_memory otherwise; those of rounding count towards it when they are first used, and are not there
+  // where it has none left.
   static Result<KvPages> create(const KvLayout& layout, int cells, int sequences);
   KvPages(KvPages&& other) noexcept;
   KvPages& operator=(KvPages&&) = delete;
@@ -77,6 +79,7 @@ class KvPages {
   };
   KvPages(const KvLayout& layout, uint8_t* memory, int capacity, int sequences);
 
+  bool claim(int pages);  // the system counts the pages below as data, and they may be written
   [[nodiscard]] int number_of(const uint8_t* page) const { return static_cast<int>((page - memory_) / stride_); }
   [[nodiscard]] uint8_t* take();  // a page with one reference, contents undefined but numbers; null: none free
   void give_back(const uint8_t* page);
@@ -90,6 +93,7 @@ class KvPages {
   int64_t stride_ = 0;  // bytes from page to page
   uint8_t* memory_ = nullptr;
   int capacity_ = 0;
+  int claimed_ = 0;
   int touched_ = 0;  // pages below were used before
   int used_ = 0;
   std::vector<int> free_;  // used before and free again: taken first

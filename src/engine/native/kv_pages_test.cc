@@ -1,12 +1,15 @@
 #include "engine/native/kv_pages.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 
 namespace skep::engine::native {
 namespace {
@@ -139,6 +142,40 @@ TEST(KvPages, SavesNothingOfOthersThatShareAPage) {
   for (size_t i = 0; i + 1 < saved.size(); i += 2)
     sevens += static_cast<uint8_t>(saved[i]) == 0x00 && static_cast<uint8_t>(saved[i + 1]) == 0x47 ? 1 : 0;
   EXPECT_EQ(sevens, 10 * 16 * 2 * 2 * 2);
+}
+
+// So much more data, and not a byte beyond, may this process have while it lives.
+class DataLimit {
+ public:
+  explicit DataLimit(rlim_t more) {
+    getrlimit(RLIMIT_DATA, &before_);
+    std::ifstream status("/proc/self/status");
+    rlim_t data = 0;  // KiB
+    for (std::string line; std::getline(status, line);) {
+      if (line.rfind("VmData:", 0) == 0) data = std::stoull(line.substr(7));
+    }
+    const rlimit limit{data * 1024 + more, before_.rlim_max};
+    setrlimit(RLIMIT_DATA, &limit);
+  }
+  ~DataLimit() { setrlimit(RLIMIT_DATA, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(KvPages, TakesNoMoreOfALimitOnDataThanItUses) {
+  ASSERT_EQ(kLayout.page_bytes(), 4096);
+  const DataLimit limit(16 << 20);
+  auto pages = KvPages::create(kLayout, 64, 8192);  // rounding reserves 128 MiB
+  ASSERT_TRUE(pages) << pages.error().text();
+  EXPECT_TRUE(pages->extend(0, 0, 1024)) << "more than its cells, of what rounding has";
+  Tokens(*pages).write(0, 1023, 7);
+  EXPECT_EQ(Tokens(*pages).read(0, 1023), 7);
+  EXPECT_EQ(pages->extend(1, 0, 16 * 8192).error().code, ErrorCode::overloaded) << "32 MiB";
+  EXPECT_EQ(pages->pages_in_use(), 64) << "stays as it was";
+  const auto larger = KvPages::create(kLayout, 16 * 8192, 1);
+  ASSERT_FALSE(larger) << "cells that could never be written";
+  EXPECT_EQ(larger.error().code, ErrorCode::out_of_memory);
 }
 
 TEST(KvPages, SaysWhenNoPageIsFreeAndStaysAsItWas) {
