@@ -32,7 +32,7 @@ std::string because() {
 
 struct LlamaSession::State {
   SessionOptions options;
-  std::unique_ptr<llama_model, Free> model;
+  std::shared_ptr<llama_model> model;
   std::unique_ptr<llama_context, Free> context;  // after the model: goes first
   const llama_vocab* vocabulary = nullptr;
   std::vector<int> output_of;  // position → index of its logits, -1: none
@@ -64,44 +64,62 @@ Result<std::unique_ptr<LlamaSession>> LlamaSession::open(const std::string& path
     model_params.n_gpu_layers = 0;
     model_params.load_mode = options.trainable ? LLAMA_LOAD_MODE_NONE : LLAMA_LOAD_MODE_MMAP;
     if (options.trainable) model_params.use_extra_bufts = false;  // repacked weights have no gradients
-    s.model.reset(llama_model_load_from_file(path.c_str(), model_params));
+    s.model.reset(llama_model_load_from_file(path.c_str(), model_params), Free());
     if (!s.model) return fail(ErrorCode::corrupt, fmt::format("{}: libllama can't load it{}", path, because()));
     if (!llama_model_has_decoder(s.model.get())) {
       return fail(ErrorCode::invalid_argument, path + ": this model makes embeddings, it can't generate");
     }
-    s.vocabulary = llama_model_get_vocab(s.model.get());
-    const int trained = llama_model_n_ctx_train(s.model.get());
-    if (trained > 0) options.context_tokens = std::min(options.context_tokens, trained);
-    options.batch_tokens = std::min(options.batch_tokens, options.context_tokens);
-    llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(options.context_tokens);
-    params.n_batch = static_cast<uint32_t>(options.context_tokens);
-    params.n_ubatch = static_cast<uint32_t>(options.batch_tokens);
-    params.n_seq_max = 1;
-    params.n_threads = params.n_threads_batch = options.threads > 0 ? options.threads : engine::available_cores();
-    params.no_perf = true;
-    params.flash_attn_type = options.trainable ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
-    if (options.trainable) params.type_k = params.type_v = GGML_TYPE_F32;
-    s.options = std::move(options);
-    if (s.options.observe) {
-      params.cb_eval_user_data = &s.options;
-      params.cb_eval = [](ggml_tensor* tensor, bool ask, void* user) {
-        return static_cast<SessionOptions*>(user)->observe(tensor, ask);
-      };
-    }
-    s.context.reset(llama_init_from_model(s.model.get(), params));
-    if (!s.context) return fail(ErrorCode::out_of_memory, fmt::format("{}: no context{}", path, because()));
+    SKEP_CHECK(session->start(std::move(options)));
   } catch (const std::exception& thrown) {
     return fail(ErrorCode::corrupt, fmt::format("{}: {}", path, thrown.what()));
   }
   return session;
 }
 
-std::vector<Token> LlamaSession::tokenize(std::string_view text, bool special) const {
+Result<std::unique_ptr<LlamaSession>> LlamaSession::beside(const LlamaSession& other, SessionOptions options) {
+  std::unique_ptr<LlamaSession> session(new LlamaSession);
+  session->state_ = std::make_unique<State>();
+  session->state_->model = other.state_->model;
+  try {
+    SKEP_CHECK(session->start(std::move(options)));
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::out_of_memory, fmt::format("no second context: {}", thrown.what()));
+  }
+  return session;
+}
+
+Status LlamaSession::start(SessionOptions options) {
+  State& s = *state_;
+  s.vocabulary = llama_model_get_vocab(s.model.get());
+  const int trained = llama_model_n_ctx_train(s.model.get());
+  if (trained > 0) options.context_tokens = std::min(options.context_tokens, trained);
+  options.batch_tokens = std::min(options.batch_tokens, options.context_tokens);
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = static_cast<uint32_t>(options.context_tokens);
+  params.n_batch = static_cast<uint32_t>(options.context_tokens);
+  params.n_ubatch = static_cast<uint32_t>(options.batch_tokens);
+  params.n_seq_max = 1;
+  params.n_threads = params.n_threads_batch = options.threads > 0 ? options.threads : engine::available_cores();
+  params.no_perf = true;
+  params.flash_attn_type = options.trainable ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
+  if (options.trainable) params.type_k = params.type_v = GGML_TYPE_F32;
+  s.options = std::move(options);
+  if (s.options.observe) {
+    params.cb_eval_user_data = &s.options;
+    params.cb_eval = [](ggml_tensor* tensor, bool ask, void* user) {
+      return static_cast<SessionOptions*>(user)->observe(tensor, ask);
+    };
+  }
+  s.context.reset(llama_init_from_model(s.model.get(), params));
+  if (!s.context) return fail(ErrorCode::out_of_memory, "no context" + because());
+  return {};
+}
+
+std::vector<Token> LlamaSession::tokenize(std::string_view text, bool special, bool beginning) const {
   const auto length = static_cast<int32_t>(text.size());
   std::vector<Token> tokens(text.size() + 8);
   const int n = llama_tokenize(state_->vocabulary, text.data(), length, tokens.data(),
-                               static_cast<int32_t>(tokens.size()), special, special);
+                               static_cast<int32_t>(tokens.size()), special && beginning, special);
   assert(n >= 0);  // never more tokens than bytes
   tokens.resize(static_cast<size_t>(std::max(0, n)));
   return tokens;

@@ -36,6 +36,8 @@ class LlamaSession {
  public:
   // not_found, corrupt, invalid_argument (a model that can't generate), out_of_memory.
   static Result<std::unique_ptr<LlamaSession>> open(const std::string& path, SessionOptions options);
+  // Another session over the same weights, as they are at each evaluation. out_of_memory.
+  static Result<std::unique_ptr<LlamaSession>> beside(const LlamaSession& other, SessionOptions options);
   ~LlamaSession();
   LlamaSession(const LlamaSession&) = delete;
   LlamaSession& operator=(const LlamaSession&) = delete;
@@ -49,8 +51,9 @@ class LlamaSession {
   [[nodiscard]] Token bos() const;  // -1: it has none
   [[nodiscard]] Token eot() const;  // that ends a turn; -1: none
 
-  // `special`: control tokens in the text are taken as such, and BOS comes first where the model wants it.
-  [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool special) const;
+  // `special`: control tokens in the text are taken as such, and BOS comes first where the model wants it and the text
+  // is a beginning.
+  [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool special, bool beginning = true) const;
 
   // Forgets what was evaluated and evaluates `window` (at most context_tokens()) with logits where wants_logits(i).
   Status evaluate(std::span<const Token> window, const std::function<bool(int)>& wants_logits);
@@ -60,6 +63,7 @@ class LlamaSession {
  private:
   LlamaSession() = default;
   struct State;
+  Status start(SessionOptions options);  // the context, of a model that is there
   std::unique_ptr<State> state_;
 };
 

@@ -39,12 +39,14 @@ Result<std::unique_ptr<Teacher>> Teacher::open(const std::string& path, const Ll
   return std::unique_ptr<Teacher>(new Teacher(std::move(session), top));
 }
 
-Result<std::vector<Teacher::Opinion>> Teacher::opinions(std::span<const Token> window) {
-  SKEP_CHECK(session_->evaluate(window, [](int) { return true; }));
+Result<std::vector<Teacher::Opinion>> Teacher::opinions(std::span<const Token> window,
+                                                        const std::function<bool(int)>& wanted) {
+  SKEP_CHECK(session_->evaluate(window, wanted));
   std::vector<Opinion> opinions(window.size());
   std::vector<Token> order(static_cast<size_t>(session_->vocabulary()));
   const auto top = std::min(order.size(), static_cast<size_t>(top_));
   for (size_t i = 0; i < window.size(); ++i) {
+    if (!wanted(static_cast<int>(i))) continue;
     const std::span<const float> logits = session_->logits(static_cast<int>(i));
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(

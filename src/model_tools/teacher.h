@@ -1,6 +1,7 @@
 #pragma once
 // A teacher's opinion of every next token of a window: its k most probable ones.
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,9 +19,10 @@ class Teacher {
   static Result<std::unique_ptr<Teacher>> open(const std::string& path, const LlamaSession& student, int window,
                                                int top, int threads);
 
-  // For each of the window's positions: tokens and probabilities, which come to 1 within each position.
+  // For each of the window's positions that `wanted` names: tokens and probabilities, which come to 1 within each
+  // position. Nothing for the others.
   using Opinion = std::vector<std::pair<Token, float>>;
-  Result<std::vector<Opinion>> opinions(std::span<const Token> window);
+  Result<std::vector<Opinion>> opinions(std::span<const Token> window, const std::function<bool(int)>& wanted);
 
  private:
   Teacher(std::unique_ptr<LlamaSession> session, int top) : session_(std::move(session)), top_(top) {}

@@ -12,6 +12,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -47,10 +48,12 @@ using OptResult = std::unique_ptr<ggml_opt_result, FreeDataset>;
 // One model in training. libllama calls back without a context, so there is one at a time per thread: `current`.
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, LlamaSession& session, const TrainingData& data, Teacher* teacher, int64_t steps,
-          int64_t first_step)
+  // `mirror`: another session over the weights of `session`.
+  Trainer(const TrainOptions& options, LlamaSession& session, LlamaSession& mirror, const TrainingData& data,
+          Teacher* teacher, int64_t steps, int64_t first_step)
       : options_(options),
         session_(session),
+        mirror_(mirror),
         data_(data),
         teacher_(teacher),
         steps_(steps),
@@ -72,26 +75,42 @@ class Trainer {
   [[nodiscard]] int64_t step() const { return step_; }
   [[nodiscard]] bool trains_something() const { return trained_ > 0; }
 
-  // The mean loss over these windows; a step for each of them if `learn`.
-  Result<double> run(std::span<const uint32_t> windows, bool learn) {
+  // The mean loss of what is learnt of these windows, a step for each.
+  Result<double> learn(std::span<const uint32_t> windows) {
+    if (optimizer_ == nullptr) meet_optimizer(windows.first(1));
     const auto n = static_cast<int64_t>(windows.size()), length = static_cast<int64_t>(data_.length());
-    const Dataset dataset(ggml_opt_dataset_init(GGML_TYPE_I32, GGML_TYPE_I32, length, length, n, 1));
-    auto* inputs = static_cast<Token*>(ggml_opt_dataset_data(dataset.get())->data);
-    auto* labels = static_cast<Token*>(ggml_opt_dataset_labels(dataset.get())->data);
-    for (int64_t i = 0; i < n; ++i) {
-      const std::span<const Token> window = data_.window(windows[static_cast<size_t>(i)]);
-      std::copy_n(window.begin(), length, inputs + i * length);
-      std::copy_n(window.begin() + 1, length, labels + i * length);
-    }
+    const Dataset dataset = dataset_of(windows);
     windows_ = windows;
     at_ = 0;
     problem_ = {};
+    left_out_ = 0;
+    left_out_entropy_ = 0;
     const OptResult trained(ggml_opt_result_init()), checked(ggml_opt_result_init());
-    llama_opt_epoch(session_.context(), dataset.get(), trained.get(), checked.get(), learn ? n : 0, remember, remember);
+    llama_opt_epoch(session_.context(), dataset.get(), trained.get(), checked.get(), n, remember, remember);
     SKEP_CHECK(problem_);
     double loss = 0;
-    ggml_opt_result_loss((learn ? trained : checked).get(), &loss, nullptr);
-    return loss;
+    ggml_opt_result_loss(trained.get(), &loss, nullptr);
+    // What is left out counts with the entropy of the label that it got.
+    const auto all = static_cast<double>(n * length);
+    return (loss * all - left_out_entropy_) / std::max(1.0, all - static_cast<double>(left_out_));
+  }
+
+  // The same without a step, and without a teacher.
+  Result<double> validate(std::span<const uint32_t> windows) {
+    double loss = 0;
+    int64_t tokens = 0;
+    for (const uint32_t i : windows) {
+      const std::span<const Token> window = data_.window(i);
+      const std::span<const uint8_t> learnt = data_.learnt(i);
+      const auto counts = [&](int at) { return learnt.empty() || learnt[static_cast<size_t>(at)] != 0; };
+      SKEP_CHECK(mirror_.evaluate(window.first(window.size() - 1), counts));
+      for (int at = 0; at < data_.length(); ++at) {
+        if (!counts(at)) continue;
+        loss -= log_probability(mirror_.logits(at), window[static_cast<size_t>(at) + 1]);
+        ++tokens;
+      }
+    }
+    return loss / static_cast<double>(std::max<int64_t>(1, tokens));
   }
 
   // The weights as they are now, with everything else as in `source`.
@@ -115,6 +134,27 @@ class Trainer {
   }
 
  private:
+  [[nodiscard]] Dataset dataset_of(std::span<const uint32_t> windows) const {
+    const auto n = static_cast<int64_t>(windows.size()), length = static_cast<int64_t>(data_.length());
+    Dataset dataset(ggml_opt_dataset_init(GGML_TYPE_I32, GGML_TYPE_I32, length, length, n, 1));
+    auto* inputs = static_cast<Token*>(ggml_opt_dataset_data(dataset.get())->data);
+    auto* labels = static_cast<Token*>(ggml_opt_dataset_labels(dataset.get())->data);
+    for (int64_t i = 0; i < n; ++i) {
+      const std::span<const Token> window = data_.window(windows[static_cast<size_t>(i)]);
+      std::copy_n(window.begin(), length, inputs + i * length);
+      std::copy_n(window.begin() + 1, length, labels + i * length);
+    }
+    return dataset;
+  }
+
+  // libllama shows its optimizer, which has the labels, only after a window: one is looked at without a step.
+  void meet_optimizer(std::span<const uint32_t> window) {
+    const Dataset dataset = dataset_of(window);
+    const OptResult trained(ggml_opt_result_init()), checked(ggml_opt_result_init());
+    llama_opt_epoch(session_.context(), dataset.get(), trained.get(), checked.get(), 0, remember, remember);
+    assert(optimizer_ != nullptr);
+  }
+
   // Asked once of every weight.
   bool wants(const ggml_tensor* t) {
     const std::string name = t->name;
@@ -138,23 +178,57 @@ class Trainer {
                                                        static_cast<double>(std::max<int64_t>(1, options_.warm_up));
     params.adamw.alpha = static_cast<float>(rate * warm);
     params.adamw.wd = static_cast<float>(options_.weight_decay);
-    if (teacher_ != nullptr && optimizer_ != nullptr && problem_) {
-      problem_ = soften(ggml_opt_labels(optimizer_), data_.window(windows_[at_]));
-    }
+    if (problem_) problem_ = relabel(ggml_opt_labels(optimizer_), windows_[at_]);
     ++step_;
     ++at_;
     return params;
   }
 
-  Status soften(ggml_tensor* labels, std::span<const Token> window) {
+  Status relabel(ggml_tensor* labels, uint32_t number) {
+    const std::span<const Token> window = data_.window(number);
+    const std::span<const uint8_t> learnt = data_.learnt(number);
+    if (teacher_ != nullptr) SKEP_CHECK(soften(labels, window, learnt));
+    if (std::find(learnt.begin(), learnt.end(), 0) == learnt.end()) return {};
+    return leave_out(labels, window, learnt);
+  }
+
+  // The model's own probabilities for what is not learnt.
+  Status leave_out(ggml_tensor* labels, std::span<const Token> window, std::span<const uint8_t> learnt) {
+    SKEP_CHECK(
+        mirror_.evaluate(window.first(learnt.size()), [&](int i) { return learnt[static_cast<size_t>(i)] == 0; }));
+    const auto row = static_cast<size_t>(labels->ne[0]);
+    std::vector<float>& own = own_;
+    own.resize(row);
+    for (size_t i = 0; i < learnt.size(); ++i) {
+      if (learnt[i] != 0) continue;
+      const std::span<const float> logits = mirror_.logits(static_cast<int>(i));
+      const float most = *std::max_element(logits.begin(), logits.end());
+      double sum = 0, weighted = 0;
+      for (size_t t = 0; t < row; ++t) {
+        const float below = logits[t] - most;
+        own[t] = std::exp(below);
+        sum += static_cast<double>(own[t]);
+        weighted += static_cast<double>(own[t]) * static_cast<double>(below);
+      }
+      for (float& p : own) p = static_cast<float>(static_cast<double>(p) / sum);
+      ggml_backend_tensor_set(labels, own.data(), i * row * sizeof(float), row * sizeof(float));
+      left_out_entropy_ += std::log(sum) - weighted / sum;
+      ++left_out_;
+    }
+    return {};
+  }
+
+  Status soften(ggml_tensor* labels, std::span<const Token> window, std::span<const uint8_t> learnt) {
     const size_t length = window.size() - 1;
-    SKEP_TRY(const auto opinions, teacher_->opinions(window.first(length)));
+    const auto counts = [&](int i) { return learnt.empty() || learnt[static_cast<size_t>(i)] != 0; };
+    SKEP_TRY(const auto opinions, teacher_->opinions(window.first(length), counts));
     const auto share = static_cast<float>(options_.teacher_share);
     const auto row = static_cast<size_t>(labels->ne[0]);
     const auto put = [&](size_t i, Token token, float value) {
       ggml_backend_tensor_set(labels, &value, (i * row + static_cast<size_t>(token)) * sizeof(float), sizeof(float));
     };
     for (size_t i = 0; i < length; ++i) {
+      if (!counts(static_cast<int>(i))) continue;
       const Token said = window[i + 1];
       float own = 1 - share;
       for (const auto& [token, probability] : opinions[i]) {
@@ -172,13 +246,17 @@ class Trainer {
 
   const TrainOptions& options_;
   LlamaSession& session_;
+  LlamaSession& mirror_;
   const TrainingData& data_;
   Teacher* teacher_;
   int64_t steps_, step_, warm_until_;
-  ggml_opt_context_t optimizer_ = nullptr;  // known after the first window
+  ggml_opt_context_t optimizer_ = nullptr;  // meet_optimizer()
   std::span<const uint32_t> windows_;       // of the run under way
   size_t at_ = 0;
   Status problem_;
+  int64_t left_out_ = 0;  // positions of the run under way that are not learnt
+  double left_out_entropy_ = 0;
+  std::vector<float> own_;
   std::map<std::string, const ggml_tensor*> weights_;
   int trained_ = 0;
 };
@@ -285,7 +363,7 @@ Status learn(const TrainOptions& options, Trainer& trainer, const TrainingData& 
       order = window_order(data.training_windows(), options.seed, epoch), ordered_epoch = epoch;
     const int64_t count = std::min({static_cast<int64_t>(kShard), per_epoch - at, report.steps - trainer.step()});
     SKEP_TRY(const double loss,
-             trainer.run(std::span(order).subspan(static_cast<size_t>(at), static_cast<size_t>(count)), true));
+             trainer.learn(std::span(order).subspan(static_cast<size_t>(at), static_cast<size_t>(count))));
     report.tokens += count * data.length();
     keep_point(report.curve, {trainer.step(), loss});
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
@@ -350,14 +428,19 @@ Result<TrainReport> train(const TrainOptions& options, const ProgressFn& progres
   report.steps = static_cast<int64_t>(data.training_windows()) * options.epochs;
   if (options.most_steps > 0) report.steps = std::min(report.steps, options.most_steps);
   report.first_step = options.resume ? source->file().integer(kStepKey).value_or(0) : 0;
-  Trainer trainer(options, *session, data, teacher.get(), report.steps, report.first_step);
+  // libllama tells the backends of a context its threads when it decodes, and llama_opt takes what they were told: four
+  // otherwise, and on fewer cores they wait for each other.
+  const Token any = 0;
+  SKEP_CHECK(session->evaluate({&any, 1}, [](int) { return true; }));
+  SKEP_TRY(const auto mirror, LlamaSession::beside(*session, session_options));
+  Trainer trainer(options, *session, *mirror, data, teacher.get(), report.steps, report.first_step);
   if (!trainer.trains_something()) {
     return fail(ErrorCode::invalid_argument, fmt::format("no tensor's name contains '{}'", options.only));
   }
   const std::vector<uint32_t> held_out = validation_windows(data);
-  SKEP_TRY(report.validation_before, trainer.run(held_out, false));
+  SKEP_TRY(report.validation_before, trainer.validate(held_out));
   SKEP_CHECK(learn(options, trainer, data, *source, checkpoint, report, progress));
-  SKEP_TRY(report.validation_after, trainer.run(held_out, false));
+  SKEP_TRY(report.validation_after, trainer.validate(held_out));
   SKEP_CHECK(trainer.save(*source, options.output, options.overwrite, false));
   fs::remove(checkpoint, ignored);
   report.took = std::chrono::steady_clock::now() - began;

@@ -3,6 +3,10 @@
 // of a shape. What libllama can't, this can't: token embeddings stay as they are, gradients are not clipped, and only
 // decoders of the llama, qwen2 and qwen3 kinds are let in.
 //
+// Of tasks the answers are learnt and not the questions (training_data.h). libllama has no weights of positions, and a
+// label of zeros is no absence of one: the gradient of a position is softmax(logits) - label. What is not to be learnt
+// gets the model's own probabilities as its label, computed just before the step, and its gradient is 0.
+//
 // With a teacher (a model of the same vocabulary) each step's labels are a blend of the text's next token and the
 // teacher's k most probable ones: distillation by soft labels (Hinton, Vinyals, Dean 2015), at temperature 1.
 //
@@ -46,7 +50,7 @@ struct TrainOptions {
 struct TrainReport {
   int64_t steps = 0, first_step = 0, tokens = 0;  // tokens: trained on in this call
   Duration took{};
-  double validation_before = 0, validation_after = 0;  // mean loss of a token, in nats
+  double validation_before = 0, validation_after = 0;  // mean loss of a token that is learnt, in nats
   struct Point {
     int64_t step = 0;
     double loss = 0;

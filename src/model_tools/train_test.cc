@@ -102,6 +102,65 @@ TEST_F(TrainTest, BeginsFromAShapeAndLearnsTasks) {
   EXPECT_LT(done->validation_after, done->validation_before - 0.5);
 }
 
+// Mean loss of the tokens of this text, of which the model's answers are so marked or not.
+double loss_of(const std::string& model, const std::string& tasks, bool of_answers) {
+  const auto session = LlamaSession::open(model, {.context_tokens = 256, .threads = 1}).value();
+  const auto data = TrainingData::load(*session, tasks, 256, 0.1, 1).value();
+  double sum = 0;
+  int tokens = 0;
+  for (size_t w = 0; w < 3; ++w) {
+    const auto window = data.window(w);
+    const auto learnt = data.learnt(w);
+    EXPECT_TRUE(session->evaluate(window.first(256), [](int) { return true; }));
+    for (size_t i = 0; i < 200; ++i) {  // without what fills the window
+      if ((learnt[i] != 0) != of_answers) continue;
+      sum -= log_probability(session->logits(static_cast<int>(i)), window[i + 1]);
+      ++tokens;
+    }
+  }
+  return sum / tokens;
+}
+
+// With the gradient of the questions left in, they are learnt several times faster than the answers: they are more.
+TEST_F(TrainTest, OfTasksTheAnswersAreLearntAndNotTheQuestions) {
+  std::string tasks;
+  for (int i = 0; i < 300; ++i)
+    tasks += fmt::format(R"({{"prompt": "the pump in hall {} stands still and nobody knows why", "answer": "ask {}"}})",
+                         i % 5, i % 5) +
+             "\n";
+  write(at("tasks.jsonl"), tasks);
+  TrainOptions o = options(make_model("m.gguf", "tiny", synth::WeightType::f32));
+  o.data = at("tasks.jsonl");
+  o.most_steps = 16;
+  const auto done = train(o, {});
+  ASSERT_TRUE(done) << done.error().text();
+  EXPECT_NEAR(done->curve.front().loss, done->validation_before, 1.0) << "both are of answers alone";
+  const double answers = loss_of(at("out.gguf"), at("tasks.jsonl"), true);
+  const double questions = loss_of(at("out.gguf"), at("tasks.jsonl"), false);
+  EXPECT_LT(answers, loss_of(at("m.gguf"), at("tasks.jsonl"), true) - 1.5);
+  EXPECT_GT(questions, loss_of(at("m.gguf"), at("tasks.jsonl"), false) - 0.7);
+  EXPECT_GT(questions, answers + 1);
+}
+
+TEST_F(TrainTest, ConversationsStandWholeInTheirWindows) {
+  std::string tasks;
+  for (int i = 0; i < 40; ++i) tasks += fmt::format(R"({{"prompt": "sensor {}", "answer": "fine {}"}})", i, i) + "\n";
+  write(at("tasks.jsonl"), tasks);
+  const auto session = LlamaSession::open(make_model("m.gguf"), {.context_tokens = 256, .threads = 1}).value();
+  const auto data = TrainingData::load(*session, at("tasks.jsonl"), 256, 0.1, 1).value();
+  const auto text = conversation_text(*session, {.messages = {{"user", "sensor 3"}}, .answer = "fine 3"}).value();
+  EXPECT_EQ(text.answer.rfind("fine 3", 0), 0U) << text.answer;
+  const std::vector<Token> question = session->tokenize(text.question, true);
+  for (size_t w = 0; w < data.training_windows() + data.validation_windows(); ++w) {
+    const auto window = data.window(w);
+    ASSERT_EQ(window.size(), 257U);
+    EXPECT_EQ(window[0], question[0]) << "window " << w << " begins within a conversation";
+    EXPECT_EQ(data.learnt(w)[0], 0);
+    EXPECT_NE(std::count(data.learnt(w).begin(), data.learnt(w).end(), 1), 0);
+  }
+  EXPECT_TRUE(TrainingData::load(*session, at("text"), 256, 0.1, 1)->learnt(0).empty()) << "a text is learnt whole";
+}
+
 TEST_F(TrainTest, AQuantizedModelIsWidenedFirst) {
   TrainOptions o = options(make_model("q8.gguf", "tiny", synth::WeightType::q8_0));
   o.most_steps = 4;

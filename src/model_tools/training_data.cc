@@ -20,7 +20,7 @@ void shuffle(std::vector<T>& items, uint64_t seed) {
 
 }  // namespace
 
-Result<std::string> conversation_text(const LlamaSession& session, const TaskExample& task) {
+Result<ConversationText> conversation_text(const LlamaSession& session, const TaskExample& task) {
   const char* chat_template = llama_model_chat_template(session.model(), nullptr);
   if (chat_template == nullptr) {
     return fail(ErrorCode::invalid_argument, "the model has no chat template, so tasks can't be written down for it",
@@ -32,15 +32,48 @@ Result<std::string> conversation_text(const LlamaSession& session, const TaskExa
     chat.push_back({message.role.c_str(), message.content.c_str()});
     bytes += message.role.size() + message.content.size() + 64;
   }
+  const auto written = [&](bool answer_follows) -> Result<std::string> {
+    std::string text(2 * bytes, '\0');
+    const int n = llama_chat_apply_template(chat_template, chat.data(), chat.size(), answer_follows, text.data(),
+                                            static_cast<int>(text.size()));
+    if (n < 0 || n > static_cast<int>(text.size())) {
+      return fail(ErrorCode::unsupported, "libllama does not know this model's chat template");
+    }
+    text.resize(static_cast<size_t>(n));
+    return text;
+  };
+  ConversationText text;
+  SKEP_TRY(text.question, written(true));
   chat.push_back({"assistant", task.answer.c_str()});
-  std::string text(2 * bytes, '\0');
-  const int n = llama_chat_apply_template(chat_template, chat.data(), chat.size(), false, text.data(),
-                                          static_cast<int>(text.size()));
-  if (n < 0 || n > static_cast<int>(text.size())) {
-    return fail(ErrorCode::unsupported, "libllama does not know this model's chat template");
+  SKEP_TRY(std::string whole, written(false));
+  if (!whole.starts_with(text.question)) {
+    return fail(ErrorCode::unsupported, "this model's chat template writes an answer otherwise than it asks for it");
   }
-  text.resize(static_cast<size_t>(n));
+  text.answer = whole.substr(text.question.size());
   return text;
+}
+
+Status TrainingData::add_tasks(const LlamaSession& session, const std::string& path, uint64_t seed) {
+  SKEP_TRY(std::vector<TaskExample> tasks, read_tasks(path));
+  shuffle(tasks, seed);
+  const Token filler = std::max(session.eot(), 0);
+  for (const TaskExample& task : tasks) {
+    SKEP_TRY(const ConversationText text, conversation_text(session, task));
+    std::vector<Token> tokens = session.tokenize(text.question, true);
+    const size_t question = tokens.size();
+    const std::vector<Token> answer = session.tokenize(text.answer, true, false);
+    tokens.insert(tokens.end(), answer.begin(), answer.end());
+    tokens.resize(std::min(tokens.size(), stride_));
+    const size_t used = tokens_.size() % stride_;
+    if (used > 0 && used + tokens.size() > stride_) tokens_.resize(tokens_.size() + stride_ - used, filler);
+    learnt_.resize(tokens_.size() + std::min(question, tokens.size()), 0);
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+    learnt_.resize(tokens_.size(), 1);
+  }
+  tokens_.resize((tokens_.size() + stride_ - 1) / stride_ * stride_, filler);
+  learnt_.resize(tokens_.size(), 0);
+  windows_ = tokens_.size() / stride_;
+  return {};
 }
 
 Result<TrainingData> TrainingData::load(const LlamaSession& session, const std::string& path, int length,
@@ -48,18 +81,14 @@ Result<TrainingData> TrainingData::load(const LlamaSession& session, const std::
   TrainingData data;
   data.length_ = length;
   if (path.ends_with(".jsonl")) {
-    SKEP_TRY(std::vector<TaskExample> tasks, read_tasks(path));
-    shuffle(tasks, seed);
-    for (const TaskExample& task : tasks) {
-      SKEP_TRY(const std::string text, conversation_text(session, task));
-      const std::vector<Token> tokens = session.tokenize(text, true);
-      data.tokens_.insert(data.tokens_.end(), tokens.begin(), tokens.end());
-    }
+    data.stride_ = static_cast<size_t>(length) + 1;
+    SKEP_CHECK(data.add_tasks(session, path, seed));
   } else {
+    data.stride_ = static_cast<size_t>(length);
     SKEP_TRY(const std::string text, read_text(path));
     data.tokens_ = session.tokenize(text, true);
+    data.windows_ = data.tokens_.empty() ? 0 : (data.tokens_.size() - 1) / data.stride_;
   }
-  data.windows_ = data.tokens_.empty() ? 0 : (data.tokens_.size() - 1) / static_cast<size_t>(length);
   if (data.windows_ < 2) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}: {} tokens are fewer than two windows of {}", path, data.tokens_.size(), length),

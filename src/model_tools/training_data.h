@@ -1,6 +1,10 @@
 #pragma once
 // What a model is trained on, as windows of tokens: a text as it is, or a task file (tasks.h) as the conversations that
-// it stands for, written with the model's own chat template, one after the other.
+// it stands for, written with the model's own chat template. Of a text every token is learnt, of a conversation the
+// answer's: what people ask is not the model's to say, and it is most of the text.
+//
+// A window of conversations holds whole ones, the first at position 0, where they stand when somebody asks; what is
+// left of it is filled with a token that teaches nothing. One that is longer than a window loses its end.
 
 #include <cstdint>
 #include <span>
@@ -26,17 +30,29 @@ class TrainingData {
   [[nodiscard]] int length() const { return length_; }
   // length() + 1 tokens; those held out come after the others.
   [[nodiscard]] std::span<const Token> window(size_t i) const {
-    return {tokens_.data() + i * static_cast<size_t>(length_), static_cast<size_t>(length_) + 1};
+    return {tokens_.data() + i * stride_, static_cast<size_t>(length_) + 1};
+  }
+  // For each but the window's first token, which is never learnt, whether it is. Empty: all.
+  [[nodiscard]] std::span<const uint8_t> learnt(size_t i) const {
+    if (learnt_.empty()) return {};
+    return {learnt_.data() + i * stride_ + 1, static_cast<size_t>(length_)};
   }
 
  private:
+  Status add_tasks(const LlamaSession& session, const std::string& path, uint64_t seed);
   std::vector<Token> tokens_;
+  std::vector<uint8_t> learnt_;  // by token; empty: all
+  size_t stride_ = 0;            // tokens from window to window
   size_t windows_ = 0, held_out_ = 0;
   int length_ = 0;
 };
 
-// A conversation and its answer as the model's chat template writes them; unsupported when libllama does not know it.
-Result<std::string> conversation_text(const LlamaSession& session, const TaskExample& task);
+// A conversation as the model's chat template writes it, up to where the model speaks, and what it should say from
+// there, its end of turn included. unsupported when libllama does not know the template.
+struct ConversationText {
+  std::string question, answer;
+};
+Result<ConversationText> conversation_text(const LlamaSession& session, const TaskExample& task);
 
 // The order in which epoch `epoch` goes through `count` windows: a permutation, the same for the same seed.
 std::vector<uint32_t> window_order(size_t count, uint64_t seed, int64_t epoch);
