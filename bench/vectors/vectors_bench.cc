@@ -6,11 +6,7 @@
 #include <memory>
 
 #include "memory/local_facts.h"
-#include "memory/postgres_facts.h"
-#include "store/lmdb_key_value.h"
-#include "store/redis_key_value.h"
-#include "store/testing_postgres.h"
-#include "store/testing_redis.h"
+#include "peers.h"
 #include "synthetic_facts.h"
 
 namespace skep::bench {
@@ -220,61 +216,6 @@ Status long_term(const VectorsBenchOptions& o, Report& report) {
   return {};
 }
 
-// Sets and gets per second, one caller.
-Result<std::pair<double, double>> values_per_second(store::KeyValue& values) {
-  constexpr int kValues = 5000;
-  const std::string value(100, 'v');
-  auto began = SteadyClock::now();
-  for (int i = 0; i < kValues; ++i)
-    SKEP_CHECK(values.put("bench", "key" + std::to_string(i), value, std::chrono::hours(1)));
-  const double puts = kValues / since(began);
-  began = SteadyClock::now();
-  for (int i = 0; i < kValues; ++i) SKEP_CHECK(values.get("bench", "key" + std::to_string(i)));
-  return std::pair(puts, kValues / since(began));
-}
-
-void compare(Report& report, const char* name, double ours, const char* unit, const char* peer, double theirs,
-             bool more) {
-  Row r = row(name, ours, unit);
-  r.peer = peer;
-  r.peer_value = theirs;
-  r.ratio = more ? ours / theirs : theirs / ours;
-  report.rows.push_back(std::move(r));
-}
-
-Status peers(const VectorsBenchOptions& o, Report& report) {
-  SKEP_TRY(const auto server, store::TestingPostgres::start(o.deps));
-  fs::remove_all(o.folder + "/facts");
-  SyntheticFacts facts(static_cast<size_t>(o.dimensions), kSeed), same(static_cast<size_t>(o.dimensions), kSeed);
-  SKEP_TRY(auto local, memory::LocalFacts::open(local_options(o)));
-  SKEP_TRY(auto remote, memory::PostgresFacts::open({server->connection(), {}}));
-  SKEP_TRY(const Measured ours, play(*local, facts, o));
-  SKEP_TRY(const Measured theirs, play(*remote, same, o));
-  constexpr const char* kPostgres = "pgvector";
-  compare(report, "insert", ours.inserts, "/s", kPostgres, theirs.inserts, true);
-  compare(report, "insert with the graph complete", ours.inserts_done, "/s", kPostgres, theirs.inserts_done, true);
-  compare(report, "search p50", ours.search_p50, "ms", kPostgres, theirs.search_p50, false);
-  compare(report, "search p99", ours.search_p99, "ms", kPostgres, theirs.search_p99, false);
-  compare(report, "search of one agent's facts p99", ours.filtered_p99, "ms", kPostgres, theirs.filtered_p99, false);
-  if (!store::TestingRedis::installed()) {
-    report.notes.emplace_back("no redis-server on this machine");
-    return {};
-  }
-  const store::TestingRedis redis;
-  store::RedisKeyValue on_redis(redis.options());
-  store::StoreOptions options;
-  options.folder = o.folder + "/values";
-  fs::remove_all(options.folder);
-  SKEP_TRY(const auto lmdb, store::Store::open(options));
-  const SystemClock clock;
-  store::LmdbKeyValue on_lmdb(*lmdb, clock);
-  SKEP_TRY(const auto ours_kv, values_per_second(on_lmdb));
-  SKEP_TRY(const auto theirs_kv, values_per_second(on_redis));
-  compare(report, "short-term put", ours_kv.first, "/s", "redis", theirs_kv.first, true);
-  compare(report, "short-term get", ours_kv.second, "/s", "redis", theirs_kv.second, true);
-  return {};
-}
-
 }  // namespace
 
 Result<Report> run_vectors_bench(const VectorsBenchOptions& o) {
@@ -285,7 +226,7 @@ Result<Report> run_vectors_bench(const VectorsBenchOptions& o) {
   const auto wanted = [&](const char* part) { return o.only.empty() || o.only == part; };
   if (wanted("semantic")) semantic(o, report);
   if (wanted("facts")) SKEP_CHECK(long_term(o, report));
-  if (o.peers || o.only == "peers") SKEP_CHECK(peers(o, report));
+  if (o.peers || o.only == "peers") SKEP_CHECK(run_peers(o, report));
   report.notes.push_back(fmt::format("{} facts of {} dimensions around 2,000 topics, kernels {}", o.facts, o.dimensions,
                                      kernel::vector_kernels().target));
   return report;

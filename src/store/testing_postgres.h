@@ -99,6 +99,8 @@ class TestingPostgres {
   // Stops the server and what it started, as if the machine behind the network had gone silent.
   void hang() const { signal_all(SIGSTOP); }
   void go_on() const { signal_all(SIGCONT); }
+  [[nodiscard]] pid_t process() const { return process_; }  // whose children serve the connections
+  [[nodiscard]] std::string folder() const { return folder_; }
   [[nodiscard]] std::string connection(const std::string& database = "postgres") const {
     return "host=" + folder_ + " user=skep dbname=" + database;
   }

@@ -55,6 +55,8 @@ class TestingRedis {
     process_ = 0;
   }
   void stand_still(bool still) const { ::kill(process_, still ? SIGSTOP : SIGCONT); }
+  [[nodiscard]] pid_t process() const { return process_; }
+  [[nodiscard]] std::string folder() const { return folder_; }
   [[nodiscard]] std::string socket() const { return folder_ + "/redis.sock"; }
   [[nodiscard]] RedisOptions options() const {
     RedisOptions o;
