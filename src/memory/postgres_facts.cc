@@ -87,6 +87,11 @@ std::string id_array(const std::vector<FactId>& ids) {
   return pg_array(texts);
 }
 
+// An agent is to be forgotten, and not some of what it knows.
+bool everything_of_one(const Filter& filter) {
+  return filter.agent && !filter.with_shared && filter.tags.empty() && !filter.from && !filter.to;
+}
+
 // A NUL can't stand in PostgreSQL's text.
 Status check_text(const NewFact& fact) {
   const auto has_nul = [](const std::string& s) { return s.find('\0') != s.npos; };
@@ -104,6 +109,7 @@ struct PostgresFacts::Impl {
   PgConnection db;
   std::string embedder;
   size_t dimensions = 0;
+  bool traces_left = false;  // an agent's facts are gone, their bytes are not yet: the server failed us
 
   [[nodiscard]] std::string typed() const { return fmt::format("vector({})", dimensions); }
   Status check_vector(const std::vector<float>& vector) const {
@@ -119,8 +125,19 @@ struct PostgresFacts::Impl {
     db.set_limit(options.limit);
     return done;
   }
+  // What was deleted: out of searches' way, and its values out of the planner's statistics.
   Status vacuum() {
-    return at_length([&] { return db.run("VACUUM skep_facts"); });
+    return at_length([&] { return db.run("VACUUM (ANALYZE) skep_facts"); });
+  }
+  // … and out of the files. Pages keep the bytes of rows that are gone, those of the statistics too, and the index of
+  // words every word that ever was.
+  Status write_anew() {
+    const Status done = at_length([&]() -> Status {
+      SKEP_CHECK(db.run("VACUUM (FULL, ANALYZE) skep_facts"));
+      return db.run("VACUUM FULL pg_statistic");
+    });
+    traces_left = !done;
+    return done;
   }
   // The nearest facts as id, agent, text, source, tags, time, cosine.
   [[nodiscard]] PgStatement nearest(const std::vector<float>& vector, const Filter& filter, size_t count) const {
@@ -312,7 +329,12 @@ Result<size_t> PostgresFacts::forget(const Filter& filter) {
   const std::string conditions = where(filter, s.parameters);
   s.sql = "DELETE FROM skep_facts WHERE " + conditions;
   SKEP_TRY(const PgRows gone, impl_->db.run(s));
-  if (gone.affected() > 0) SKEP_CHECK(impl_->vacuum());
+  const bool any = gone.affected() > 0;
+  if (everything_of_one(filter)) {
+    if (any || impl_->traces_left) SKEP_CHECK(impl_->write_anew());
+  } else if (any) {
+    SKEP_CHECK(impl_->vacuum());
+  }
   return static_cast<size_t>(gone.affected());
 }
 

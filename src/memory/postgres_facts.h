@@ -3,8 +3,9 @@
 // Tables skep_facts and skep_facts_state in the connection's schema, made at the first opening.
 //
 // What differs from LocalFacts: words are ranked by ts_rank of the configuration `simple`, not BM25; vectors are kept
-// as float; what is forgotten is deleted and vacuumed, and what a server keeps beyond that (its write-ahead log,
-// backups) is the server's.
+// as float; what is forgotten is deleted and vacuumed, and where that is everything of one agent, the table is written
+// anew (VACUUM FULL: others wait, and it needs its size again on the disk), so that no page, index or statistic has a
+// word of it. What a server keeps beyond its tables (its write-ahead log, backups) is the server's.
 //
 // A connection that broke is made again at the next call; a call that is under way fails with unavailable.
 

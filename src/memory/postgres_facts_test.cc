@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "memory/long_term_contract.h"
 #include "store/postgres_connection.h"
 #include "store/testing_postgres.h"
+#include "store/testing_postgres_sweep.h"
 
 namespace skep::memory {
 
@@ -68,6 +71,37 @@ TEST(PostgresFacts, ANulInATextIsRefused) {
   NewFact fact;
   fact.text = std::string("a\0b", 3);
   EXPECT_EQ(own.store().add({fact}).error().code, ErrorCode::invalid_argument);
+}
+
+TEST(PostgresFacts, NothingOfAForgottenAgentIsInAnyTableOrFileOfTheServer) {
+  PostgresStore own;
+  ASSERT_TRUE(own.store().use_embedder("e", 8));
+  std::vector<NewFact> facts;
+  for (int i = 0; i < 300; ++i) {
+    NewFact fact;
+    fact.agent = i % 3 == 0 ? "bob" : "ann";
+    const std::string word = i % 3 == 0 ? "schneewittchen" : "rumpelstilzchen";
+    fact.text = word + " spins straw, " + std::to_string(i);
+    fact.tags = {word};
+    fact.source = word;
+    fact.vector.assign(8, 0.1F);
+    fact.vector[static_cast<size_t>(i % 8)] = 1;
+    facts.push_back(std::move(fact));
+  }
+  ASSERT_TRUE(own.store().add(std::move(facts)));
+  PgConnection db(server()->connection(own.database));
+  ASSERT_TRUE(db.run("ANALYZE"));
+  const auto before = store::places_with("rumpelstilzchen", *server(), own.database);
+  EXPECT_NE(std::find(before.begin(), before.end(), "pg_statistic"), before.end())
+      << "the planner samples what is said";
+  EXPECT_GE(before.size(), 3U);
+  Filter ann;
+  ann.agent = "ann";
+  ann.with_shared = false;
+  ASSERT_TRUE(own.store().forget(ann));
+  EXPECT_EQ(store::places_with("rumpelstilzchen", *server(), own.database), std::vector<std::string>());
+  EXPECT_FALSE(store::places_with("schneewittchen", *server(), own.database).empty())
+      << "another's facts are where they were";
 }
 
 TEST(PostgresConnection, ArraysComeBackAsTheyWere) {

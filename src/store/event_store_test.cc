@@ -12,6 +12,7 @@
 #include "store/sqlite_events.h"
 #include "store/testing_folder.h"
 #include "store/testing_postgres.h"
+#include "store/testing_postgres_sweep.h"
 
 namespace skep::store {
 namespace {
@@ -352,6 +353,23 @@ TEST(PostgresEvents, OneEventThatCannotBeKeptCostsNoOther) {
   EXPECT_EQ(log.counters().written, 3);
   EXPECT_EQ(log.counters().dropped, 1);
   EXPECT_EQ(log.query({.kind = "task"})->front().detail, "answered 400: r\xc3\xa9sum\xef\xbf\xbd");
+}
+
+TEST(PostgresEvents, NothingOfAForgottenAgentIsInAnyTableOrFileOfTheServer) {
+  if (server() == nullptr) GTEST_SKIP() << "no PostgreSQL here: scripts/setup --test installs it";
+  Postgres kind;
+  const auto store = kind.open();
+  std::vector<Event> events;
+  for (int i = 0; i < 300; ++i) {
+    events.push_back(event(kNoon + i * 10min, "task.finished", i % 3 == 0 ? "schneewittchen" : "rumpelstilzchen"));
+    events.back().detail = events.back().agent + " was asked";
+  }
+  ASSERT_TRUE(store->append(events));
+  ASSERT_TRUE(PgConnection(server()->connection()).run("VACUUM ANALYZE"));
+  EXPECT_GE(places_with("rumpelstilzchen", *server(), "postgres").size(), 4U) << "three days and their statistics";
+  ASSERT_TRUE(store->forget("rumpelstilzchen"));
+  EXPECT_EQ(places_with("rumpelstilzchen", *server(), "postgres"), std::vector<std::string>());
+  EXPECT_FALSE(places_with("schneewittchen", *server(), "postgres").empty()) << "another's events are where they were";
 }
 
 TEST(PostgresEvents, QueriesGoToTheReplica) {

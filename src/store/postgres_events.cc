@@ -12,6 +12,7 @@ namespace skep::store {
 namespace {
 
 constexpr int kMostRows = 10'000;
+constexpr std::chrono::minutes kLongWork{5};  // for a day that is written anew
 constexpr const char* kColumns =
     "at, kind, agent, model, tier, caller, task, seconds, prompt_tokens, completion_tokens, detail";
 constexpr const char* kTable = R"(CREATE TABLE IF NOT EXISTS events (
@@ -252,13 +253,23 @@ Status PostgresEvents::keep_house(WallTime now, Duration retention) {
   return {};
 }
 
-// Their rows are dead at once; the server overwrites them when it cleans up (VACUUM).
+// The days that had rows of it are written anew: a page keeps the bytes of rows that are dead, and the planner's
+// statistics samples of them.
 Status PostgresEvents::forget(const std::string& agent) {
-  PgStatement remove{"DELETE FROM events WHERE agent = $1 AND agent <> ''", {}};
-  remove.parameters.emplace_back(agent);
+  const PgStatement remove{
+      "WITH gone AS (DELETE FROM events WHERE agent = $1 AND agent <> '' RETURNING tableoid) "
+      "SELECT DISTINCT tableoid::regclass::text FROM gone",
+      {agent}};
   SKEP_CHECK(impl_->writer.run_together({{kTable, {}}}));  // the first one may not have come yet
-  SKEP_CHECK(impl_->writer.run(remove));
-  return {};
+  SKEP_TRY(const PgRows days, impl_->writer.run(remove));
+  impl_->writer.set_limit(kLongWork);
+  Status done;
+  for (int row = 0; row < days.size() && done; ++row) {
+    done = impl_->writer.run(("VACUUM (FULL, ANALYZE) " + days.text(row, 0)).c_str());
+  }
+  if (done && days.size() > 0) done = impl_->writer.run("VACUUM FULL pg_statistic");
+  impl_->writer.set_limit(impl_->options.limit);
+  return done;
 }
 
 }  // namespace skep::store

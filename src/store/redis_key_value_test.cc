@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "store/key_value_contract.h"
@@ -86,6 +88,54 @@ TEST(RedisKeyValue, ThreadsShareABoundedNumberOfConnections) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(*kv.get("n", "c"), "200");
   EXPECT_LE(kv.pool().connects(), 2);
+}
+
+// Names and values of every key, whatever it is.
+std::string everything_on(RedisPool& pool) {
+  const auto ask = [&](RedisCommand command) { return std::move(pool.run({std::move(command)}).value()[0]); };
+  std::string all;
+  for (const RedisReply& key : ask({"KEYS", "*"}).list) {
+    const std::string kind = ask({"TYPE", key.text}).text;
+    all += key.text + '\n';
+    if (kind == "string") all += ask({"GET", key.text}).text + '\n';
+    const RedisReply items = kind == "string" ? RedisReply()
+                             : kind == "list" ? ask({"LRANGE", key.text, "0", "-1"})
+                                              : ask({"ZRANGE", key.text, "0", "-1"});
+    for (const RedisReply& item : items.list) all += item.text + '\n';
+  }
+  return all;
+}
+
+TEST(RedisKeyValue, NothingOfAClearedNamespaceIsOnTheServerNorInItsLogOnceThatIsRewritten) {
+  TestingRedis& redis = server();
+  RedisKeyValue kv(redis.options(), "forget");
+  for (const std::string who : {"rumpelstilzchen", "schneewittchen"}) {
+    for (int i = 0; i < 600; ++i) {
+      const auto ttl = i % 2 == 0 ? std::optional<Duration>(std::chrono::hours(1)) : std::nullopt;
+      ASSERT_TRUE(kv.put("agent/" + who, who + std::to_string(i), who + " was here", ttl));
+    }
+    ASSERT_TRUE(kv.push("agent/" + who, "list", who + " spins straw", 9, std::chrono::hours(1)));
+    ASSERT_TRUE(kv.add("agent/" + who, who + " count", 1));
+  }
+  EXPECT_NE(everything_on(kv.pool()).find("rumpelstilzchen"), std::string::npos);
+  EXPECT_EQ(kv.clear("agent/rumpelstilzchen").value(), 602U);
+  const std::string left = everything_on(kv.pool());
+  EXPECT_EQ(left.find("rumpelstilzchen"), std::string::npos);
+  EXPECT_NE(left.find("schneewittchen was here"), std::string::npos);
+
+  // The log is the server's: it drops what is gone when the server rewrites it, as it does by itself when it has grown.
+  ASSERT_TRUE(kv.pool().run({{"BGREWRITEAOF"}}));
+  const auto in_its_files = [&] {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(redis.folder())) {
+      if (!entry.is_regular_file()) continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+      if (bytes.find("rumpelstilzchen") != bytes.npos) return true;
+    }
+    return false;
+  };
+  for (int i = 0; i < 1000 && in_its_files(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_FALSE(in_its_files());
 }
 
 TEST(RedisPool, SendsManyCommandsInOneGo) {

@@ -31,6 +31,21 @@ class Redis:
 
     stop = kill
 
+    def ask(self, *command):
+        """One command's answer as redis-cli prints it: a line each, in clear."""
+        done = subprocess.run(["redis-cli", "-p", str(self.port), "--raw", *command], capture_output=True, check=True)
+        return done.stdout.decode(errors="replace")
+
+    def keys_with(self, word):
+        """Keys that have the word, whatever its case, in their names or in what they hold."""
+        read = {"string": ("GET",), "list": ("LRANGE", "0", "-1"), "zset": ("ZRANGE", "0", "-1")}
+        found = []
+        for key in self.ask("KEYS", "*").splitlines():
+            command, *rest = read[self.ask("TYPE", key).strip()]
+            if word.lower() in (key + self.ask(command, key, *rest)).lower():
+                found.append(key)
+        return found
+
 
 def _postgres_programs():
     """With pgvector: from scripts/setup --test, or the system's."""
@@ -71,6 +86,15 @@ class Postgres:
 
         self.process = None
         box.wait_until(up, 60, "PostgreSQL")
+
+    def tables_with(self, word):
+        """Tables, the planner's statistics among them, that have the word, whatever its case."""
+        def ask(sql):
+            return subprocess.run(["psql", "-At", "-d", self.url, "-c", sql], capture_output=True, check=True,
+                                  text=True, env={**os.environ, "LC_ALL": "C"}).stdout.splitlines()
+
+        names = ask("SELECT oid::regclass FROM pg_class WHERE relkind IN ('r', 'm')")
+        return [name for name in names if ask(f"SELECT 1 FROM {name} AS t WHERE t::text ILIKE '%{word}%' LIMIT 1")]
 
     def kill(self):
         self.process.kill()

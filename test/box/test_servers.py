@@ -85,3 +85,40 @@ class PostgresTest(unittest.TestCase):
     def test_a_variable_that_is_not_set_is_named_at_the_start(self):
         with self.assertRaisesRegex(RuntimeError, "events.url_env: BOX_NOWHERE is not set"):
             box.Daemon(config("events: {store: postgresql, url_env: BOX_NOWHERE}\n"))
+
+
+WORD = "Rumpelstilzchen"
+
+
+@unittest.skipUnless(servers.Redis.program and servers.Postgres.bin, "no Redis or no PostgreSQL with pgvector")
+class ForgettingTest(unittest.TestCase):
+    def test_a_forgotten_agent_is_nowhere_in_the_servers_data(self):
+        redis, postgres = servers.Redis(), servers.Postgres()
+        self.addCleanup(redis.stop)
+        self.addCleanup(postgres.stop)
+        more = (f"short_term: {{store: redis, redis: '{redis.url}'}}\n"
+                "long_term: {store: postgresql, url_env: BOX_POSTGRES}\n"
+                "events: {store: postgresql, url_env: BOX_POSTGRES}\n")
+        with box.Daemon(config(more), environment={"BOX_POSTGRES": postgres.url}) as daemon:
+            for agent, word in (("ann", WORD), ("bob", "Schneewittchen")):
+                where = f"/api/agents/{agent}/memory"
+                for i in range(3):
+                    self.assertEqual(daemon.post(where, {"text": f"{word} spins straw {i}", "tags": [word.lower()]}).status, 200)
+                for kind in ("blocks", "values"):
+                    self.assertEqual(daemon.request("PUT", f"{where}/{kind}/note", {"value": f"{word} was here"}).status, 200)
+                said = daemon.post(f"/api/agents/{agent}/messages", {"input": f"I am {word}.", "max_tokens": 2})
+                self.assertEqual(said.status, 200, said.body)
+            box.wait_until(lambda: daemon.get("/api/log?agent=ann").json["events"], what="the log")
+            self.assertTrue(redis.keys_with(WORD))
+            self.assertIn("skep_facts", postgres.tables_with(WORD))
+            daemon.command("agent", "forget", "ann", "--all")
+            self.assertEqual(redis.keys_with(WORD), [])
+            self.assertEqual(redis.keys_with("agent/ann"), [])
+            self.assertEqual(postgres.tables_with(WORD), [])
+            self.assertEqual(daemon.get("/api/log?agent=ann").json["events"], [])
+            self.assertTrue(redis.keys_with("Schneewittchen"))
+            self.assertIn("skep_facts", postgres.tables_with("Schneewittchen"))
+
+
+if __name__ == "__main__":
+    unittest.main()
