@@ -37,7 +37,7 @@ Bytes AgentState::size_of(const std::string& name, const MemoryBlock& block) {
   return Bytes(kNode + static_cast<int64_t>(name.size() + block.value.size()));
 }
 Bytes AgentState::size_of(const std::string& name, const ParkedCells& cells) {
-  return Bytes(kNode + static_cast<int64_t>(name.size() + cells.model_hash.size() + cells.file.size()));
+  return Bytes(kNode + static_cast<int64_t>(name.size() + cells.model_hash.size() + sizeof cells));
 }
 
 Conversation& AgentState::begin_conversation(const std::string& name) {
@@ -153,7 +153,6 @@ void AgentState::forget_conversation(const std::string& name) {
   size_ -= Bytes(kNode + static_cast<int64_t>(name.size()));
   dirty_.insert({Part::conversation, name, 0});
   conversations_.erase(found);
-  unpark(name);
 }
 
 Status AgentState::write_block(const std::string& label, std::string value, std::optional<uint64_t> expected) {
@@ -189,19 +188,21 @@ Status AgentState::protect_block(const std::string& label, bool read_only) {
   return {};
 }
 
-void AgentState::park(const std::string& conversation, ParkedCells cells) {
-  unpark(conversation);
-  size_ += size_of(conversation, cells);
-  parked_[conversation] = std::move(cells);
-  dirty_.insert({Part::parked, conversation, 0});
-}
-
-void AgentState::unpark(const std::string& conversation) {
-  auto found = parked_.find(conversation);
-  if (found == parked_.end()) return;
-  size_ -= size_of(conversation, found->second);
-  parked_.erase(found);
-  dirty_.insert({Part::parked, conversation, 0});
+void AgentState::note_parked(std::map<std::string, ParkedCells> files) {
+  while (files.size() > kMostParked) {
+    files.erase(std::max_element(files.begin(), files.end(),
+                                 [](const auto& a, const auto& b) { return a.second.begin < b.second.begin; }));
+  }
+  for (const auto& [file, cells] : parked_) {
+    const auto now = files.find(file);
+    if (now == files.end() || now->second != cells) dirty_.insert({Part::parked, file, 0});
+    size_ -= size_of(file, cells);
+  }
+  for (const auto& [file, cells] : files) {
+    if (!parked_.contains(file)) dirty_.insert({Part::parked, file, 0});
+    size_ += size_of(file, cells);
+  }
+  parked_ = std::move(files);
 }
 
 std::vector<AgentState::PartName> AgentState::all_parts() const {

@@ -67,10 +67,12 @@ struct MemoryBlock {
   friend bool operator==(const MemoryBlock&, const MemoryBlock&) = default;
 };
 
-// KV cells of a conversation that are parked in a file: a reference, checked on restore, never trusted.
+// KV cells of the agent's context that an engine parked in a file (doc/parked.md): a reference. Never trusted: an
+// engine believes what the file says of itself, under its checksums, and the file may be gone at any time.
 struct ParkedCells {
-  std::string model_hash, file;
-  int64_t tokens = 0;
+  std::string model_hash;
+  int64_t begin = 0, tokens = 0;  // of the context's tokens: those of [begin, begin + tokens)
+  Bytes bytes;                    // of the cells
   friend bool operator==(const ParkedCells&, const ParkedCells&) = default;
 };
 
@@ -86,6 +88,7 @@ class AgentState {
   static constexpr size_t kMostLetters = 1000;
   static constexpr size_t kMostConversations = 1000;
   static constexpr size_t kMostBlocks = 64;
+  static constexpr size_t kMostParked = 256;             // files; of more, those that begin last are not noted
   static constexpr size_t kLongestName = 128;            // of a conversation or a label, bytes
   static constexpr Bytes kLargestText = 1_MiB;           // of a letter, a turn or a block
   static constexpr Bytes kLargestConversation = 16_MiB;  // beyond it, its oldest chunks go
@@ -94,7 +97,7 @@ class AgentState {
   enum class Part : uint8_t { core, letter, chunk, conversation, block, parked };
   struct PartName {
     Part part = Part::core;
-    std::string name;     // conversation or label
+    std::string name;     // conversation, label or file
     uint64_t number = 0;  // letter or chunk
     friend auto operator<=>(const PartName&, const PartName&) = default;
   };
@@ -103,8 +106,8 @@ class AgentState {
   [[nodiscard]] const std::deque<Letter>& mailbox() const { return mailbox_; }
   [[nodiscard]] const std::map<std::string, Conversation>& conversations() const { return conversations_; }
   [[nodiscard]] const std::map<std::string, MemoryBlock>& blocks() const { return blocks_; }
-  [[nodiscard]] const std::map<std::string, ParkedCells>& parked() const { return parked_; }
-  [[nodiscard]] const Conversation* conversation(const std::string& name) const;  // null: it never began
+  [[nodiscard]] const std::map<std::string, ParkedCells>& parked() const { return parked_; }  // by file
+  [[nodiscard]] const Conversation* conversation(const std::string& name) const;              // null: it never began
 
   void was_active(WallTime now);
   // The letter's id. overloaded: the mailbox is full; too_large; invalid_argument.
@@ -116,8 +119,8 @@ class AgentState {
   // conflict: another version than `expected`, or read-only.
   Status write_block(const std::string& label, std::string value, std::optional<uint64_t> expected = {});
   Status protect_block(const std::string& label, bool read_only);
-  void park(const std::string& conversation, ParkedCells cells);
-  void unpark(const std::string& conversation);
+  // What stands in files now, by file; what differs from the last time is dirty.
+  void note_parked(std::map<std::string, ParkedCells> files);
 
   [[nodiscard]] Bytes size() const { return size_; }  // in memory, measured along
   [[nodiscard]] const std::set<PartName>& dirty() const { return dirty_; }

@@ -87,7 +87,8 @@ std::optional<std::string> AgentState::encode(const PartName& part) const {
     case Part::parked: {
       auto found = parked_.find(part.name);
       if (found == parked_.end()) return std::nullopt;
-      return out.text(found->second.model_hash).text(found->second.file).integer(found->second.tokens).take();
+      out.text(found->second.model_hash).integer(found->second.begin).integer(found->second.tokens);
+      return out.integer(found->second.bytes.count).take();
     }
   }
   return std::nullopt;
@@ -160,8 +161,9 @@ Status AgentState::decode(const PartName& part, std::string_view bytes) {
     case Part::parked: {
       ParkedCells cells;
       cells.model_hash = text_of(in);
-      cells.file = text_of(in);
+      cells.begin = in.integer();
       cells.tokens = in.integer();
+      cells.bytes = Bytes(in.integer());
       if (!in.done()) return malformed();
       size_ += size_of(part.name, cells);
       parked_[part.name] = std::move(cells);

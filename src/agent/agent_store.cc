@@ -144,6 +144,35 @@ Status AgentStore::save(const std::string& agent, AgentState& state) {
   return {};
 }
 
+Status AgentStore::note_parked(const std::string& agent, std::map<std::string, ParkedCells> files) {
+  AgentState noted;  // of its parts these alone
+  std::vector<PartName> broken;
+  store::Store::Scan scan;
+  scan.prefix = agent + kEnd + letter_of(Part::parked);
+  SKEP_TRY(const auto entries, store_->scan(kAgents, scan));
+  for (const auto& entry : entries) {
+    const PartName part{Part::parked, entry.key.substr(scan.prefix.size()), 0};
+    if (entry.broken || !noted.decode(part, entry.value)) broken.push_back(part);
+  }
+  noted.note_parked(std::move(files));
+  std::set<PartName> changed = noted.dirty();
+  changed.insert(broken.begin(), broken.end());
+  if (changed.empty()) return {};
+  return store_->update([&](store::Store::Update& update) -> Status {
+    SKEP_TRY(const auto core, update.get(kAgents, place_of(agent, {Part::core, "", 0}).key));
+    if (!core) return {};  // it was forgotten meanwhile
+    for (const PartName& part : changed) {
+      const Place place = place_of(agent, part);
+      if (const auto bytes = noted.encode(part)) {
+        update.put(place.space, place.key, *bytes);
+      } else {
+        update.erase(place.space, place.key);
+      }
+    }
+    return {};
+  });
+}
+
 Status AgentStore::forget(const std::string& agent) {
   std::vector<Place> places;
   Status walked =
@@ -210,7 +239,7 @@ Result<std::string> AgentStore::export_agent(const std::string& agent) const {
   std::string text = fmt::format("{} {}\n", kExportHeader, agent);
   for (const PartName& part : state.all_parts()) {
     auto bytes = state.encode(part);
-    if (!bytes) continue;
+    if (!bytes || part.part == Part::parked) continue;  // those files stay where they are
     text += fmt::format("{} {} {} {}\n", letter_of(part.part), to_base64(part.name), part.number, to_base64(*bytes));
   }
   return text + sum_line(text);

@@ -3,6 +3,7 @@
 // called from any thread, so that it can wait for the disk elsewhere than on the event loop.
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,10 @@ class AgentStore {
   [[nodiscard]] Result<AgentState> load(const std::string& agent) const;
   // The dirty parts, all or nothing; cleans the state. On failure the state in memory is ahead of the disk: drop it.
   Status save(const std::string& agent, AgentState& state);
+  // Notes which files hold parked cells of the agent; writes what changed. Of an agent that has no state, nothing. May
+  // be called while it is awake: nobody else writes these parts, and what is awake may know an older note. One caller
+  // at a time, any thread.
+  Status note_parked(const std::string& agent, std::map<std::string, ParkedCells> files);
   // Everything of the agent goes, broken parts too.
   Status forget(const std::string& agent);
 
@@ -32,7 +37,8 @@ class AgentStore {
   [[nodiscard]] Result<std::vector<std::string>> incomplete() const;
 
   // One agent as a text file of lines: a header, then a line per part (kind, name, number, base64 of its bytes), and a
-  // checksum over all. import_agent() replaces the agent of that name: all or nothing.
+  // checksum over all; without what is parked in files of this machine. import_agent() replaces the agent of that name:
+  // all or nothing.
   [[nodiscard]] Result<std::string> export_agent(const std::string& agent) const;
   Status import_agent(const std::string& agent, std::string_view text);
   // The stored records of a broken agent as they are, for a look at what is left.

@@ -56,6 +56,28 @@ TEST_F(AgentStoreTest, GivesBackAnyLifeBitForBitWithItsSize) {
   EXPECT_EQ(loaded->size(), state.size()) << "measured along the way and measured at once";
 }
 
+TEST_F(AgentStoreTest, NotesOfParkedContextsAreWrittenOnlyWhenTheyChangedAndNeverForAForgottenAgent) {
+  AgentState state;
+  state.was_active(WallTime(std::chrono::hours(1)));
+  ASSERT_TRUE(agents.save("ann", state));
+  std::map<std::string, ParkedCells> files = {{"one.kv", {"model", 0, 100, 1_MiB}},
+                                              {"two.kv", {"model", 100, 7, 1_KiB}}};
+  EXPECT_EQ(updated_keys([&] { EXPECT_TRUE(agents.note_parked("ann", files)); }), 1);
+  EXPECT_EQ(updated_keys([&] { EXPECT_TRUE(agents.note_parked("ann", files)); }), 0);
+  EXPECT_EQ(agents.load("ann")->parked(), files);
+  files.erase("one.kv");
+  files["two.kv"].tokens = 8;
+  EXPECT_EQ(updated_keys([&] { EXPECT_TRUE(agents.note_parked("ann", files)); }), 1);
+  reopen();
+  EXPECT_EQ(agents.load("ann")->parked(), files);
+  const std::string exported = *agents.export_agent("ann");
+  ASSERT_TRUE(agents.forget("ann"));
+  ASSERT_TRUE(agents.note_parked("ann", files)) << "by whoever looked before it was forgotten";
+  EXPECT_EQ(*agents.agents(), std::vector<std::string>());
+  ASSERT_TRUE(agents.import_agent("bob", exported));
+  EXPECT_TRUE(agents.load("bob")->parked().empty()) << "the files are not in an export";
+}
+
 TEST_F(AgentStoreTest, WritesOnlyWhatChanged) {
   AgentState state;
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(state.say("talk", turn("turn " + std::to_string(i))));
@@ -102,7 +124,9 @@ TEST_F(AgentStoreTest, ExportedAndImportedItIsTheSame) {
   ASSERT_TRUE(old.write_block("to be replaced", "x"));
   ASSERT_TRUE(agents.save("b", old));
   ASSERT_TRUE(agents.import_agent("b", *text));
-  EXPECT_EQ(*agents.load("b"), state);
+  EXPECT_FALSE(state.parked().empty());
+  state.note_parked({});
+  EXPECT_EQ(*agents.load("b"), state) << "but for what is parked in files of this machine";
 }
 
 TEST_F(AgentStoreTest, RefusesAnExportThatWasCutOrChanged) {

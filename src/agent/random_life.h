@@ -46,9 +46,13 @@ inline Status live(AgentState& state, uint64_t seed, int64_t step) {
     case 4:
       if (state.blocks().contains(label)) return state.protect_block(label, random.below(2) == 0);
       return {};
-    case 5:
-      state.park(talk, {random_text(random), "cells/" + std::to_string(step), step});
+    case 5: {
+      auto files = state.parked();
+      if (random.below(3) == 0) files.clear();
+      files["cells" + std::to_string(step % 5)] = {random_text(random), step, 1 + step % 7, Bytes(step)};
+      state.note_parked(std::move(files));
       return {};
+    }
     case 6:
       if (random.below(8) == 0) state.forget_conversation(talk);
       return {};

@@ -26,6 +26,11 @@ struct MemoryView {  // what an agent has in its state
   std::string shown;               // the conversation that was asked for …
   std::vector<agent::Turn> turns;  // … and its newest turns, oldest first
   std::vector<agent::Letter> mailbox;
+  struct Parked {
+    std::string file;
+    agent::ParkedCells cells;
+  };
+  std::vector<Parked> parked;  // contexts that wait in files, as noted when the agent last fell asleep, and still there
 };
 
 struct CacheView {

@@ -63,6 +63,13 @@ int show(const RemoteOptions& options, const std::string& name) {
   fmt::print("  tasks {} done, {} failed, {} tokens\n", agent->at("tasks_done").to_number<int64_t>(),
              agent->at("tasks_failed").to_number<int64_t>(), agent->at("tokens").to_number<int64_t>());
   if (!types.empty()) fmt::print("  task types {}\n", types);
+  // A daemon without state has none of it.
+  if (const auto memory = ask(*client, "GET", "/api/agents/" + name + "/messages")) {
+    const Bytes parked(memory->at("parked_bytes").to_number<int64_t>());
+    if (parked > Bytes()) {
+      fmt::print("  context parked: {} in {} files\n", to_string(parked), memory->at("parked").as_array().size());
+    }
+  }
   fmt::print("\n{}\n", text_at(*agent, "system_prompt"));
   return kOk;
 }

@@ -49,8 +49,10 @@ int messages(const Options& options) {
     talks += fmt::format("{}{} ({} turns)", talks.empty() ? "" : ", ", talk.at("name").as_string().c_str(),
                          talk.at("turns").to_number<int64_t>());
   }
-  fmt::print("{} is {}; conversations: {}; {} letters wait\n", options.name, memory->at("phase").as_string().c_str(),
-             talks.empty() ? "none" : talks, memory->at("mailbox").as_array().size());
+  const auto parked = memory->at("parked_bytes").to_number<int64_t>();
+  fmt::print("{} is {}; conversations: {}; {} letters wait{}\n", options.name, memory->at("phase").as_string().c_str(),
+             talks.empty() ? "none" : talks, memory->at("mailbox").as_array().size(),
+             parked > 0 ? fmt::format("; {} of context parked", to_string(Bytes(parked))) : "");
   return kOk;
 }
 

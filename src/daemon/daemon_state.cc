@@ -7,6 +7,7 @@
 #include "daemon/daemon_context.h"
 #include "daemon/memory_export.h"
 #include "daemon/options_from_config.h"
+#include "daemon/parked_folder.h"
 #include "store/impatient_key_value.h"
 #include "store/postgres_events.h"
 #include "store/redis_key_value.h"
@@ -59,6 +60,11 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
     state->key_value_ = std::make_unique<store::LmdbKeyValue>(*state->store_, loop.clock());
     state->agents_ = std::make_unique<agent::AgentStore>(*state->store_);
     state->home_ = std::make_unique<agent::Home>(loop, *state->agents_, home_options(config));
+    const auto asleep = [home = state->home_.get()](const std::string& name) {
+      return home->phase(name) == agent::Phase::asleep;
+    };
+    state->parked_ = std::make_unique<ParkedContexts>(
+        ParkedContexts::Parts{loop, config.state_folder + "/parked", *state->agents_, asleep});
     SKEP_CHECK(state->open_events());
   }
   SKEP_CHECK(state->open_cache());
@@ -158,6 +164,7 @@ void DaemonState::wire() {
     event.agent = heard.agent;
     event.seconds = seconds(heard.took);
     event.detail = heard.reason;
+    if (heard.kind == Kind::slept) parked_->slept(heard.agent);
     if (heard.kind == Kind::quarantined) spdlog::error("{}", heard.reason);
     if (heard.kind == Kind::woke) {
       parts_.metrics.histogram("skep_agent_wake_seconds", "From the wish to wake an agent to its state in memory")
@@ -174,6 +181,7 @@ void DaemonState::wire() {
     record(std::move(event));
   });
   report_damage();
+  parked_->note_all();
   mail_->recover();
   sweep();
 }
@@ -267,33 +275,38 @@ void DaemonState::memory(const std::string& agent, const std::string& conversati
   }
   // Looking wakes nobody: the store is read beside whoever is awake.
   auto state = std::make_shared<Result<agent::AgentState>>(agent::AgentState());
-  elsewhere([store = agents_.get(), agent, state] { *state = store->load(agent); },
-            [this, agent, conversation, limit, state, done = std::move(done)] {
-              if (!*state) return done(fail(state->error()));
-              api::MemoryView view;
-              view.agent = agent;
-              view.phase = to_string(phase(agent));
-              view.size = (*state)->size();
-              view.core = (*state)->core();
-              for (const auto& [name, talk] : (*state)->conversations()) {
-                view.conversations.push_back({name, talk.turns(), talk.dropped_turns});
-              }
-              view.shown = conversation;
-              if (const agent::Conversation* talk = (*state)->conversation(conversation)) {
-                size_t skip = talk->turns() > limit ? talk->turns() - limit : 0;
-                for (const auto& [number, chunk] : talk->chunks) {
-                  for (const agent::Turn& turn : chunk.turns) {
-                    if (skip > 0) {
-                      --skip;
-                    } else {
-                      view.turns.push_back(turn);
-                    }
-                  }
-                }
-              }
-              view.mailbox.assign((*state)->mailbox().begin(), (*state)->mailbox().end());
-              done(std::move(view));
-            });
+  auto parked = std::make_shared<ParkedFiles>();
+  auto look = [store = agents_.get(), folder = parts_.config.state_folder + "/parked", agent, state, parked] {
+    *state = store->load(agent);
+    if (*state) *parked = still_parked(folder, (*state)->parked());
+  };
+  elsewhere(std::move(look), [this, agent, conversation, limit, state, parked, done = std::move(done)] {
+    if (!*state) return done(fail(state->error()));
+    api::MemoryView view;
+    view.agent = agent;
+    view.phase = to_string(phase(agent));
+    view.size = (*state)->size();
+    view.core = (*state)->core();
+    for (const auto& [name, talk] : (*state)->conversations()) {
+      view.conversations.push_back({name, talk.turns(), talk.dropped_turns});
+    }
+    view.shown = conversation;
+    if (const agent::Conversation* talk = (*state)->conversation(conversation)) {
+      size_t skip = talk->turns() > limit ? talk->turns() - limit : 0;
+      for (const auto& [number, chunk] : talk->chunks) {
+        for (const agent::Turn& turn : chunk.turns) {
+          if (skip > 0) {
+            --skip;
+          } else {
+            view.turns.push_back(turn);
+          }
+        }
+      }
+    }
+    for (const auto& [file, cells] : *parked) view.parked.push_back({file, cells});
+    view.mailbox.assign((*state)->mailbox().begin(), (*state)->mailbox().end());
+    done(std::move(view));
+  });
 }
 
 void DaemonState::deliver(const std::string& agent, agent::Letter letter, std::function<void(Result<uint64_t>)> done) {

@@ -12,6 +12,7 @@
 #include "api/state_backend.h"
 #include "base/gate.h"
 #include "daemon/config.h"
+#include "daemon/parked_contexts.h"
 #include "daemon/windowed_tasks.h"
 #include "store/event_log.h"
 #include "store/lmdb_key_value.h"
@@ -90,6 +91,7 @@ class DaemonState final : public api::StateBackend {
   std::unique_ptr<cache::AnswerCache> cache_;
   std::unique_ptr<agent::AgentStore> agents_;
   std::unique_ptr<agent::Home> home_;
+  std::unique_ptr<ParkedContexts> parked_;
   std::unique_ptr<agent::CachedTasks> tasks_;
   std::unique_ptr<WindowedTasks> window_;
   std::unique_ptr<agent::Correspondence> mail_;

@@ -104,6 +104,7 @@ Result<std::unique_ptr<Sequence>> Generator::prepare(RequestId id, Generate requ
   auto sequence = std::make_unique<Sequence>(id, std::move(request), std::move(tokens), std::move(sampler));
   Scope& scope = sequence->scope;
   scope.own = sequence->request.share_scope;
+  scope.owner = sequence->request.sequence_key;
   scope.open_tokens = public_.count(sequence->request, sequence->tokens);
   if (scope.open_tokens > 0) scope.open = kPublicScope;
   if (adapter.id() != 0) {

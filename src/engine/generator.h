@@ -64,8 +64,8 @@ class Generator {
   [[nodiscard]] int64_t unparked_bytes() { return cache_.unparked_bytes(); }
 
   // Entries that an earlier worker parked, beginnings first. False: of no use.
-  bool adopt(const std::string& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
-    return cache_.adopt(scope_from(scope), prefix, begin, ticket);
+  bool adopt(const Scope& scope, std::span<const Token> prefix, int begin, Parking::Ticket ticket) {
+    return cache_.adopt(scope, prefix, begin, ticket);
   }
 
   // What runs or waits, by its most urgent.

@@ -30,9 +30,10 @@ std::vector<Token> prefix_of(PrefixNode& node) {
   return tokens;
 }
 
-// A node below one of another scope is below what is public.
+// A node below one of another scope is below what is public. The owner is the node's own.
 Scope scope_of(const PrefixNode& node) {
   Scope scope(*node.scope);
+  scope.owner = node.owner;
   for (const PrefixNode* n = node.parent; n->parent != nullptr; n = n->parent) {
     if (n->scope == node.scope) continue;
     scope.open = *n->scope;
@@ -99,6 +100,7 @@ int KvCache::take(Slot slot, const Scope& scope, std::span<const Token> tokens) 
     ++node->uses;
     node->used = clock_.now();
     node->awaited = false;
+    if (node->owner != scope.owner) node->owner.clear();
   }
   return running.shared;
 }
@@ -165,6 +167,7 @@ void KvCache::publish_part(Slot slot, const Scope& scope, std::span<const Token>
     settle(*node, *id);
     forward_.share(slot, *id, found.tokens, length);
   }
+  if (length > scope.open_tokens) node->owner = scope.owner;
   node->used = clock_.now();
   running.pin = Pin(*node);
   running.shared = length;
@@ -215,6 +218,7 @@ bool KvCache::adopt(const Scope& scope, std::span<const Token> prefix, int begin
     node = &tree_.split(*node, length);
   } else if (found.tokens < length && node->end() == found.tokens) {
     node = &tree_.add(*node, scope.at(found.tokens), prefix.subspan(static_cast<size_t>(found.tokens)));
+    node->owner = scope.owner;
   } else if (found.tokens < length || node->parent == nullptr || node->parked != 0) {
     return false;  // the ways part inside of an entry, or it is known
   }
@@ -255,7 +259,7 @@ int64_t KvCache::unparked_bytes() {
 
 // Into the parking lot, the cells staying where they are. A ticket for each piece, in their order; none: no room.
 std::vector<Parking::Ticket> KvCache::park(PrefixNode& node, int piece) {
-  const std::string scope = to_text(scope_of(node));
+  const Scope scope = scope_of(node);
   const std::vector<Token> prefix = prefix_of(node);
   std::vector<Parking::Ticket> tickets;
   for (int begin = node.begin; begin < node.end(); begin += piece) {

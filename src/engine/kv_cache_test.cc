@@ -274,10 +274,41 @@ TEST_F(KvCacheOnDisk, APublicBeginningAndWhatFollowsOutliveTheirWorker) {
   ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
   Fixture f({.batch_tokens = 512}, 3, &lot);
   for (const auto& left : lot.survivors()) {
-    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+    EXPECT_TRUE(f.cache.adopt(left.scope, left.prefix, left.begin, left.ticket));
   }
   EXPECT_EQ(f.cache.known(with_public("b", 11), asked), 11);
   EXPECT_EQ(f.run(0, asked, with_public("a", 11)), 21);
+}
+
+TEST_F(KvCacheOnDisk, WhatOneAgentSaidIsParkedInItsNameAndWhatAnotherTookOverInNobodys) {
+  const auto of = [](const std::string& agent) {
+    Scope scope("key");
+    scope.owner = agent;
+    return scope;
+  };
+  const auto say = [&](Fixture& f, const std::string& agent, const std::string& all) {
+    f.run(0, text(all), of(agent));
+    f.end(0, text(all), of(agent));
+  };
+  {
+    ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
+    Fixture f({.batch_tokens = 512}, 3, &lot);
+    say(f, "ann", "house rules: ann asks");
+    say(f, "bob", "house rules: bob asks");
+    say(f, "ann", "house rules: ann asks, and asks on");
+    say(f, "", "nobody's");
+    while (f.cache.park_copies(1) > 0) {
+    }
+  }
+  ParkingLot lot({1_MiB, directory_, 1_MiB, "toy"}, clock_);
+  std::map<std::string, std::string> owners;  // by the text
+  for (const auto& left : lot.survivors()) {
+    owners[std::string(left.prefix.begin() + left.begin, left.prefix.end())] = left.scope.owner;
+  }
+  EXPECT_EQ(owners, (std::map<std::string, std::string>{{"house rules: ", ""},
+                                                        {"ann asks, and asks on", "ann"},
+                                                        {"bob asks", "bob"},
+                                                        {"nobody's", ""}}));
 }
 
 // The first entry holds both, as nothing told where they part. The second agent's tail comes with the beginning itself.
@@ -318,7 +349,7 @@ TEST_F(KvCacheOnDisk, AContextThatIsLargerThanTheMemoryForItGoesToDisk) {
   ParkingLot lot({kMemory, directory_, 1_MiB, "toy"}, clock_);
   Fixture f({.batch_tokens = 512}, 3, &lot);
   for (const auto& left : lot.survivors()) {
-    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+    EXPECT_TRUE(f.cache.adopt(left.scope, left.prefix, left.begin, left.ticket));
   }
   EXPECT_EQ(f.run(0, text(whole)), static_cast<int>(whole.size()) - 1) << "by the next worker";
 }
@@ -338,7 +369,7 @@ TEST_F(KvCacheOnDisk, ACopyOfALargeContextIsFoundByTheNextWorker) {
   ParkingLot lot({Bytes(400), directory_, 1_MiB, "toy"}, clock_);
   Fixture f({.batch_tokens = 512}, 3, &lot);
   for (const auto& left : lot.survivors()) {
-    EXPECT_TRUE(f.cache.adopt(scope_from(left.scope), left.prefix, left.begin, left.ticket));
+    EXPECT_TRUE(f.cache.adopt(left.scope, left.prefix, left.begin, left.ticket));
   }
   EXPECT_EQ(f.cache.known("", text(whole)), 120);
 }

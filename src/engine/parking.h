@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/messages.h"
+#include "engine/scope.h"
 
 namespace skep::engine {
 
@@ -24,7 +25,7 @@ class Parking {
   [[nodiscard]] virtual int64_t largest_entry() const = 0;
 
   // Takes the cells of the last tokens of `prefix`, those at [begin, prefix.size()). 0: no room, or not worth it.
-  virtual Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) = 0;
+  virtual Ticket put(const Scope& scope, std::span<const Token> prefix, int begin, std::string bytes) = 0;
   // Waits until all that was put and fits is on disk, where there is one.
   virtual void sync() = 0;
   [[nodiscard]] virtual bool holds(Ticket ticket) const = 0;

@@ -1,101 +1,19 @@
 #include "engine/parking_lot.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 #include <functional>
+
+#include "engine/parked_file.h"
 
 namespace skep::engine {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kMagic[8] = {'S', 'K', 'E', 'P', 'K', 'V', '0', '1'};
 constexpr size_t kQueuedWrites = 64;
 constexpr size_t kBehind = 2;
-constexpr size_t kHeaderLimit = 16U << 20U;
 constexpr double kWeight = 0.3;  // of the newest measurement
-
-template <typename T>
-void put_number(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-void put_text(std::string& out, std::string_view text) {
-  put_number(out, static_cast<uint32_t>(text.size()));
-  out.append(text);
-}
-
-// What an entry is, before its bytes.
-struct Header {
-  std::string identity, scope;
-  std::vector<Token> prefix;
-  int32_t begin = 0;
-  uint64_t bytes = 0;
-};
-
-std::string write_header(const Header& h, std::string_view bytes) {
-  std::string body;
-  put_text(body, h.identity);
-  put_text(body, h.scope);
-  put_number(body, static_cast<uint32_t>(h.prefix.size()));
-  body.append(reinterpret_cast<const char*>(h.prefix.data()), h.prefix.size() * sizeof(Token));
-  put_number(body, h.begin);
-  put_number(body, static_cast<uint64_t>(bytes.size()));
-  put_number(body, static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
-  std::string out(kMagic, sizeof kMagic);
-  put_number(out, static_cast<uint32_t>(body.size()));
-  put_number(out, static_cast<uint64_t>(XXH3_64bits(body.data(), body.size())));
-  return out + body;
-}
-
-template <typename T>
-bool take_number(std::string_view& in, T& value) {
-  if (in.size() < sizeof value) return false;
-  std::memcpy(&value, in.data(), sizeof value);
-  in.remove_prefix(sizeof value);
-  return true;
-}
-bool take_text(std::string_view& in, std::string& text) {
-  uint32_t size = 0;
-  if (!take_number(in, size) || size > in.size()) return false;
-  text = in.substr(0, size);
-  in.remove_prefix(size);
-  return true;
-}
-
-// Reads the header of a file and leaves the stream at its bytes. False: not ours, or damaged.
-bool read_header(std::ifstream& file, Header& h, uint64_t& checksum) {
-  char start[sizeof kMagic + 12];
-  if (!file.read(start, sizeof start) || std::memcmp(start, kMagic, sizeof kMagic) != 0) return false;
-  uint32_t size = 0;
-  uint64_t sum = 0;
-  std::memcpy(&size, start + sizeof kMagic, sizeof size);
-  std::memcpy(&sum, start + sizeof kMagic + sizeof size, sizeof sum);
-  if (size > kHeaderLimit) return false;
-  std::string body(size, '\0');
-  if (!file.read(body.data(), size) || XXH3_64bits(body.data(), body.size()) != sum) return false;
-  std::string_view in = body;
-  uint32_t tokens = 0;
-  if (!take_text(in, h.identity) || !take_text(in, h.scope) || !take_number(in, tokens)) return false;
-  if (static_cast<uint64_t>(tokens) * sizeof(Token) > in.size()) return false;
-  h.prefix.resize(tokens);
-  std::memcpy(h.prefix.data(), in.data(), tokens * sizeof(Token));
-  in.remove_prefix(tokens * sizeof(Token));
-  return take_number(in, h.begin) && take_number(in, h.bytes) && take_number(in, checksum) && in.empty() &&
-         h.begin >= 0 && static_cast<size_t>(h.begin) < h.prefix.size();
-}
-
-std::string file_name(const Header& h) {
-  std::string key;
-  put_text(key, h.identity);
-  put_text(key, h.scope);
-  put_number(key, h.begin);
-  key.append(reinterpret_cast<const char*>(h.prefix.data()), h.prefix.size() * sizeof(Token));
-  const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
-  return fmt::format("{:016x}{:016x}.kv", hash.high64, hash.low64);
-}
 
 void learn(double& average, double value) { average += kWeight * (value - average); }
 
@@ -131,7 +49,7 @@ ParkingLot::~ParkingLot() {
   if (writer_.joinable()) writer_.join();
 }
 
-Parking::Ticket ParkingLot::put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) {
+Parking::Ticket ParkingLot::put(const Scope& scope, std::span<const Token> prefix, int begin, std::string bytes) {
   const Bytes size(static_cast<int64_t>(bytes.size()));
   if (size > options_.memory) return 0;
   make_room(size);
@@ -144,8 +62,8 @@ Parking::Ticket ParkingLot::put(const std::string& scope, std::span<const Token>
   memory_used_ += size;
   entry.age = ages_.insert(ages_.end(), ticket);
   if (!options_.directory.empty() && size <= options_.disk) {
-    const Header header{options_.identity, scope, {prefix.begin(), prefix.end()}, begin, 0};
-    const fs::path file = options_.directory / file_name(header);
+    const ParkedHeader header{options_.identity, to_text(scope), scope.owner, {prefix.begin(), prefix.end()}, begin};
+    const fs::path file = options_.directory / parked_file_name(header);
     if (const auto old = by_file_.find(file.string()); old != by_file_.end()) erase(old->second);
     trim_disk(size.count);
     const std::lock_guard lock(mutex_);
@@ -155,7 +73,7 @@ Parking::Ticket ParkingLot::put(const std::string& scope, std::span<const Token>
       disk_used_ += size.count;
       ++unwritten_[file.string()];
       unwritten_bytes_ += size.count;
-      writes_.push_back({file, write_header(header, *entry.bytes), entry.bytes});
+      writes_.push_back({file, parked_header(header, *entry.bytes), entry.bytes});
       changed_.notify_all();
     }
   }
@@ -253,13 +171,12 @@ Result<std::shared_ptr<const std::string>> ParkingLot::get(Ticket ticket) {
 Result<std::string> ParkingLot::read_back(const Entry& entry) const {
   const auto corrupt = [&] { return fail(ErrorCode::corrupt, fmt::format("{}: damaged", entry.file.string())); };
   std::ifstream file(entry.file, std::ios::binary);
-  Header header;
-  uint64_t checksum = 0;
-  if (!read_header(file, header, checksum) || header.bytes != static_cast<uint64_t>(entry.size)) return corrupt();
-  if (header.identity != options_.identity) return corrupt();
+  const auto header = read_parked_header(file);
+  if (!header || header->bytes != static_cast<uint64_t>(entry.size)) return corrupt();
+  if (header->identity != options_.identity) return corrupt();
   std::string bytes(static_cast<size_t>(entry.size), '\0');
   if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) return corrupt();
-  if (XXH3_64bits(bytes.data(), bytes.size()) != checksum) return corrupt();
+  if (parked_checksum(bytes) != header->checksum) return corrupt();
   return bytes;
 }
 
@@ -295,17 +212,16 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
   std::error_code failed;
   for (const fs::path& path : left_files()) {
     std::ifstream file(path, std::ios::binary);
-    Header header;
-    uint64_t checksum = 0;
-    if (!read_header(file, header, checksum)) {
+    auto header = read_parked_header(file);
+    if (!header) {
       fs::remove(path, failed);  // damaged, or of an older format
       continue;
     }
-    if (header.identity != options_.identity) {
+    if (header->identity != options_.identity) {
       drop_if_old(path);
       continue;
     }
-    const auto size = static_cast<int64_t>(header.bytes);
+    const auto size = static_cast<int64_t>(header->bytes);
     if (disk_used_ + size > options_.disk.count) {
       fs::remove(path, failed);
       continue;
@@ -313,14 +229,16 @@ std::vector<ParkingLot::Survivor> ParkingLot::survivors() {
     const Ticket ticket = next_++;
     Entry entry;
     entry.ticket = ticket;
-    entry.tokens = static_cast<int>(header.prefix.size()) - header.begin;
+    entry.tokens = static_cast<int>(header->prefix.size()) - header->begin;
     entry.size = size;
     entry.file = path;
     by_file_[entry.file.string()] = ticket;
     entry.age = ages_.insert(ages_.begin(), ticket);
     disk_used_ += size;
     entries_.emplace(ticket, std::move(entry));
-    found.push_back({ticket, std::move(header.scope), std::move(header.prefix), header.begin});
+    Scope scope = scope_from(header->scope);
+    scope.owner = std::move(header->owner);
+    found.push_back({ticket, std::move(scope), std::move(header->prefix), header->begin});
   }
   std::sort(found.begin(), found.end(), [](const Survivor& a, const Survivor& b) {
     return std::pair(a.begin, a.prefix.size()) < std::pair(b.begin, b.prefix.size());

@@ -1,8 +1,8 @@
 #pragma once
 // Where KV cells wait outside the cache: in host memory first, the longest unused on disk, both bounded. What is on
 // disk outlives the worker: the next one of the same model finds it again (survivors()). Every entry carries what it
-// belongs to (model, cache type, library, scope, all tokens up to its end) and a checksum; what does not match is
-// forgotten, and then evaluated again. doc/parked.md has the file format.
+// belongs to (model, cache type, library, scope, agent, all tokens up to its end) and a checksum; what does not match
+// is forgotten, and then evaluated again. doc/parked.md has the file format.
 //
 // One thread, but for the writing: a thread of its own brings new entries to disk behind the caller's back, so that a
 // killed worker loses at most the last moments.
@@ -40,7 +40,7 @@ class ParkingLot final : public Parking {
 
   [[nodiscard]] int64_t room() const override;
   [[nodiscard]] int64_t largest_entry() const override { return options_.memory.count; }
-  Ticket put(const std::string& scope, std::span<const Token> prefix, int begin, std::string bytes) override;
+  Ticket put(const Scope& scope, std::span<const Token> prefix, int begin, std::string bytes) override;
   [[nodiscard]] bool holds(Ticket ticket) const override { return entries_.contains(ticket); }
   Result<std::shared_ptr<const std::string>> get(Ticket ticket) override;
   void erase(Ticket ticket) override;
@@ -50,7 +50,7 @@ class ParkingLot final : public Parking {
   // What an earlier worker left on disk, beginnings before what follows them. Its ticket is 0 once it was given up.
   struct Survivor {
     Ticket ticket;
-    std::string scope;
+    Scope scope;
     std::vector<Token> prefix;
     int begin;
   };

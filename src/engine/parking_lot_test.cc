@@ -6,6 +6,8 @@
 
 #include <fstream>
 
+#include "engine/parked_file.h"
+
 namespace skep::engine {
 namespace {
 
@@ -103,12 +105,38 @@ TEST_F(ParkingLotTest, TheNextWorkerFindsWhatTheLastOneLeft) {
   const auto left = lot.survivors();
   ASSERT_EQ(left.size(), 2U);
   EXPECT_EQ(left[0].begin, 0);
-  EXPECT_EQ(left[0].scope, "scope");
+  EXPECT_EQ(left[0].scope.own, "scope");
   EXPECT_EQ(left[0].prefix, (std::vector<Token>{1, 2, 3}));
   EXPECT_EQ(*lot.get(left[0].ticket).value(), "first part");
   EXPECT_EQ(*lot.get(left[1].ticket).value(), "second part");
   ParkingLot other(on_disk(1_MiB, 1_MiB, "model b"), clock_);
   EXPECT_TRUE(other.survivors().empty()) << "another model's cells are nothing to us";
+}
+
+TEST_F(ParkingLotTest, AFileSaysWhoseItIsAlsoToTheNextWorker) {
+  {
+    ParkingLot lot(on_disk(), clock_);
+    Scope scope("scope");
+    scope.owner = "ann";
+    lot.put(scope, prefix_, 3, "cells");
+  }
+  int seen = 0;
+  for (const auto& item : fs::directory_iterator(directory_)) {
+    std::ifstream file(item.path(), std::ios::binary);
+    const auto header = read_parked_header(file);
+    ASSERT_TRUE(header);
+    EXPECT_EQ(header->owner, "ann");
+    EXPECT_EQ(header->scope, "scope");
+    EXPECT_EQ(header->begin, 3);
+    EXPECT_EQ(header->bytes, 5U);
+    EXPECT_EQ(item.path().filename(), parked_file_name(*header));
+    ++seen;
+  }
+  EXPECT_EQ(seen, 1);
+  ParkingLot lot(on_disk(), clock_);
+  const auto left = lot.survivors();
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left[0].scope.owner, "ann");
 }
 
 TEST_F(ParkingLotTest, TheNextWorkerDropsTheLongestUnusedFirst) {

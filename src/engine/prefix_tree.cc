@@ -42,6 +42,7 @@ PrefixNode& PrefixTree::split(PrefixNode& node, int at) {
   upper.begin = lower->begin;
   upper.tokens.assign(lower->tokens.begin(), cut);
   upper.scope = lower->scope;
+  upper.owner = lower->owner;
   upper.uses = lower->uses;
   upper.used = lower->used;
   lower->tokens.erase(lower->tokens.begin(), cut);

@@ -38,6 +38,7 @@ struct PrefixNode {
   std::vector<Token> tokens;
   std::map<Edge, std::unique_ptr<PrefixNode>> children;
   const std::string* scope = nullptr;
+  std::string owner;  // the agent whose conversation alone it is; empty: nobody's, or taken over by another
 
   SequenceId sequence = kNowhere;  // the id that holds its cells; kNowhere: not in the cache (parked)
   uint64_t parked = 0;             // the parking lot's ticket; 0: none

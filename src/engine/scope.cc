@@ -14,7 +14,7 @@ constexpr char kLong = '\x1f';
 }  // namespace
 
 int shareable(const Scope& a, const Scope& b, int equal) {
-  if (a == b) return equal;
+  if (a.same_as(b)) return equal;
   return a.open == b.open ? std::min({equal, a.open_tokens, b.open_tokens}) : 0;
 }
 

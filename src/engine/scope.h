@@ -15,16 +15,22 @@ struct Scope {
   std::string own;
   std::string open;     // the scope of the first `open_tokens`; never that of a caller
   int open_tokens = 0;  // 0: nothing is public
+  std::string owner;    // the agent whose conversation it is; decides nothing about who may take over what
 
   // Of the token at `position`.
   [[nodiscard]] const std::string& at(int position) const { return position < open_tokens ? open : own; }
+  // Whoever the owners are.
+  [[nodiscard]] bool same_as(const Scope& other) const {
+    return own == other.own && open == other.open && open_tokens == other.open_tokens;
+  }
   friend bool operator==(const Scope&, const Scope&) = default;
 };
 
 // Of two sequences whose first tokens are equal: how many of these may be the same cells.
 int shareable(const Scope& a, const Scope& b, int equal);
 
-// For the header of a parked entry, and back. A text that to_text() did not write is the name of an own scope.
+// For the header of a parked entry, and back; without the owner. A text that to_text() did not write is the name of an
+// own scope.
 std::string to_text(const Scope& scope);
 Scope scope_from(std::string_view text);
 

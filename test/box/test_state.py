@@ -54,6 +54,37 @@ class StateCase(unittest.TestCase):
 class SleepTest(StateCase):
     more = "sleep: {after: 1s}\n"
 
+    def test_what_is_parked_of_an_agent_is_known_after_a_restart_and_goes_when_it_is_forgotten(self):
+        def parked():
+            memory = self.messages("ann")
+            self.assertEqual(memory["parked_bytes"], sum(f["bytes"] for f in memory["parked"]))
+            return memory["parked"]
+
+        asked = self.say("ann", "Which pump is it, and what does it pump?").json["usage"]["prompt_tokens"]
+        self.say("bob", "What do you write?")
+        box.wait_until(lambda: parked(), 30, "what is parked when she sleeps")
+        self.kill_and_start()
+        files = parked()
+        self.assertGreaterEqual(max(f["begin"] + f["tokens"] for f in files), asked - 1)
+        folder = self.daemon.folder / "state/parked"
+        paths = [folder / f["model_hash"] / f["file"] for f in files]
+        for path, file in zip(paths, files):
+            self.assertGreater(path.stat().st_size, file["bytes"])
+        shown = self.daemon.command("agent", "show", "ann")
+        self.assertRegex(shown, f"context parked: .* in {len(files)} files")
+
+        # A file that is not what was noted is not shown, and nobody goes by it.
+        damaged = bytearray(paths[0].read_bytes())
+        damaged[40] ^= 1
+        paths[0].write_bytes(damaged)
+        self.assertEqual(len(parked()), len(files) - 1)
+        self.assertEqual(self.say("ann", "And now?").status, 200)
+        box.wait_until(lambda: parked(), 30, "what is parked when she sleeps again")
+
+        self.daemon.command("agent", "forget", "ann", "--all")
+        self.assertEqual(parked(), [])
+        self.assertEqual(list(folder.rglob("*.kv")), [])
+
     def test_a_sleeping_agent_wakes_as_it_was_after_its_daemon_was_killed(self):
         asked = [self.say("ann", f"The code word number {i} is zebra-{i * i}.").json for i in range(5)]
         before = self.exported("ann")

@@ -17,7 +17,8 @@ std::string moment(WallTime time) { return time == WallTime{} ? "" : rfc3339(tim
 }  // namespace
 
 std::string state_memory(const MemoryView& view) {
-  json::array talks, turns, letters;
+  json::array talks, turns, letters, files;
+  int64_t parked_bytes = 0;
   for (const auto& talk : view.conversations) {
     talks.emplace_back(json::object{{"name", talk.name}, {"turns", talk.turns}, {"dropped", talk.dropped}});
   }
@@ -42,6 +43,14 @@ std::string state_memory(const MemoryView& view) {
     if (!letter.failure.empty()) one["failure"] = letter.failure;
     letters.emplace_back(std::move(one));
   }
+  for (const auto& [file, cells] : view.parked) {
+    parked_bytes += cells.bytes.count;
+    files.emplace_back(json::object{{"file", file},
+                                    {"model_hash", cells.model_hash},
+                                    {"begin", cells.begin},
+                                    {"tokens", cells.tokens},
+                                    {"bytes", cells.bytes.count}});
+  }
   return to_text(json::object{{"agent", view.agent},
                               {"phase", view.phase},
                               {"size_bytes", view.size.count},
@@ -50,7 +59,9 @@ std::string state_memory(const MemoryView& view) {
                               {"conversation", view.shown},
                               {"messages", std::move(turns)},
                               {"conversations", std::move(talks)},
-                              {"mailbox", std::move(letters)}});
+                              {"mailbox", std::move(letters)},
+                              {"parked_bytes", parked_bytes},
+                              {"parked", std::move(files)}});
 }
 
 std::string state_cache(const CacheView& view) {
