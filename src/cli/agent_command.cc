@@ -4,6 +4,7 @@
 
 #include "cli/agent_state_command.h"
 #include "cli/commands.h"
+#include "base/units.h"
 #include "cli/remote.h"
 #include "cli/terminal.h"
 

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/units.h"
 #include "cli/remote.h"
 #include "cli/terminal.h"
 

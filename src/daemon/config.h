@@ -163,6 +163,7 @@ struct Config {
 
   struct Context {              // conversations that are longer than their model's context
     bool window = true;         // summarised and recalled; false: refused by the engine
+    int tokens = 0;             // of a prompt at most, though the model's context has room for more; 0: the model's
     double summarise_at = 0.8;  // of the room for the prompt
     int keep_last = 3;          // messages that always stay
     int recalled = 5;           // of those summarised, brought back for the question

@@ -181,6 +181,7 @@ void visit(V& v, Config::Compression& c) {
 template <typename V>
 void visit(V& v, Config::Context& c) {
   v.field("window", c.window);
+  v.field("tokens", c.tokens, IntRange{0, 1 << 24});
   v.field("summarise_at", c.summarise_at, NumberRange{0.2, 1});
   v.field("keep_last", c.keep_last, IntRange{1, 100});
   v.field("recalled", c.recalled, IntRange{0, 50});

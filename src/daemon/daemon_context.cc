@@ -87,6 +87,7 @@ void DaemonContext::archive(const std::string& conversation, std::vector<std::st
     fact.text = std::move(text);
     fact.source = "conversation";
     fact.tags = {archive_tag(conversation)};
+    fact.verbatim = true;
     if (request_.conversation.empty()) fact.tags.emplace_back(kUnnamedTag);
     facts.push_back(std::move(fact));
   }
@@ -106,6 +107,8 @@ void DaemonContext::recall(const std::string& conversation, const std::string& q
   query.filter.agent = request_.agent;
   query.filter.with_shared = false;
   query.filter.tags = {archive_tag(conversation)};
+  // A name that the question shares with one message says more than what a small embedder thinks of them.
+  query.blend = memory::Blend::ranks;
   memory->search(std::move(query), [done = std::move(done)](const Result<std::vector<memory::Hit>>& hits) {
     std::vector<std::string> texts;
     if (hits) {

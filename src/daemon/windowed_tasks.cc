@@ -62,7 +62,8 @@ std::optional<WindowedTasks::Room> WindowedTasks::room_for(const agent::TaskRequ
     if (view.model == plan->route.model && view.context_tokens > 0) context = view.context_tokens;
   }
   // An answer may have what it asks for, up to a third of the context.
-  const int room = context - std::min(plan->generate.max_tokens, context / 3);
+  int room = context - std::min(plan->generate.max_tokens, context / 3);
+  if (const int most = parts_.config.context.tokens; most > 0) room = std::min(room, most);
   if (most_tokens(plan->generate.messages) < parts_.config.context.summarise_at * room) return std::nullopt;
   return Room{room, plan->agent};
 }

@@ -62,7 +62,8 @@ Parking::Ticket ParkingLot::put(const Scope& scope, std::span<const Token> prefi
   memory_used_ += size;
   entry.age = ages_.insert(ages_.end(), ticket);
   if (!options_.directory.empty() && size <= options_.disk) {
-    const ParkedHeader header{options_.identity, to_text(scope), scope.owner, {prefix.begin(), prefix.end()}, begin};
+    const ParkedHeader header{
+        options_.identity, to_text(scope), scope.owner, {prefix.begin(), prefix.end()}, begin, 0, 0};
     const fs::path file = options_.directory / parked_file_name(header);
     if (const auto old = by_file_.find(file.string()); old != by_file_.end()) erase(old->second);
     trim_disk(size.count);

@@ -39,6 +39,7 @@ struct NewFact {
   std::vector<std::string> tags;
   WallTime time{};
   std::vector<float> vector;  // of the text; empty: only full text finds the fact
+  bool verbatim = false;      // what somebody said: another wording of the same is another fact
 };
 
 struct Added {
@@ -56,6 +57,12 @@ struct Filter {
   [[nodiscard]] bool matches(const Fact& fact) const;
 };
 
+// How what words found and what vectors found become one list (scoring.h).
+enum class Blend {
+  weighted,  // by how well they fit: scores can be compared, an embedder that means little drowns the words
+  ranks,     // by their places in the two lists: the best of either is among the first, whatever the other says
+};
+
 struct Query {
   std::string text;           // for full text; empty: vector alone
   std::vector<float> vector;  // of the text; empty: full text alone
@@ -63,6 +70,7 @@ struct Query {
   size_t limit = 5;        // at most kMostHits
   double least_score = 0;  // of what is returned
   WallTime now{};          // ages are counted from here
+  Blend blend = Blend::weighted;
 };
 inline constexpr size_t kMostHits = 200;
 

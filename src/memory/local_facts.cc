@@ -86,7 +86,7 @@ Result<std::vector<Added>> LocalFacts::add(std::vector<NewFact> facts) {
     }
     QuantizedVector vector = fact.vector.empty() ? QuantizedVector() : quantize(fact.vector);
     auto known = same_text(fact);
-    if (!known) known = same_meaning(fact, vector);
+    if (!known && !fact.verbatim) known = same_meaning(fact, vector);
     if (known) {
       const auto [renewal, first] = renewals.emplace(*known, records.size());
       if (first) records.emplace_back(RenewRecord{*known, facts_.at(*known).time, facts_.at(*known).tags});

@@ -190,6 +190,13 @@ TYPED_TEST_P(LongTermContract, WhatIsSaidAgainIsOneFact) {
   EXPECT_EQ(again->front(), (Added{id, true})) << "by meaning";
   again = this->store().add({this->fact("ann", "the sky is not blue", this->near(v, 0.05))});
   EXPECT_FALSE(again->front().known) << "a negation is another fact";
+  NewFact said = this->fact("dan", "blue is the sky", v);
+  ASSERT_FALSE(this->store().add({said})->front().known);
+  said.text = "the sky, it is blue";
+  said.verbatim = true;
+  EXPECT_FALSE(this->store().add({said})->front().known) << "two messages";
+  EXPECT_TRUE(this->store().add({said})->front().known) << "word for word";
+  ASSERT_TRUE(this->store().forget(Filter{.agent = "dan", .with_shared = false}));
   again = this->store().add({this->fact("bob", "the sky is blue", v)});
   EXPECT_FALSE(again->front().known) << "each agent has its own";
   again = this->store().add({this->fact("c", "one and the same"), this->fact("c", "One and the same!")});

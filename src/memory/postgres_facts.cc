@@ -187,7 +187,7 @@ Result<std::vector<Added>> PostgresFacts::add(std::vector<NewFact> facts) {
   std::vector<PgStatement> near;
   std::map<size_t, size_t> near_of;
   for (size_t i = 0; i < facts.size(); ++i) {
-    if (same_text[i].size() > 0 || facts[i].vector.empty()) continue;
+    if (same_text[i].size() > 0 || facts[i].vector.empty() || facts[i].verbatim) continue;
     Filter own;
     own.agent = facts[i].agent;
     own.with_shared = false;

@@ -68,6 +68,23 @@ Details details_of(std::string_view text) {
   return d;
 }
 
+void score_by_ranks(std::vector<Hit>& hits, bool by_vector, bool by_text) {
+  for (Hit& hit : hits) hit.score = 0;
+  const double lists = (by_vector ? 1 : 0) + (by_text ? 1 : 0);
+  const auto add = [&](double Hit::*fit) {
+    std::vector<Hit*> list;
+    for (Hit& hit : hits) {
+      if (hit.*fit > 0) list.push_back(&hit);
+    }
+    std::sort(list.begin(), list.end(), [&](const Hit* a, const Hit* b) {
+      return a->*fit != b->*fit ? a->*fit > b->*fit : a->fact.id < b->fact.id;
+    });
+    for (size_t i = 0; i < list.size(); ++i) list[i]->score += 1 / (lists * static_cast<double>(i + 1));
+  };
+  if (by_vector) add(&Hit::similarity);
+  if (by_text) add(&Hit::text_score);
+}
+
 }  // namespace
 
 void rank(std::vector<Hit>& hits, const Scoring& scoring, const Query& query, bool by_vector, bool by_text) {
@@ -76,6 +93,7 @@ void rank(std::vector<Hit>& hits, const Scoring& scoring, const Query& query, bo
     hit.score =
         (w * hit.text_score + (1 - w) * std::max(0.0, hit.similarity)) * decay(scoring, query.now - hit.fact.time);
   }
+  if (query.blend == Blend::ranks) score_by_ranks(hits, by_vector, by_text);
   std::erase_if(hits, [&](const Hit& hit) { return hit.score <= 0 || hit.score < query.least_score; });
   std::sort(hits.begin(), hits.end(),
             [](const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.fact.id < b.fact.id; });

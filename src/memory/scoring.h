@@ -5,6 +5,9 @@
 //
 // text is BM25 divided by the best of the search. Without a vector on either side w is 1, without text in the query 0.
 // The floor keeps an old fact that fits from sinking below a new one that does not.
+//
+// Blend::ranks is reciprocal rank fusion (Cormack, Clarke and Büttcher 2009) with a small constant: for each of the two
+// lists 1 / place, places from 1, their mean. Age counts for nothing.
 
 #include <cmath>
 #include <string>

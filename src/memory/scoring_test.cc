@@ -18,6 +18,29 @@ TEST(Scoring, AgeHalvesWhatIsAboveTheFloor) {
   EXPECT_DOUBLE_EQ(decay(s, hours(-5)), 1) << "the future is as good as now";
 }
 
+TEST(Scoring, ByRanksTheBestOfEitherListIsAmongTheFirst) {
+  std::vector<Hit> hits;
+  const auto add = [&](FactId id, double similarity, double text_score) {
+    Hit hit;
+    hit.fact.id = id;
+    hit.similarity = similarity;
+    hit.text_score = text_score;
+    hits.push_back(hit);
+  };
+  for (FactId id = 1; id <= 20; ++id) add(id, 0.99 - 0.001 * static_cast<double>(id), 0.6);  // they sound alike
+  add(100, 0.1, 1);                                                                          // it has the name
+  const auto ids = [&](Blend blend) {
+    Query query;
+    query.limit = 3;
+    query.blend = blend;
+    auto best = hits;
+    rank(best, Scoring(), query, true, true);
+    return std::vector<FactId>{best[0].fact.id, best[1].fact.id, best[2].fact.id};
+  };
+  EXPECT_EQ(ids(Blend::weighted), (std::vector<FactId>{1, 2, 3}));
+  EXPECT_EQ(ids(Blend::ranks), (std::vector<FactId>{1, 100, 2}));
+}
+
 TEST(Scoring, CaseSpaceAndTheLastStopMakeNoDifference) {
   EXPECT_EQ(normalized("  The  Sky\tis blue.\n"), "the sky is blue");
   EXPECT_NE(normalized("The sky is blue"), normalized("The sky is blue, isn't it"));

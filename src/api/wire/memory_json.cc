@@ -130,6 +130,10 @@ Parsed<memory::Query> parse_memory_query(const HttpRequest& request) {
   query.filter.tags = body.texts("tags", memory::kMostTags);
   query.filter.from = read_time(body, "from");
   query.filter.to = read_time(body, "to");
+  if (const auto blend = body.text("blend")) {
+    if (*blend != "weighted" && *blend != "ranks") return tl::unexpected(bad_url("blend", "must be weighted or ranks"));
+    query.blend = *blend == "ranks" ? memory::Blend::ranks : memory::Blend::weighted;
+  }
   if (error) return tl::unexpected(*error);
   return query;
 }
