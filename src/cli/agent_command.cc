@@ -2,9 +2,9 @@
 #include <boost/json.hpp>
 #include <memory>
 
+#include "base/units.h"
 #include "cli/agent_state_command.h"
 #include "cli/commands.h"
-#include "base/units.h"
 #include "cli/remote.h"
 #include "cli/terminal.h"
 
