@@ -30,6 +30,7 @@ inline std::vector<std::string> places_with(const std::string& word, const Testi
   }
   EXPECT_TRUE(db.run("CHECKPOINT"));
   for (const auto& entry : std::filesystem::recursive_directory_iterator(server.folder() + "/data/base")) {
+    if (!entry.is_regular_file()) continue;
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     if (bytes.find(word) != bytes.npos) places.push_back(entry.path());
