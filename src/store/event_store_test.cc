@@ -370,6 +370,9 @@ TEST(PostgresEvents, NothingOfAForgottenAgentIsInAnyTableOrFileOfTheServer) {
   ASSERT_TRUE(store->forget("rumpelstilzchen"));
   EXPECT_EQ(places_with("rumpelstilzchen", *server(), "postgres"), std::vector<std::string>());
   EXPECT_FALSE(places_with("schneewittchen", *server(), "postgres").empty()) << "another's events are where they were";
+  ASSERT_TRUE(store->forget("schneewittchen"));
+  EXPECT_EQ(places_with("schneewittchen", *server(), "postgres"), std::vector<std::string>()) << "nor of the last one";
+  EXPECT_TRUE(store->query({})->empty());
 }
 
 TEST(PostgresEvents, QueriesGoToTheReplica) {
