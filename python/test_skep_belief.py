@@ -177,6 +177,32 @@ class Populations(unittest.TestCase):
         with self.assertRaises(ValueError):
             small_population(tolerance=0.01, dtype="float64")
 
+    def test_rows_may_be_bytes_or_pairs(self):
+        plain, _, _ = small_population()
+        observations = np.random.default_rng(3).integers(0, 5, 300).astype(np.uint16)
+        plain.step(observations)
+        for rows in ("edge", "sparse", "compact"):
+            packed, _, _ = small_population(rows=rows)
+            packed.step(observations)
+            off = np.abs(plain.beliefs - packed.beliefs).sum(axis=1)
+            for slot in range(300):
+                self.assertLessEqual(off[slot], packed.error_bound(slot) + 1e-5)
+        with self.assertRaises(ValueError):
+            small_population(rows="round")
+
+    def test_agents_start_and_tend_in_their_own_way(self):
+        population, A, _ = small_population(agents=3, own_habits=True, gamma=0.01)
+        start = np.array([0, 0, 0.5, 0.5, 0, 0, 0])
+        population.set_start(1, [start])
+        population.set_habits(1, np.array([0, 0, 1.0]))
+        population.set_habits(2, np.array([0, 1.0, 0]))
+        population.step(np.full(3, 2, np.uint16))
+        expected = A[2] * start
+        np.testing.assert_allclose(population.belief(1), expected / expected.sum(), atol=1e-6)
+        np.testing.assert_array_equal(population.actions[1:], [2, 1])
+        with self.assertRaises(ValueError):
+            population.set_start(1, [start])
+
     def test_own_models_are_followed(self):
         population, A, B = small_population(agents=4, own_models=True)
         other = np.roll(A, 1, axis=0)

@@ -33,7 +33,9 @@ def read_curves(paths, pattern):
             found = re.fullmatch(pattern + ": accuracy", row["name"])
             if found:
                 points = models.setdefault(found[1], {})
-                points[f"{row['value']:.0f} %" + " " * len(points)] = {"size": int(found[2] or 0), "accuracy": row["value"]}
+                point = {"size": int(found[2] or 0), "accuracy": row["value"]}
+                if point not in points.values():  # several files begin with the same one
+                    points[f"{row['value']:.0f} %" + " " * len(points)] = point
     return models
 
 
@@ -71,7 +73,10 @@ def panel(models, what, unit, shift, across="size (MiB)"):
                        f'{across} {size:.3g}, {value:.3g} {unit}</title></circle>')
             out.append(f'<text x="{x(size) + 6:.1f}" y="{y(value) - 5:.1f}" font-size="10" fill="{colour}">{kind}</text>')
         if own:
-            out.append(f'<text x="{x(own[-1][2]) + 6:.0f}" y="{y(own[-1][3]) + 12:.0f}" fill="{colour}">{html.escape(model)}</text>')
+            at, anchor = x(own[-1][2]) + 6, "start"
+            if at + 7 * len(model) > shift + WIDTH:  # it would be cut off
+                at, anchor = shift + WIDTH - 6, "end"
+            out.append(f'<text x="{at:.0f}" y="{y(own[-1][3]) + 12:.0f}" text-anchor="{anchor}" fill="{colour}">{html.escape(model)}</text>')
     return "\n".join(out)
 
 
