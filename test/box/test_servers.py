@@ -1,10 +1,14 @@
 """Memory on Redis, facts and the log on PostgreSQL: the same over HTTP, and what a server's death costs."""
 import json
+import pathlib
+import shutil
+import tempfile
 import time
 import unittest
 
 import box
 import servers
+import test_state
 
 
 def config(more):
@@ -96,10 +100,12 @@ class ForgettingTest(unittest.TestCase):
         redis, postgres = servers.Redis(), servers.Postgres()
         self.addCleanup(redis.stop)
         self.addCleanup(postgres.stop)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-servers-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         more = (f"short_term: {{store: redis, redis: '{redis.url}'}}\n"
                 "long_term: {store: postgresql, url_env: BOX_POSTGRES}\n"
                 "events: {store: postgresql, url_env: BOX_POSTGRES}\n")
-        with box.Daemon(config(more), environment={"BOX_POSTGRES": postgres.url}) as daemon:
+        with box.Daemon(test_state.make_config(folder, more), environment={"BOX_POSTGRES": postgres.url}) as daemon:
             for agent, word in (("ann", WORD), ("bob", "Schneewittchen")):
                 where = f"/api/agents/{agent}/memory"
                 for i in range(3):
