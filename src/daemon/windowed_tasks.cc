@@ -27,18 +27,28 @@ void WindowedTasks::submit(agent::TaskId id, agent::TaskRequest request,
   if (!room) return parts_.tasks.submit(id, std::move(request), std::move(listener));
   if (request.agent.empty()) request.agent = room->agent;
   preparing_.insert(id);
+  fit(id, std::move(request), std::move(listener), room->tokens, room->all);
+}
+
+void WindowedTasks::fit(agent::TaskId id, agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener,
+                        int tokens, int all) {
   auto services = std::make_shared<DaemonContext>(
       DaemonContext::Parts{parts_.loop, parts_.dispatcher, parts_.planner, parts_.backend, memory_}, request);
   auto messages = request.input.messages;
   const std::string name = archive_name(request);
-  context_.prepare(name, std::move(messages), room->tokens, std::move(services),
-                   [this, id, request = std::move(request),
-                    listener = std::move(listener)](Result<agent::ContextKeeper::Fitted> fitted) mutable {
-                     if (preparing_.erase(id) == 0) return;  // cancelled meanwhile
-                     if (!fitted) return parts_.dispatcher.refuse(listener, {id, fitted.error(), {}}, {}, request);
-                     request.input.messages = std::move(fitted->messages);
-                     parts_.tasks.submit(id, std::move(request), std::move(listener));
-                   });
+  context_.prepare(
+      name, std::move(messages), tokens, std::move(services),
+      [this, id, tokens, all, request = std::move(request),
+       listener = std::move(listener)](Result<agent::ContextKeeper::Fitted> fitted) mutable {
+        // The configuration's bound is a wish, the model's is not.
+        if (!fitted && fitted.error().code == ErrorCode::too_large && tokens < all && preparing_.contains(id)) {
+          return fit(id, std::move(request), std::move(listener), all, all);
+        }
+        if (preparing_.erase(id) == 0) return;  // cancelled meanwhile
+        if (!fitted) return parts_.dispatcher.refuse(listener, {id, fitted.error(), {}}, {}, request);
+        request.input.messages = std::move(fitted->messages);
+        parts_.tasks.submit(id, std::move(request), std::move(listener));
+      });
 }
 
 void WindowedTasks::cancel(agent::TaskId task) {
@@ -62,10 +72,11 @@ std::optional<WindowedTasks::Room> WindowedTasks::room_for(const agent::TaskRequ
     if (view.model == plan->route.model && view.context_tokens > 0) context = view.context_tokens;
   }
   // An answer may have what it asks for, up to a third of the context.
-  int room = context - std::min(plan->generate.max_tokens, context / 3);
-  if (const int most = parts_.config.context.tokens; most > 0) room = std::min(room, most);
+  const int all = context - std::min(plan->generate.max_tokens, context / 3);
+  const int wished = parts_.config.context.tokens;
+  const int room = wished > 0 ? std::min(all, wished) : all;
   if (most_tokens(plan->generate.messages) < parts_.config.context.summarise_at * room) return std::nullopt;
-  return Room{room, plan->agent};
+  return Room{room, all, plan->agent};
 }
 
 std::string archive_name(const std::string& agent, const std::string& conversation) {

@@ -43,11 +43,14 @@ class WindowedTasks final : public agent::Tasks {
 
  private:
   struct Room {
-    int tokens = 0;     // that the prompt may have
+    int tokens = 0;     // that the prompt should have at most
+    int all = 0;        // that the model has room for: what must stay may need it
     std::string agent;  // who answers, where the task's model names one
   };
   // Nothing: the task is short, or none that the window looks after.
   [[nodiscard]] std::optional<Room> room_for(const agent::TaskRequest& request);
+  void fit(agent::TaskId id, agent::TaskRequest request, std::shared_ptr<agent::TaskListener> listener, int tokens,
+           int all);
 
   Parts parts_;
   memory::MemoryService* memory_ = nullptr;
