@@ -126,19 +126,24 @@ Result<AgentState> AgentStore::load(const std::string& agent) const {
   return state;
 }
 
-Status AgentStore::save(const std::string& agent, AgentState& state) {
-  if (state.dirty().empty()) return {};
-  Status updated = store_->update([&](store::Store::Update& update) -> Status {
-    for (const PartName& part : state.dirty()) {
-      Place place = place_of(agent, part);
-      if (auto bytes = state.encode(part)) {
-        update.put(place.space, place.key, *bytes);
-      } else {
-        update.erase(place.space, place.key);
-      }
-    }
+Status AgentStore::save(const std::string& agent, AgentState& state, Safe safe) {
+  if (state.dirty().empty()) {
+    if (safe) safe({});
     return {};
-  });
+  }
+  Status updated = store_->update(
+      [&](store::Store::Update& update) -> Status {
+        for (const PartName& part : state.dirty()) {
+          Place place = place_of(agent, part);
+          if (auto bytes = state.encode(part)) {
+            update.put(place.space, place.key, *bytes);
+          } else {
+            update.erase(place.space, place.key);
+          }
+        }
+        return {};
+      },
+      std::move(safe));
   if (!updated) return fail(std::move(updated).error());
   state.clean();
   return {};
@@ -173,7 +178,7 @@ Status AgentStore::note_parked(const std::string& agent, std::map<std::string, P
   });
 }
 
-Status AgentStore::forget(const std::string& agent) {
+Status AgentStore::forget(const std::string& agent, Safe safe) {
   std::vector<Place> places;
   Status walked =
       for_each_record(*store_, agent, true, [&](const char* space, const store::Store::Entry& entry) -> Status {
@@ -181,11 +186,13 @@ Status AgentStore::forget(const std::string& agent) {
         return {};
       });
   if (!walked) return fail(std::move(walked).error());
-  return store_->update([&](store::Store::Update& update) -> Status {
-    for (const Place& place : places) update.erase(place.space, place.key);
-    make_complete(update, agent);
-    return {};
-  });
+  return store_->update(
+      [&](store::Store::Update& update) -> Status {
+        for (const Place& place : places) update.erase(place.space, place.key);
+        make_complete(update, agent);
+        return {};
+      },
+      std::move(safe));
 }
 
 namespace {
@@ -245,7 +252,7 @@ Result<std::string> AgentStore::export_agent(const std::string& agent) const {
   return text + sum_line(text);
 }
 
-Status AgentStore::import_agent(const std::string& agent, std::string_view text) {
+Status AgentStore::import_agent(const std::string& agent, std::string_view text, Safe safe) {
   auto refuse = [](const std::string& why) {
     return fail(ErrorCode::invalid_argument, "this is no agent's export: " + why, "make one with skep agent export");
   };
@@ -283,15 +290,17 @@ Status AgentStore::import_agent(const std::string& agent, std::string_view text)
         return {};
       });
   if (!walked) return fail(std::move(walked).error());
-  return store_->update([&](store::Store::Update& update) -> Status {
-    for (const Place& place : old) update.erase(place.space, place.key);
-    make_complete(update, agent);
-    for (const PartName& part : state.all_parts()) {
-      Place place = place_of(agent, part);
-      if (auto bytes = state.encode(part)) update.put(place.space, place.key, *bytes);
-    }
-    return {};
-  });
+  return store_->update(
+      [&](store::Store::Update& update) -> Status {
+        for (const Place& place : old) update.erase(place.space, place.key);
+        make_complete(update, agent);
+        for (const PartName& part : state.all_parts()) {
+          Place place = place_of(agent, part);
+          if (auto bytes = state.encode(part)) update.put(place.space, place.key, *bytes);
+        }
+        return {};
+      },
+      std::move(safe));
 }
 
 Result<std::string> AgentStore::salvage(const std::string& agent) const {

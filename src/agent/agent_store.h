@@ -19,14 +19,17 @@ class AgentStore {
 
   // A new, empty one for a name that has none yet. corrupt: a part fails its checks; the error names the agent.
   [[nodiscard]] Result<AgentState> load(const std::string& agent) const;
+  // Hears when a write is safe, or why it may not be (Store::update): perhaps from inside, perhaps on another thread.
+  // Empty: nobody wants to know.
+  using Safe = std::function<void(Status)>;
   // The dirty parts, all or nothing; cleans the state. On failure the state in memory is ahead of the disk: drop it.
-  Status save(const std::string& agent, AgentState& state);
+  Status save(const std::string& agent, AgentState& state, Safe safe = {});
   // Notes which files hold parked cells of the agent; writes what changed. Of an agent that has no state, nothing. May
   // be called while it is awake: nobody else writes these parts, and what is awake may know an older note. One caller
   // at a time, any thread.
   Status note_parked(const std::string& agent, std::map<std::string, ParkedCells> files);
   // Everything of the agent goes, broken parts too.
-  Status forget(const std::string& agent);
+  Status forget(const std::string& agent, Safe safe = {});
 
   // Why nothing can be saved just now (the disk is full), so that nobody begins what could not be remembered.
   [[nodiscard]] std::optional<Error> refusing() const { return store_->refusing(); }
@@ -40,7 +43,7 @@ class AgentStore {
   // checksum over all; without what is parked in files of this machine. import_agent() replaces the agent of that name:
   // all or nothing.
   [[nodiscard]] Result<std::string> export_agent(const std::string& agent) const;
-  Status import_agent(const std::string& agent, std::string_view text);
+  Status import_agent(const std::string& agent, std::string_view text, Safe safe = {});
   // The stored records of a broken agent as they are, for a look at what is left.
   [[nodiscard]] Result<std::string> salvage(const std::string& agent) const;
 

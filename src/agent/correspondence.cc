@@ -128,26 +128,30 @@ void Correspondence::ask(const std::shared_ptr<Job>& job, std::vector<language::
   parts_.tasks.submit(job->id, std::move(task), std::make_shared<Answer>(*this, job));
 }
 
-// First it is written, then it is told.
+// First it is written, then it is told; meanwhile the job stays at work.
 void Correspondence::finished(const std::shared_ptr<Job>& job, TaskResult result) {
   WallTime now = parts_.loop.clock().wall();
-  Status written = job->visit.change([&](AgentState& state) -> Status {
+  const auto failed_to_write = [this, job](Error error) {
+    error.message = "the answer could not be remembered: " + error.message;
+    failed(job, {job->id, std::move(error), {}});
+  };
+  const auto change = [&](AgentState& state) -> Status {
     for (const language::Message& message : job->said) SKEP_CHECK(state.say(job->conversation, {message, now}));
     SKEP_CHECK(state.say(job->conversation, {result.message, now}));
     if (job->letter) state.take_letter(job->letter->id);
     state.was_active(now);
     return {};
-  });
-  if (!written) {
-    Error error = written.error();
-    error.message = "the answer could not be remembered: " + error.message;
-    return failed(job, {job->id, std::move(error), {}});
-  }
-  if (job->letter && heard_) heard_(job->agent, *job->letter, nullptr);
-  result.id = job->id;
-  auto listener = job->listener;
-  next(job);
-  listener->finished(result);
+  };
+  const auto safe = [this, alive = alive_, job, result, failed_to_write](const Status& written) mutable {
+    if (!*alive || job->over) return;
+    if (!written) return failed_to_write(written.error());
+    if (job->letter && heard_) heard_(job->agent, *job->letter, nullptr);
+    result.id = job->id;
+    auto listener = job->listener;
+    next(job);
+    listener->finished(result);
+  };
+  if (Status accepted = job->visit.change(change, safe); !accepted) failed_to_write(accepted.error());
 }
 
 void Correspondence::failed(const std::shared_ptr<Job>& job, TaskFailure failure) {
@@ -199,14 +203,18 @@ void Correspondence::deliver(const std::string& agent, Letter letter, std::funct
       agent, [this, alive = alive_, letter = std::move(letter), done = std::move(done)](Result<Visit> visit) mutable {
         if (!*alive) return;
         if (!visit) return done(fail(visit.error()));
-        uint64_t id = 0;
-        Status written = visit->change([&](AgentState& state) -> Status {
-          SKEP_TRY(id, state.deliver(std::move(letter)));
-          return {};
-        });
-        if (!written) return done(fail(written.error()));
+        auto id = std::make_shared<uint64_t>(0);
+        const Status accepted = visit->change(
+            [&](AgentState& state) -> Status {
+              SKEP_TRY(*id, state.deliver(std::move(letter)));
+              return {};
+            },
+            [id, done](const Status& written) {
+              if (!written) return done(fail(written.error()));
+              done(*id);
+            });
+        if (!accepted) return done(fail(accepted.error()));
         open_mail(visit->agent(), visit->state());
-        done(id);
       });
 }
 

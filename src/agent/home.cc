@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <thread>
 #include <utility>
 
 #include "base/duration.h"
@@ -51,7 +52,9 @@ Visit& Visit::operator=(Visit&& other) noexcept {
 }
 const std::string& Visit::agent() const { return resident_->name; }
 const AgentState& Visit::state() const { return resident_->state; }
-Status Visit::change(const std::function<Status(AgentState&)>& change) { return home_->save(*resident_, change); }
+Status Visit::change(const std::function<Status(AgentState&)>& change, const std::function<void(Status)>& safe) {
+  return home_->save(*resident_, change, safe);
+}
 void Visit::leave() {
   if (home_ == nullptr) return;
   Home* home = std::exchange(home_, nullptr);
@@ -172,13 +175,28 @@ void Home::left(Resident& resident) {
   relieve_pressure();
 }
 
-Status Home::save(Resident& resident, const std::function<Status(AgentState&)>& change) {
+AgentStore::Safe Home::on_loop(const std::shared_ptr<Told>& told, const std::function<void(Status)>& safe) {
+  if (!safe) return {};
+  return [&loop = loop_, alive = alive_, here = std::this_thread::get_id(), told, safe](const Status& status) {
+    if (std::this_thread::get_id() == here) {
+      told->inside = status;
+      return;
+    }
+    loop.post([alive, safe, status] {
+      if (*alive) safe(status);
+    });
+  };
+}
+
+Status Home::save(Resident& resident, const std::function<Status(AgentState&)>& change,
+                  const std::function<void(Status)>& safe) {
   if (resident.gone) {
     return fail(ErrorCode::unavailable, fmt::format("an earlier change of '{}' could not be written", resident.name),
                 "visit it again");
   }
+  auto told = std::make_shared<Told>();
   Status done = change(resident.state);
-  if (done) done = store_.save(resident.name, resident.state);
+  if (done) done = store_.save(resident.name, resident.state, on_loop(told, safe));
   if (!done) {
     if (!resident.state.dirty().empty()) {  // memory is ahead of the disk: the disk is right
       auto truth = store_.load(resident.name);
@@ -193,6 +211,7 @@ Status Home::save(Resident& resident, const std::function<Status(AgentState&)>& 
   }
   policy_.resize(resident.name, resident.state.size());
   relieve_pressure();
+  if (told->inside) safe(*told->inside);  // the resident may be gone after this
   return done;
 }
 
@@ -267,19 +286,24 @@ Status Home::at_rest(const std::string& agent) const {
   return {};
 }
 
-Status Home::import_agent(const std::string& agent, std::string_view text) {
-  SKEP_CHECK(at_rest(agent));
-  SKEP_CHECK(store_.import_agent(agent, text));
-  if (residents_.contains(agent)) put_to_sleep(agent, "imported");
-  quarantined_.erase(agent);
-  return {};
+Status Home::import_agent(const std::string& agent, std::string_view text, const std::function<void(Status)>& safe) {
+  return replace(agent, "imported", safe,
+                 [&](AgentStore::Safe told) { return store_.import_agent(agent, text, std::move(told)); });
 }
 
-Status Home::forget(const std::string& agent) {
+Status Home::forget(const std::string& agent, const std::function<void(Status)>& safe) {
+  return replace(agent, "forgotten", safe,
+                 [&](AgentStore::Safe told) { return store_.forget(agent, std::move(told)); });
+}
+
+Status Home::replace(const std::string& agent, const char* reason, const std::function<void(Status)>& safe,
+                     const std::function<Status(AgentStore::Safe)>& write) {
   SKEP_CHECK(at_rest(agent));
-  SKEP_CHECK(store_.forget(agent));
-  if (residents_.contains(agent)) put_to_sleep(agent, "forgotten");
+  auto told = std::make_shared<Told>();
+  SKEP_CHECK(write(on_loop(told, safe)));
+  if (residents_.contains(agent)) put_to_sleep(agent, reason);
   quarantined_.erase(agent);
+  if (told->inside) safe(*told->inside);
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -54,9 +55,11 @@ class Visit {
 
   [[nodiscard]] const std::string& agent() const;
   [[nodiscard]] const AgentState& state() const;
-  // Changes the state and has it written: acknowledged means on disk as the store promises. An error of `change` or of
-  // the disk leaves everything as it was.
-  Status change(const std::function<Status(AgentState&)>& change);
+  // Changes the state and has it written. An error, of `change` or of the disk: everything is as it was, and `safe` is
+  // not called. Otherwise the change is seen from now on, and `safe` (may be empty) hears on the loop, perhaps from
+  // inside, when it is on disk as the store promises; what is acknowledged to others waits for that. An error there: it
+  // is not known to be safe, but not undone either.
+  Status change(const std::function<Status(AgentState&)>& change, const std::function<void(Status)>& safe = {});
   void leave();
   explicit operator bool() const { return home_ != nullptr; }
 
@@ -80,9 +83,10 @@ class Home {
   // quarantined; overloaded: too many wait; deadline_exceeded: it took too long.
   void visit(const std::string& agent, std::function<void(Result<Visit>)> arrived);
 
-  // Replaces or removes what is on disk, with the agent asleep. conflict: somebody visits it, or is about to.
-  Status import_agent(const std::string& agent, std::string_view text);
-  Status forget(const std::string& agent);
+  // Replaces or removes what is on disk, with the agent asleep. conflict: somebody visits it, or is about to. `safe`:
+  // as in Visit::change().
+  Status import_agent(const std::string& agent, std::string_view text, const std::function<void(Status)>& safe = {});
+  Status forget(const std::string& agent, const std::function<void(Status)>& safe = {});
 
   // What is known to be broken before anybody visits it. Not while it is awake.
   void set_apart(const std::string& agent, Error why);
@@ -123,7 +127,16 @@ class Home {
   [[nodiscard]] Status at_rest(const std::string& agent) const;
   void give_up(const std::string& agent);
   void left(Resident& resident);
-  Status save(Resident& resident, const std::function<Status(AgentState&)>& change);
+  Status save(Resident& resident, const std::function<Status(AgentState&)>& change,
+              const std::function<void(Status)>& safe);
+  Status replace(const std::string& agent, const char* reason, const std::function<void(Status)>& safe,
+                 const std::function<Status(AgentStore::Safe)>& write);
+  // What the store tells while it is called stands in `told`, what it tells later on its thread goes to `safe` on the
+  // loop, for as long as this lives.
+  struct Told {
+    std::optional<Status> inside;
+  };
+  AgentStore::Safe on_loop(const std::shared_ptr<Told>& told, const std::function<void(Status)>& safe);
   void put_to_sleep(const std::string& agent, const char* reason);
   void relieve_pressure();
   void set_due(Resident& resident);

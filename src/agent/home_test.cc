@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/io_context.hpp>
+#include <thread>
+
 #include "agent/random_life.h"
+#include "base/asio_event_loop.h"
 #include "base/simulated_event_loop.h"
 #include "store/testing_folder.h"
 
@@ -257,6 +261,38 @@ TEST_F(HomeTest, SleepersFindThemselvesAsTheirSleeplessTwins) {
     }
   }
   EXPECT_GT(home->counters().sleeps + home->counters().wakes, 100);
+}
+
+TEST(HomeThatWaitsForTheDisk, TellsOnItsLoopWhenTheDiskHasIt) {
+  store::TestingFolder folder;
+  AsioEventLoop loop;
+  auto store = *store::Store::open({.folder = folder.path(), .durability = store::Durability::always});
+  AgentStore agents(*store);
+  Home home(loop, agents, {});
+  const auto run_until = [&](const auto& holds) {
+    while (!holds()) {
+      loop.context().restart();
+      loop.context().run_one();
+    }
+  };
+  std::optional<Visit> here;
+  home.visit("a", [&](Result<Visit> visit) { here = std::move(*visit); });
+  run_until([&] { return here.has_value(); });
+  std::vector<std::string> told;
+  for (const char* word : {"one", "two"}) {
+    ASSERT_TRUE(here->change([&](AgentState& state) { return say(state, word); },
+                             [&told, word, loops = std::this_thread::get_id()](const Status& safe) {
+                               EXPECT_TRUE(safe);
+                               EXPECT_EQ(std::this_thread::get_id(), loops);
+                               told.push_back(word);
+                             }));
+  }
+  EXPECT_EQ(here->state().conversation("t")->turns(), 2U) << "seen at once";
+  EXPECT_TRUE(told.empty()) << "the loop has not run";
+  here.reset();  // who is not visited any more hears it all the same
+  run_until([&] { return told.size() == 2; });
+  EXPECT_EQ(told, (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(home.phase("a"), Phase::idle);
 }
 
 }  // namespace

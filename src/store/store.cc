@@ -32,6 +32,7 @@ Status check_place([[maybe_unused]] std::string_view space, std::string_view key
 }  // namespace
 
 Store::Impl::~Impl() {
+  acknowledgements.reset();  // they may wait for the flusher
   if (flusher.joinable()) {
     {
       std::lock_guard lock(mutex);
@@ -129,13 +130,14 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   SKEP_TRY(impl->lmdb, LmdbEnvironment::open(folder + "/state.mdb", impl->options.map, impl->options.limit));
   SKEP_CHECK(impl->recover());
   impl->flusher = std::thread([raw = impl.get()] { raw->run_flusher(); });
+  if (impl->options.durability == Durability::always) impl->acknowledgements.emplace();
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
-Status Store::update(const std::function<Status(Update&)>& change) {
+Result<std::optional<Store::Impl::Place>> Store::Impl::apply(const std::function<Status(Update&)>& change) {
   class Collected final : public Update {
    public:
     explicit Collected(const Impl& impl) : impl_(impl) {}
@@ -173,18 +175,33 @@ Status Store::update(const std::function<Status(Update&)>& change) {
     }
     const Impl& impl_;
   };
-  std::unique_lock one_at_a_time(impl_->updating);
-  Collected collected(*impl_);
+  const std::lock_guard one_at_a_time(updating);
+  Collected collected(*this);
   SKEP_CHECK(change(collected));
   SKEP_CHECK(collected.allowed);
-  if (collected.changes.empty()) return {};
-  SKEP_TRY(const Impl::Place place, impl_->append(std::move(collected.changes)));
+  if (collected.changes.empty()) return std::nullopt;
+  SKEP_TRY(const Place place, append(std::move(collected.changes)));
   if (collected.lost) {
-    std::lock_guard lock(impl_->mutex);
-    impl_->lost = std::move(*collected.lost);
+    std::lock_guard lock(mutex);
+    lost = std::move(*collected.lost);
   }
-  one_at_a_time.unlock();
-  if (impl_->options.durability == Durability::always) return impl_->sync_journal(place);
+  return place;
+}
+
+Status Store::update(const std::function<Status(Update&)>& change) {
+  SKEP_TRY(const auto place, impl_->apply(change));
+  return place && impl_->acknowledgements ? impl_->sync_journal(*place) : Status();
+}
+
+Status Store::update(const std::function<Status(Update&)>& change, std::function<void(Status)> safe) {
+  SKEP_TRY(const auto place, impl_->apply(change));
+  if (!safe) return {};
+  if (place && impl_->acknowledgements) {
+    impl_->acknowledgements->add([impl = impl_.get(), place = *place] { return impl->sync_journal(place); },
+                                 std::move(safe));
+  } else {
+    safe({});
+  }
   return {};
 }
 

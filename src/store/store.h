@@ -40,7 +40,7 @@ namespace skep::store {
 
 enum class Durability {
   batched,  // acknowledged: survives kill -9; power loss takes at most the last 100 ms
-  always,   // acknowledged: survives power loss; costs a wait for the disk, shared by those who wait together
+  always,   // acknowledged: survives power loss; takes a wait for the disk, shared by those who come together
 };
 
 struct StoreOptions {
@@ -78,6 +78,10 @@ class Store {
   // All of it or nothing, one after another; acknowledged when it returns. An error of `change` undoes it. invalid
   // argument: a key or value too long; unavailable: the disk is full; overloaded: the disk doesn't keep up.
   Status update(const std::function<Status(Update&)>& change);
+  // The same without the wait for the disk, for an event loop. An error: it was refused, and `safe` is not called.
+  // Otherwise others see the update, and `safe` (may be empty) hears what update() would have returned: on a thread of
+  // the store's, in the updates' order, or from inside where there is nothing to wait for (Durability::batched).
+  Status update(const std::function<Status(Update&)>& change, std::function<void(Status)> safe);
   Status put(std::string_view space, std::string_view key, std::string_view value);
   Status erase(std::string_view space, std::string_view key);
 

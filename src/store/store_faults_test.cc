@@ -108,6 +108,61 @@ TEST(StoreSync, ThoseWhoWaitForTheDiskTogetherShareOneWait) {
   TestingDisk::before_sync = nullptr;
 }
 
+TEST(StoreSync, AnUpdateThatDoesNotWaitIsSeenAtOnceAndToldWhenTheDiskHasIt) {
+  TestingFolder folder;
+  StoreOptions options;
+  options.folder = folder.path();
+  options.durability = Durability::always;
+  options.flush_after = std::chrono::hours(1);
+  auto store = Store::open(options).value();
+  std::atomic<bool> hangs = true;
+  TestingDisk::before_sync = [&] {
+    while (hangs) std::this_thread::yield();
+  };
+  std::vector<int> told;
+  std::atomic<int> count = 0;
+  for (int i = 0; i < 8; ++i) {  // none of them waits: the disk hangs
+    const auto put = [&](Store::Update& update) -> Status {
+      update.put("s", std::to_string(i), "v");
+      return {};
+    };
+    ASSERT_TRUE(store->update(put, [&, i](const Status& safe) {
+      EXPECT_TRUE(safe);
+      told.push_back(i);
+      ++count;
+    }));
+    EXPECT_EQ(*store->get("s", std::to_string(i)), "v");
+  }
+  EXPECT_EQ(count, 0);
+  hangs = false;
+  while (count < 8) std::this_thread::yield();
+  EXPECT_EQ(told, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_LE(store->usage().syncs, 2) << "the first one's wait, and one for all behind it";
+  TestingDisk::before_sync = nullptr;
+}
+
+TEST(StoreSync, WhoDoesNotWaitHearsThatTheDiskFailed) {
+  TestingFolder folder;
+  StoreOptions options;
+  options.folder = folder.path();
+  options.durability = Durability::always;
+  options.flush_after = std::chrono::hours(1);
+  auto store = Store::open(options).value();
+  TestingDisk::bad_syncs = 1;  // all
+  std::atomic<int> failed = 0;
+  const auto put = [](Store::Update& update) -> Status {
+    update.put("s", "k", "v");
+    return {};
+  };
+  ASSERT_TRUE(store->update(put, [&](const Status& safe) { failed = safe ? -1 : 1; }));
+  while (failed == 0) std::this_thread::yield();
+  EXPECT_EQ(failed, 1);
+  EXPECT_FALSE(store->update(put, [](const Status&) { FAIL() << "it was refused"; }));
+  TestingDisk::heal();
+  ASSERT_TRUE(store->flush());
+  EXPECT_EQ(*store->get("s", "k"), "v") << "not safe was not undone";
+}
+
 TEST(StoreSync, AJournalThatCannotBeSyncedIsReplacedByACommit) {
   TestingFolder folder;
   StoreOptions options;

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "store/acknowledgements.h"
 #include "store/dictionaries.h"
 #include "store/journal.h"
 #include "store/lmdb_environment.h"
@@ -70,6 +71,7 @@ struct Store::Impl {
   uint64_t distrusted_generation = 0;  // a sync of its journal failed: only LMDB can say that the disk has it
 
   std::thread flusher;
+  std::optional<Acknowledgements> acknowledgements;  // Durability::always
 
   ~Impl();  // flushes
 
@@ -84,6 +86,8 @@ struct Store::Impl {
     uint64_t generation = 0;
     int64_t end = 0;
   };
+  // One update. Nothing: it changed nothing.
+  Result<std::optional<Place>> apply(const std::function<Status(Update&)>& change);
   // Journals the changes, then makes them visible. Called with `updating` held.
   Result<Place> append(Changes changes);
   // Waits until the disk has the journal up to this place; whoever comes first syncs for all that wait behind it.
