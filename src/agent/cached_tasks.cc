@@ -12,8 +12,9 @@
 namespace skep::agent {
 namespace {
 
-constexpr double kSimilarEnough = 0.95;  // cosine
-constexpr size_t kPieceBytes = 24;       // of a stream from the cache, about: what a few tokens say
+constexpr const char* kMemory = "memory";  // the level's name
+constexpr double kSimilarEnough = 0.95;    // cosine
+constexpr size_t kPieceBytes = 24;         // of a stream from the cache, about: what a few tokens say
 constexpr Duration kLooking =
     std::chrono::milliseconds(500);  // for a similar question; its model may have to load first
 
@@ -43,9 +44,10 @@ std::vector<language::Delta> pieces_of(const language::Message& message) {
 }
 
 std::vector<std::string> tags_of(const TaskRequest& request, const Plan& plan) {
-  std::vector<std::string> tags = request.cache.tags;
-  if (!plan.agent.empty()) tags.push_back("agent:" + plan.agent);
-  tags.push_back("model:" + plan.route.model);
+  std::vector<std::string> tags;
+  for (const std::string& tag : request.cache.tags) tags.push_back(cache::tag_named(tag));
+  if (!plan.agent.empty()) tags.push_back(cache::tag_named("agent:" + plan.agent));
+  tags.push_back(cache::tag_named("model:" + plan.route.model));
   return tags;
 }
 
@@ -140,7 +142,19 @@ struct CachedTasks::Flight final : TaskListener {
   language::Delta so_far;
 };
 
-CachedTasks::CachedTasks(Parts parts) : parts_(std::move(parts)) {}
+CachedTasks::CachedTasks(Parts parts) : parts_(std::move(parts)) {
+  if (parts_.cache == nullptr) return;
+  parts_.cache->on_invalidated([this, alive = alive_](const std::string& tag) {
+    if (*alive) keep_and_join_no_more(tag);
+  });
+}
+
+struct CachedTasks::Alike {
+  TaskId task = 0;
+  std::string question;
+  std::vector<cache::Similar::Match> matches;
+  size_t next = 0;
+};
 
 CachedTasks::~CachedTasks() { *alive_ = false; }
 
@@ -180,11 +194,28 @@ void CachedTasks::submit(TaskId id, TaskRequest request, std::shared_ptr<TaskLis
 }
 
 void CachedTasks::look_up(Asked asked) {
-  if (asked.request.cache.look_up) {
-    if (answer_from_cache(asked, asked.key, false) || join(asked)) return;
-    ++counters_.misses;
-    if (asked.similar) return ask_similar(std::move(asked));
-  }
+  if (!asked.request.cache.look_up) return fly(std::move(asked));
+  if (answer_from_memory(asked, asked.key, false) || join(asked)) return;
+  if (parts_.cache->has_levels()) return ask_levels(std::move(asked));
+  missed(std::move(asked));
+}
+
+void CachedTasks::ask_levels(Asked asked) {
+  const TaskId id = asked.id;
+  const cache::CacheKey key = asked.key;
+  looking_[id] = std::make_shared<Asked>(std::move(asked));
+  parts_.cache->find_below(key, [alive = alive_, this, id](const std::optional<cache::Hit>& hit) {
+    auto node = *alive ? looking_.extract(id) : decltype(looking_)::node_type();
+    if (node.empty()) return;  // cancelled
+    Asked& waiting = *node.mapped();
+    if (hit && answer_with(waiting, waiting.key, *hit, false)) return;
+    if (!join(waiting)) missed(std::move(waiting));
+  });
+}
+
+void CachedTasks::missed(Asked asked) {
+  ++counters_.misses;
+  if (asked.similar) return ask_similar(std::move(asked));
   fly(std::move(asked));
 }
 
@@ -212,23 +243,25 @@ bool CachedTasks::join(Asked& asked) {
   return true;
 }
 
-bool CachedTasks::answer_from_cache(Asked& asked, const cache::CacheKey& key, bool similar) {
-  auto hit = parts_.cache->find(key);
-  if (!hit) return false;
-  auto result = decode_answer(hit->value);
+bool CachedTasks::answer_from_memory(Asked& asked, const cache::CacheKey& key, bool similar) {
+  const auto hit = parts_.cache->find_in_memory(key);
+  return hit && answer_with(asked, key, {*hit->value, kMemory, hit->age}, similar);
+}
+
+bool CachedTasks::answer_with(Asked& asked, const cache::CacheKey& key, const cache::Hit& hit, bool similar) {
+  auto result = decode_answer(hit.value);
   if (!result) return false;
   ++counters_.hits;
   if (similar) ++counters_.similar;
   result->id = asked.id;
   result->agent = asked.plan.agent.empty() ? asked.request.agent : asked.plan.agent;
   result->route = asked.plan.route;
-  const std::string level = similar ? "similar" : hit->level == cache::Level::memory ? "memory" : parts_.second_level;
-  CacheNote note{CacheNote::State::hit, level, hit->age};
+  CacheNote note{CacheNote::State::hit, similar ? "similar" : hit.level, hit.age};
   result->cache = note;
   answering_[asked.id] = asked.listener;
   std::optional<Ticket> ticket;
-  if (parts_.basis && !similar && hit->level == cache::Level::memory && !routed_by_load(asked.request)) {
-    ticket = Ticket{key, hash_of(hit->value), parts_.basis(result->agent), result->agent, result->route};
+  if (parts_.basis && !similar && hit.level == kMemory && !routed_by_load(asked.request)) {
+    ticket = Ticket{key, hash_of(hit.value), parts_.basis(result->agent), result->agent, result->route};
   }
   parts_.loop.post([alive = alive_, this, result = std::move(*result), note, submitted = asked.submitted,
                     ticket = std::move(ticket)]() mutable {
@@ -270,7 +303,7 @@ std::optional<KnownAnswers::Hit> CachedTasks::take(const Ticket& ticket) {
   result->id = parts_.dispatcher.reserve();
   result->agent = ticket.agent;
   result->route = ticket.route;
-  result->cache = {CacheNote::State::hit, "memory", hit->age};
+  result->cache = {CacheNote::State::hit, kMemory, hit->age};
   result->total = parts_.loop.now() - began;
   count_hit(*result);
   return Hit{result->id, result->cache};
@@ -286,23 +319,47 @@ void CachedTasks::ask_similar(Asked asked) {
     auto node = *alive ? looking_.extract(id) : decltype(looking_)::node_type();
     if (!node.empty() && !join(*node.mapped())) fly(std::move(*node.mapped()));
   });
+  auto alike = std::make_shared<Alike>();
+  alike->task = id;
+  alike->question = question;
   parts_.similar->find(scope, question, kSimilarEnough,
-                       [alive = alive_, this, id, question](const std::vector<cache::Similar::Match>& matches) {
+                       [alive = alive_, this, alike](std::vector<cache::Similar::Match> matches) {
                          if (!*alive) return;
-                         auto node = looking_.extract(id);
-                         if (node.empty()) return;  // cancelled
-                         Asked& waiting = *node.mapped();
-                         for (const auto& match : matches) {
-                           if (match.cosine < kSimilarEnough) continue;
-                           if (!cache::compare_questions(question, match.question).same) {
-                             ++counters_.guarded;
-                             continue;
-                           }
-                           if (answer_from_cache(waiting, match.key, true)) return;
-                           parts_.similar->forget(match.key);  // its answer has gone
-                         }
-                         if (!join(waiting)) fly(std::move(waiting));
+                         alike->matches = std::move(matches);
+                         try_alike(alike);
                        });
+}
+
+// The next match that means the same, wherever its answer is; at the end, or when nobody waits any more, that was it.
+void CachedTasks::try_alike(const std::shared_ptr<Alike>& alike) {
+  auto found = looking_.find(alike->task);
+  if (found == looking_.end()) return;  // cancelled, or tired of waiting
+  while (alike->next < alike->matches.size()) {
+    const cache::Similar::Match& match = alike->matches[alike->next++];
+    if (match.cosine < kSimilarEnough) continue;
+    if (!cache::compare_questions(alike->question, match.question).same) {
+      ++counters_.guarded;
+      continue;
+    }
+    if (answer_from_memory(*found->second, match.key, true)) {
+      looking_.erase(found);
+      return;
+    }
+    parts_.cache->find_below(match.key, [alive = alive_, this, alike, key = match.key](const auto& hit) {
+      if (!*alive) return;
+      const auto waiting = looking_.find(alike->task);
+      if (waiting == looking_.end()) return;
+      if (hit && answer_with(*waiting->second, key, *hit, true)) {
+        looking_.erase(waiting);
+        return;
+      }
+      if (parts_.similar != nullptr) parts_.similar->forget(key);  // its answer has gone
+      try_alike(alike);
+    });
+    return;
+  }
+  auto node = looking_.extract(found);
+  if (!join(*node.mapped())) fly(std::move(*node.mapped()));
 }
 
 void CachedTasks::fly(Asked asked) {
@@ -384,24 +441,28 @@ void CachedTasks::cancel(TaskId task) {
   parts_.dispatcher.cancel(flight->task);
 }
 
-Status CachedTasks::invalidate(const std::string& tag) {
-  if (parts_.cache == nullptr) return {};
+void CachedTasks::keep_and_join_no_more(const std::string& tag) {
   const auto carries = [&](const Flight& flight) {
-    return tag.empty() || std::find(flight.tags.begin(), flight.tags.end(), tag) != flight.tags.end();
+    return tag.empty() || tag == "*" || std::find(flight.tags.begin(), flight.tags.end(), tag) != flight.tags.end();
   };
   for (auto& [id, flight] : riders_) {
     if (carries(*flight)) flight->store = false;
   }
   std::erase_if(flights_, [&](const auto& entry) { return carries(*entry.second); });
-  return tag.empty() ? parts_.cache->clear() : parts_.cache->invalidate(tag);
 }
 
-Status CachedTasks::forget_agent(const std::string& agent) {
-  const std::string tag = "agent:" + agent;
-  Status done = invalidate(tag);
-  if (parts_.cache != nullptr) parts_.cache->forget(tag);
+void CachedTasks::invalidate(const std::string& tag, std::function<void(Status)> done) {
+  if (parts_.cache == nullptr) return done({});
+  keep_and_join_no_more(cache::tag_named(tag));
+  parts_.cache->invalidate(cache::tag_named(tag), std::move(done));
+}
+
+void CachedTasks::forget_agent(const std::string& agent, std::function<void(Status)> done) {
   if (parts_.similar != nullptr) parts_.similar->forget_agent(agent);
-  return done;
+  if (parts_.cache == nullptr) return done({});
+  const std::string tag = cache::tag_named("agent:" + agent);
+  keep_and_join_no_more(tag);
+  parts_.cache->forget(tag, std::move(done));
 }
 
 Status CachedTasks::warm(const TaskRequest& request, language::Message answer) {

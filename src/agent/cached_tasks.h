@@ -6,6 +6,8 @@
 // opted in (roster: `cache: always` keeps sampled answers, `cache: similar` does that and asks for questions that mean
 // the same, behind cache/guard.h). Log probabilities are never answered from the cache.
 //
+// Memory is asked at once; the levels below it and similar questions are waited for, each for a bounded time.
+//
 // Joining (single-flight): tasks with the same key share one generation; who comes late hears what was said so far. A
 // joiner that leaves takes nothing from the others; the generation ends when the last one has left. Nobody joins a
 // generation of lower urgency, nor with a deadline of its own. Where it ends by the first one's limits (deadline,
@@ -41,7 +43,6 @@ class CachedTasks final : public Tasks, public KnownAnswers {
     // Stands for the content of a model and of the adapter's file (empty: none): hash, or address; empty: unknown,
     // nothing is kept.
     std::function<std::string(const std::string& model, const std::string& adapter)> content_of;
-    std::string second_level = "disk";  // what hits there are called: disk, redis
     // A number that changes with whatever else a plan reads for this agent (empty: for nobody's): the catalog, the
     // agent's core memory. Empty: there are no tickets.
     std::function<uint64_t(const std::string& agent)> basis = {};
@@ -60,12 +61,11 @@ class CachedTasks final : public Tasks, public KnownAnswers {
   void use(cache::Similar* similar) { parts_.similar = similar; }
 
   // Answers with this tag (empty: all) are not found any more, and what is being answered is joined and kept by nobody.
-  // An error: the second level may bring them back after a restart.
-  Status invalidate(const std::string& tag);
+  // `done` when all levels have noted it, perhaps from inside; an error: after a restart they may be back.
+  void invalidate(const std::string& tag, std::function<void(Status)> done);
 
-  // What the agent answered, and was asked, is in this process's memory no more, and invalid wherever else it is
-  // (AnswerCache::erase_tagged).
-  Status forget_agent(const std::string& agent);
+  // The same for what the agent answered, and was asked; it leaves this process's memory and the levels' files.
+  void forget_agent(const std::string& agent, std::function<void(Status)> done);
 
   // Puts an answer where a task would find it: for warming.
   Status warm(const TaskRequest& request, language::Message answer);
@@ -92,10 +92,18 @@ class CachedTasks final : public Tasks, public KnownAnswers {
   [[nodiscard]] bool cacheable(const TaskRequest& request, const Plan& plan) const;
   [[nodiscard]] const AgentSpec* agent_of(const TaskRequest& request, const Plan& plan) const;
   void look_up(Asked asked);
+  void ask_levels(Asked asked);
+  void missed(Asked asked);
   void count_hit(const TaskResult& result);
-  bool answer_from_cache(Asked& asked, const cache::CacheKey& key, bool similar);
+  // In memory, or not.
+  bool answer_from_memory(Asked& asked, const cache::CacheKey& key, bool similar);
+  // False: the bytes are no answer.
+  bool answer_with(Asked& asked, const cache::CacheKey& key, const cache::Hit& hit, bool similar);
   bool join(Asked& asked);
   void ask_similar(Asked asked);
+  struct Alike;
+  void try_alike(const std::shared_ptr<Alike>& alike);
+  void keep_and_join_no_more(const std::string& tag);
   void fly(Asked asked);
   void answered(Flight& flight, const TaskResult& result);
   void landed(const cache::CacheKey& key, Flight* flight);
@@ -104,7 +112,7 @@ class CachedTasks final : public Tasks, public KnownAnswers {
   std::unordered_map<cache::CacheKey, std::shared_ptr<Flight>, cache::CacheKeyHash> flights_;  // that can be joined
   std::unordered_map<TaskId, std::shared_ptr<Flight>> riders_;
   std::unordered_map<TaskId, std::shared_ptr<TaskListener>> answering_;  // hits, until they are told
-  std::unordered_map<TaskId, std::shared_ptr<Asked>> looking_;           // for similar questions, not for long
+  std::unordered_map<TaskId, std::shared_ptr<Asked>> looking_;           // below memory, for similar ones; not for long
   TaskId telling_ = 0;                                                   // the hit whose listener hears finished() now
   std::optional<Ticket> ticket_;                                         // of it
   Counters counters_;

@@ -60,14 +60,19 @@ class CachedTasksTest : public TaskFixture {
     settle();
     return hearing;
   }
+  bool invalidate(const std::string& tag) {
+    bool done = false;
+    tasks.invalidate(tag, [&](const Status& status) { done = status.has_value(); });
+    return done;
+  }
   std::string content = "hash";
   uint64_t basis = 1;  // of the catalog and the agents' core memory
 
   Roster roster;
-  cache::AnswerCache cache{loop.clock(), nullptr, {}};
+  cache::AnswerCache cache{loop.clock(), {}, {}};
   AllAlike similar{loop};
   CachedTasks tasks{{loop, dispatcher, planner, roster, &cache, &similar,
-                     [this](const std::string&, const std::string& adapter) { return content + adapter; }, "disk",
+                     [this](const std::string&, const std::string& adapter) { return content + adapter; },
                      [this](const std::string& agent) { return agent == "exact" ? 10 * basis : basis; }}};
 
   // Hears the end of a task with a look at its ticket.
@@ -143,7 +148,7 @@ TEST_F(CachedTasksTest, ATicketIsStaleOnceAnythingElseWouldBeAnswered) {
   EXPECT_FALSE(tasks.take(ticket)) << "the answer was replaced";
   const auto newer = again();
   ASSERT_TRUE(tasks.take(newer));
-  ASSERT_TRUE(tasks.invalidate("agent:exact"));
+  ASSERT_TRUE(invalidate("agent:exact"));
   EXPECT_FALSE(tasks.take(newer)) << "invalidated";
   ask_for_ticket(request);
   answer("70 degrees.");
@@ -312,7 +317,7 @@ TEST_F(CachedTasksTest, OneThatJoinsWhilePiecesComeHearsEachOnceAndInOrder) {
 
 TEST_F(CachedTasksTest, WhatIsInvalidatedWhileItIsAnsweredIsKeptAndJoinedByNobody) {
   auto first = ask("q", "exact");
-  EXPECT_TRUE(tasks.invalidate("agent:exact"));
+  EXPECT_TRUE(invalidate("agent:exact"));
   auto second = ask("q", "exact");
   EXPECT_EQ(generating(), 2U) << "it was asked after the invalidation";
   answer("old");
@@ -320,7 +325,7 @@ TEST_F(CachedTasksTest, WhatIsInvalidatedWhileItIsAnsweredIsKeptAndJoinedByNobod
   EXPECT_EQ(cache.entries(), 0U);
   answer("new");
   EXPECT_EQ(ask("q", "exact")->text, "new");
-  EXPECT_TRUE(tasks.invalidate(""));
+  EXPECT_TRUE(invalidate(""));
   EXPECT_EQ((ask("q", "exact"), generating()), 1U);
 }
 
@@ -440,6 +445,137 @@ TEST_F(CachedTasksTest, ACancelledHitSaysNothing) {
   tasks.cancel(id);
   settle();
   EXPECT_EQ(hearing->starts + hearing->ends, 0);
+}
+
+// Has answers, and gives them a while later.
+class SlowLevel final : public cache::Level {
+ public:
+  explicit SlowLevel(EventLoop& loop) : loop_(loop) {}
+  const std::string& name() const override { return name_; }
+  void find(const cache::CacheKey& key, std::function<void(std::optional<cache::Kept>)> done) override {
+    ++asked;
+    loop_.after(kTakes, [this, key, done = std::move(done)] {
+      auto found = map.find(key);
+      done(found == map.end() ? std::nullopt : std::optional(found->second));
+    });
+  }
+  void keep(const cache::CacheKey& key, cache::Kept answer) override { map[key] = std::move(answer); }
+  void invalidate(const std::string&, bool, std::function<void(Status)> done) override {
+    map.clear();
+    done({});
+  }
+  void on_invalidated(Heard h) override { heard = std::move(h); }
+  Counters counters() const override { return {}; }
+
+  static constexpr Duration kTakes = 10ms;
+  std::map<cache::CacheKey, cache::Kept> map;
+  Heard heard;
+  int asked = 0;
+
+ private:
+  EventLoop& loop_;
+  std::string name_ = "database";
+};
+
+// The same with a level below memory, where another process's answer is.
+class CachedTasksBelow : public CachedTasksTest {
+ protected:
+  CachedTasksBelow() {
+    SlowLevel same(loop);
+    cache::AnswerCache theirs(loop.clock(), {&same}, {});
+    CachedTasks other{{loop, dispatcher, planner, roster, &theirs, nullptr,
+                       [this](const std::string&, const std::string&) { return content; }}};
+    language::Message answer;
+    answer.role = "assistant";
+    answer.content = "80 degrees.";
+    TaskRequest request = question("How hot?");
+    request.agent = "alike";
+    EXPECT_TRUE(other.warm(request, answer));
+    level.map = same.map;
+    EXPECT_EQ(level.map.size(), 1U);
+    key = level.map.begin()->first;
+  }
+  std::shared_ptr<Hearing> ask_mine(const std::string& text, const std::string& agent = "alike") {
+    TaskRequest request = question(text);
+    request.agent = agent;
+    auto hearing = std::make_shared<Hearing>();
+    id = dispatcher.reserve();
+    mine.submit(id, std::move(request), hearing);
+    return hearing;
+  }
+  SlowLevel level{loop};
+  cache::CacheKey key{};
+  TaskId id = 0;
+  cache::AnswerCache my_cache{loop.clock(), {&level}, {}};
+  CachedTasks mine{{loop, dispatcher, planner, roster, &my_cache, &similar,
+                    [this](const std::string&, const std::string&) { return content; },
+                    [this](const std::string&) { return basis; }}};
+};
+
+TEST_F(CachedTasksBelow, AnAnswerBelowMemoryIsGivenWhenItComesAndIsNearerTheNextTime) {
+  auto hearing = ask_mine("How hot?");
+  loop.run_ready();
+  EXPECT_EQ(hearing->ends, 0);
+  loop.advance(SlowLevel::kTakes);
+  settle();
+  EXPECT_EQ(hearing->text, "80 degrees.");
+  EXPECT_EQ(hearing->note.level, "database");
+  EXPECT_EQ(generating(), 0U);
+  auto again = ask_mine("How hot?");
+  loop.run_ready();
+  EXPECT_EQ(again->note.level, "memory");
+  EXPECT_EQ(level.asked, 1);
+}
+
+TEST_F(CachedTasksBelow, WhatIsNotThereEitherIsGeneratedOnceForAllThatLooked) {
+  auto first = ask_mine("Another?", "exact");
+  auto second = ask_mine("Another?", "exact");
+  loop.advance(SlowLevel::kTakes);
+  settle();
+  EXPECT_EQ(generating(), 1U);
+  EXPECT_EQ(mine.counters().misses, 1);
+  EXPECT_EQ(mine.counters().joined, 1);
+  answer("yes");
+  EXPECT_EQ(first->text, "yes");
+  EXPECT_EQ(second->text, "yes");
+  EXPECT_EQ(level.map.size(), 2U) << "written through";
+}
+
+TEST_F(CachedTasksBelow, WhoLeavesWhileItIsLookedForHearsNothing) {
+  auto hearing = ask_mine("How hot?");
+  mine.cancel(id);
+  loop.advance(SlowLevel::kTakes);
+  settle();
+  EXPECT_EQ(hearing->starts + hearing->ends, 0);
+  EXPECT_EQ(generating(), 0U);
+}
+
+TEST_F(CachedTasksBelow, ASimilarQuestionsAnswerIsFoundThereToo) {
+  similar.agents[key] = "alike";
+  ask_mine("Please explain how photosynthesis works");
+  loop.advance(SlowLevel::kTakes);
+  settle();
+  ASSERT_EQ(generating(), 1U) << "nothing alike is known yet";
+  answer("light");
+  similar.known.front().second.key = key;  // its answer is only below
+  auto hearing = ask_mine("Explain how photosynthesis works, please");
+  for (int i = 0; i < 2; ++i) loop.advance(SlowLevel::kTakes);
+  settle();
+  EXPECT_EQ(hearing->note.level, "similar");
+  EXPECT_EQ(hearing->text, "80 degrees.");
+}
+
+TEST_F(CachedTasksBelow, WhatOthersInvalidateWhileItIsAnsweredHereIsKeptByNobody) {
+  auto hearing = ask_mine("Another?", "exact");
+  loop.advance(SlowLevel::kTakes);
+  settle();
+  ASSERT_EQ(generating(), 1U);
+  bool applied = false;
+  level.heard({"agent:exact"}, [&] { applied = true; });
+  EXPECT_TRUE(applied);
+  answer("old");
+  EXPECT_EQ(hearing->text, "old");
+  EXPECT_EQ(my_cache.entries(), 0U);
 }
 
 }  // namespace

@@ -218,7 +218,7 @@ void add_state_routes(Router& router, ApiContext& context) {
     e->respond(json_response(wire::state_cache(s.cache())));
   });
   add("DELETE", "/api/cache", Role::admin, [](ApiContext&, StateBackend& s, const ExchangePtr& e) {
-    answer_status(e)(s.invalidate(e->request().query_value("tag")));
+    s.invalidate(std::string(e->request().query_value("tag")), answer_status(e));
   });
   add("POST", "/api/cache/warm", Role::admin, warm);
 }

@@ -36,9 +36,16 @@ struct MemoryView {  // what an agent has in its state
 struct CacheView {
   bool enabled = false;
   int64_t hits = 0, misses = 0, joined = 0, similar = 0, guarded = 0, bypassed = 0;  // tasks
-  int64_t memory_hits = 0, disk_hits = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0, disk_failures = 0;
+  int64_t memory_hits = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0;
   Bytes memory;
   int64_t entries = 0;  // in memory
+  struct Level {        // below memory (cache/level.h)
+    std::string name;   // disk, redis, database
+    int64_t hits = 0, misses = 0, late = 0, skipped = 0, written = 0, shed = 0, failures = 0;
+    Bytes waiting;
+    std::string trouble;  // why nothing is written there now; empty: nothing is wrong
+  };
+  std::vector<Level> levels;
 };
 
 struct BackupView {
@@ -68,7 +75,8 @@ class StateBackend {
   [[nodiscard]] virtual std::vector<std::string> problems() const = 0;
 
   [[nodiscard]] virtual CacheView cache() const = 0;
-  virtual Status invalidate(const std::string& tag) = 0;  // empty: everything
+  // Empty: everything. An error: a level could not note it yet.
+  virtual void invalidate(const std::string& tag, std::function<void(Status)> done) = 0;
   virtual Status warm(const agent::TaskRequest& task, std::string answer) = 0;
 };
 

@@ -1,76 +1,41 @@
 #include "cache/answer_cache.h"
 
 #include <algorithm>
-#include <charconv>
-
-#include "store/encoding.h"
 
 namespace skep::cache {
 namespace {
 
-constexpr std::string_view kEntries = "cache";  // namespaces of L2
-constexpr std::string_view kTags = "cache-tags";
 constexpr size_t kMostTags = 100'000;  // that were invalidated one by one; beyond that, everything goes
 constexpr const char* kAll = "*";      // a tag that every entry carries
 constexpr size_t kOverhead = 160;      // bytes of an entry besides its texts
 
-WallTime from_ns(int64_t ns) { return WallTime(Duration(ns)); }
-
 }  // namespace
 
-AnswerCache::AnswerCache(const Clock& clock, store::KeyValue* second, AnswerCacheOptions options)
+AnswerCache::AnswerCache(const Clock& clock, std::vector<Level*> below, AnswerCacheOptions options)
     : clock_(clock),
-      second_(second),
+      below_(std::move(below)),
       options_(options),
       policy_(options.memory, static_cast<size_t>(std::clamp<int64_t>(options.memory.count / 1024, 1024, 1 << 20))) {
-  load_tags();
+  for (Level* level : below_) {
+    level->on_invalidated([this, alive = alive_, level](const auto& tags, const auto& applied) {
+      if (*alive) heard(level, tags, applied);
+    });
+  }
 }
 
 AnswerCache::~AnswerCache() {
+  *alive_ = false;
   for (auto& [key, entry] : entries_) {
-    if (!entry.on_disk && valid(entry)) write_to_disk(key, entry);
+    if (!entry.below && valid(entry.kept, entry.known)) keep_below(key, entry.kept, below_.size());
   }
 }
 
-void AnswerCache::load_tags() {
-  if (second_ == nullptr) return;
-  // A version that no entry has, and that differs with every start.
-  const auto distrust = [this] {
-    ++counters_.disk_failures;
-    versions_[kAll] = static_cast<uint64_t>(clock_.wall().time_since_epoch().count());
+bool AnswerCache::valid(const Kept& kept, uint64_t known) const {
+  const auto stands = [&](const std::string& tag) {
+    const auto found = invalidated_.find(tag);
+    return found == invalidated_.end() || found->second <= known;
   };
-  std::string after;
-  for (;;) {
-    auto names = second_->keys(kTags, "", after);
-    if (!names) return distrust();
-    if (names->empty()) return;
-    for (const std::string& name : *names) {
-      auto version = second_->get(kTags, name);
-      if (!version) return distrust();
-      if (!*version) continue;  // it has just expired
-      const std::string& digits = **version;
-      uint64_t number = 0;
-      const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-      if (wrong != std::errc() || end != digits.data() + digits.size()) return distrust();
-      versions_[name] = number;
-    }
-    after = names->back();
-  }
-}
-
-uint64_t AnswerCache::tag_sum(const std::vector<std::string>& tags) const {
-  uint64_t sum = 0;
-  auto add = [&](const std::string& tag) {
-    if (auto found = versions_.find(tag); found != versions_.end()) sum += found->second;
-  };
-  add(kAll);
-  for (const std::string& tag : tags) add(tag);
-  return sum;
-}
-
-// Versions only grow, so their sum is what it was only if each of them is.
-bool AnswerCache::valid(const Entry& entry) const {
-  return clock_.wall() < entry.expires && entry.tag_sum == tag_sum(entry.tags);
+  return clock_.wall() < kept.expires && stands(kAll) && std::all_of(kept.tags.begin(), kept.tags.end(), stands);
 }
 
 std::optional<AnswerCache::MemoryHit> AnswerCache::find_in_memory(const CacheKey& key) {
@@ -79,47 +44,50 @@ std::optional<AnswerCache::MemoryHit> AnswerCache::find_in_memory(const CacheKey
     policy_.miss(bytes_of(key));
     return std::nullopt;
   }
-  if (!valid(found->second)) {
-    ++(clock_.wall() < found->second.expires ? counters_.invalidated : counters_.expired);
+  const Kept& kept = found->second.kept;
+  if (!valid(kept, found->second.known)) {
+    ++(clock_.wall() < kept.expires ? counters_.invalidated : counters_.expired);
     drop(key);
     return std::nullopt;
   }
   policy_.touch(bytes_of(key));
   ++counters_.memory_hits;
-  return MemoryHit{&found->second.value, clock_.wall() - found->second.stored};
+  return MemoryHit{&kept.value, clock_.wall() - kept.stored};
 }
 
-std::optional<Hit> AnswerCache::find(const CacheKey& key) {
-  if (auto hit = find_in_memory(key)) return Hit{*hit->value, Level::memory, hit->age};
-  auto entry = read_from_disk(key);
-  if (!entry) {
-    ++counters_.misses;
-    return std::nullopt;
-  }
-  ++counters_.disk_hits;
-  Hit hit{entry->value, Level::second, clock_.wall() - entry->stored};
-  keep_in_memory(key, std::move(*entry));
-  return hit;
+void AnswerCache::find_below(const CacheKey& key, std::function<void(std::optional<Hit>)> done) {
+  ask(0, key, invalidations_, std::move(done));
+}
+
+// `known`: invalidations when the question came. A level's answer may have been on its way through one.
+void AnswerCache::ask(size_t level, const CacheKey& key, uint64_t known, std::function<void(std::optional<Hit>)> done) {
+  if (level == below_.size()) return done(std::nullopt);
+  below_[level]->find(
+      key, [this, alive = alive_, level, key, known, done = std::move(done)](std::optional<Kept> kept) mutable {
+        if (!*alive) return;
+        if (!kept) return ask(level + 1, key, known, std::move(done));
+        if (!valid(*kept, known)) {
+          ++counters_.invalidated;
+          return ask(level + 1, key, known, std::move(done));
+        }
+        Hit hit{kept->value, below_[level]->name(), clock_.wall() - kept->stored};
+        keep_below(key, *kept, level);
+        if (!entries_.contains(key)) keep_in_memory(key, {std::move(*kept), known, true});  // else: a newer one came
+        done(std::move(hit));
+      });
 }
 
 void AnswerCache::put(const CacheKey& key, std::string value, const std::vector<std::string>& tags,
                       std::optional<Duration> ttl) {
   if (static_cast<int64_t>(value.size()) > options_.largest.count) return;
   Entry entry;
-  entry.value = std::move(value);
-  entry.tags = tags;
-  entry.stored = clock_.wall();
-  entry.expires = entry.stored + ttl.value_or(options_.ttl);
-  entry.tag_sum = tag_sum(tags);
+  entry.kept = {std::move(value), tags, clock_.wall(), clock_.wall() + ttl.value_or(options_.ttl)};
+  entry.known = invalidations_;
+  entry.below = options_.write_through;
   ++counters_.stored;
   drop(key);
-  if (options_.write_through) write_to_disk(key, entry);
+  if (options_.write_through) keep_below(key, entry.kept, below_.size());
   keep_in_memory(key, std::move(entry));
-}
-
-void AnswerCache::erase(const CacheKey& key) {
-  drop(key);
-  if (second_ != nullptr && !second_->erase(kEntries, bytes_of(key))) ++counters_.disk_failures;
 }
 
 void AnswerCache::drop(const CacheKey& key) {
@@ -128,8 +96,8 @@ void AnswerCache::drop(const CacheKey& key) {
 }
 
 void AnswerCache::keep_in_memory(const CacheKey& key, Entry entry) {
-  size_t bytes = kOverhead + entry.value.size();
-  for (const std::string& tag : entry.tags) bytes += tag.size() + 32;
+  size_t bytes = kOverhead + entry.kept.value.size();
+  for (const std::string& tag : entry.kept.tags) bytes += tag.size() + 32;
   policy_.insert(bytes_of(key), Bytes(static_cast<int64_t>(bytes)));
   entries_[key] = std::move(entry);
   while (policy_.size() > options_.memory) {
@@ -137,106 +105,75 @@ void AnswerCache::keep_in_memory(const CacheKey& key, Entry entry) {
     if (!victim) return;
     CacheKey gone;
     std::copy(victim->begin(), victim->end(), gone.begin());
-    Entry& leaving = entries_.at(gone);
-    if (!leaving.on_disk && valid(leaving)) write_to_disk(gone, leaving);
+    const Entry& leaving = entries_.at(gone);
+    if (!leaving.below && valid(leaving.kept, leaving.known)) keep_below(gone, leaving.kept, below_.size());
     drop(gone);
     ++counters_.evicted;
   }
 }
 
-void AnswerCache::write_to_disk(const CacheKey& key, Entry& entry) {
-  if (second_ == nullptr) return;
-  store::Encoder bytes;
-  bytes.integer(entry.stored.time_since_epoch().count()).integer(entry.expires.time_since_epoch().count());
-  bytes.varint(entry.tag_sum).varint(entry.tags.size());
-  for (const std::string& tag : entry.tags) bytes.text(tag);
-  bytes.text(entry.value);
-  std::string record = bytes.take();
-  auto size = static_cast<int64_t>(record.size());
-  Duration left = entry.expires - clock_.wall();
-  if (!second_->put(kEntries, bytes_of(key), record, std::max(left, Duration(std::chrono::milliseconds(1))))) {
-    ++counters_.disk_failures;
+void AnswerCache::keep_below(const CacheKey& key, const Kept& kept, size_t levels) {
+  for (size_t i = 0; i < levels; ++i) below_[i]->keep(key, kept);
+}
+
+void AnswerCache::note(const std::string& tag) {
+  ++invalidations_;
+  if (invalidated_.size() < kMostTags || invalidated_.contains(tag)) {
+    invalidated_[tag] = invalidations_;
     return;
   }
-  entry.on_disk = true;
-  on_disk_.emplace_back(key, size);
-  disk_bytes_ += size;
-  while (disk_bytes_ > options_.disk.count && on_disk_.size() > 1) {
-    auto [oldest, bytes_gone] = on_disk_.front();
-    on_disk_.pop_front();
-    disk_bytes_ -= bytes_gone;
-    if (oldest != key && !second_->erase(kEntries, bytes_of(oldest))) ++counters_.disk_failures;
+  invalidated_.clear();
+  invalidated_[kAll] = invalidations_;
+}
+
+void AnswerCache::tell_levels(const std::string& tag, bool forget, const Level* except,
+                              std::function<void(Status)> done) {
+  struct Waiting {
+    size_t left = 1;
+    Status worst;
+    std::function<void(Status)> done;
+  };
+  auto waiting = std::make_shared<Waiting>();
+  waiting->done = std::move(done);
+  const auto one_less = [waiting](const Status& status) {
+    if (!status && waiting->worst) waiting->worst = status;
+    if (--waiting->left == 0) waiting->done(waiting->worst);
+  };
+  for (Level* level : below_) {
+    if (level == except) continue;
+    ++waiting->left;
+    level->invalidate(tag, forget, one_less);
   }
+  one_less({});
 }
 
-std::optional<AnswerCache::Entry> AnswerCache::decode_entry(std::string_view bytes) {
-  store::Decoder decoder(bytes);
-  Entry entry;
-  entry.stored = from_ns(decoder.integer());
-  entry.expires = from_ns(decoder.integer());
-  entry.tag_sum = decoder.varint();
-  for (uint64_t n = decoder.varint(); n > 0 && decoder.ok(); --n) entry.tags.emplace_back(decoder.text());
-  entry.value = decoder.text();
-  entry.on_disk = true;
-  return decoder.done() ? std::optional(std::move(entry)) : std::nullopt;
+void AnswerCache::invalidate(const std::string& tag, std::function<void(Status)> done) {
+  const std::string which = tag.empty() ? kAll : tag;
+  note(which);
+  tell_levels(which, false, nullptr, std::move(done));
 }
 
-std::optional<AnswerCache::Entry> AnswerCache::read_from_disk(const CacheKey& key) {
-  if (second_ == nullptr) return std::nullopt;
-  auto bytes = second_->get(kEntries, bytes_of(key));
-  if (!bytes) ++counters_.disk_failures;
-  if (!bytes || !*bytes) return std::nullopt;
-  auto entry = decode_entry(**bytes);
-  if (!entry) {
-    ++counters_.disk_failures;
-    return std::nullopt;
-  }
-  if (valid(*entry)) return entry;
-  ++counters_.invalidated;
-  return std::nullopt;
-}
-
-std::vector<CacheKey> AnswerCache::forget(const std::string& tag) {
-  static_cast<void>(invalidate(tag));  // what L2 could not note, erase_tagged() does away with
+void AnswerCache::forget(const std::string& tag, std::function<void(Status)> done) {
+  note(tag);
   std::vector<CacheKey> keys;
   for (const auto& [key, entry] : entries_) {
-    if (std::find(entry.tags.begin(), entry.tags.end(), tag) != entry.tags.end()) keys.push_back(key);
+    if (std::find(entry.kept.tags.begin(), entry.kept.tags.end(), tag) != entry.kept.tags.end()) keys.push_back(key);
   }
   for (const CacheKey& key : keys) drop(key);
-  return keys;
+  tell_levels(tag, true, nullptr, std::move(done));
 }
 
-Result<std::vector<CacheKey>> AnswerCache::erase_tagged(store::KeyValue& second, const std::string& tag) {
-  std::vector<CacheKey> gone;
-  std::string after;
-  for (;;) {
-    SKEP_TRY(const auto keys, second.keys(kEntries, "", after));
-    if (keys.empty()) return gone;
-    for (const std::string& name : keys) {
-      const auto bytes = second.get(kEntries, name);
-      if (bytes && !*bytes) continue;
-      // What can't be read may be one of them.
-      const auto entry = bytes ? decode_entry(**bytes) : std::nullopt;
-      if (entry && std::find(entry->tags.begin(), entry->tags.end(), tag) == entry->tags.end()) continue;
-      SKEP_CHECK(second.erase(kEntries, name));
-      CacheKey key{};
-      if (name.size() == key.size()) std::copy(name.begin(), name.end(), key.begin());
-      gone.push_back(key);
-    }
-    after = keys.back();
+void AnswerCache::heard(const Level* level, const std::vector<std::string>& tags,
+                        const std::function<void()>& applied) {
+  // Where a level could not note one, this is heard again after a restart.
+  auto left = std::make_shared<size_t>(tags.size());
+  for (const std::string& tag : tags) {
+    note(tag);
+    if (heard_) heard_(tag);
+    tell_levels(tag, false, level, [left, applied](const Status& noted) {
+      if (noted && --*left == 0) applied();
+    });
   }
 }
-
-Status AnswerCache::invalidate(const std::string& tag) {
-  if (versions_.size() >= kMostTags && !versions_.contains(tag)) return clear();
-  uint64_t& version = versions_[tag];
-  ++version;
-  if (second_ == nullptr) return {};
-  Status noted = second_->put(kTags, tag, std::to_string(version));
-  if (!noted) ++counters_.disk_failures;
-  return noted;
-}
-
-Status AnswerCache::clear() { return invalidate(kAll); }
 
 }  // namespace skep::cache

@@ -1,16 +1,16 @@
 #pragma once
-// Answers by their exact key, on two levels: L1 in this process, bounded by bytes (W-TinyLFU decides who stays), and
-// L2, any KeyValue (the state store, or a server), bounded by bytes and by the entries' time to live. What an answer
-// is, the cache does not know: it keeps bytes.
+// Answers by their exact key: in this process's memory, bounded by bytes (W-TinyLFU decides who stays), and on levels
+// below it that are asked one after another (level.h). What an answer is, the cache does not know: it keeps bytes.
 //
-// Tags. Every entry carries tags ("agent:log-triage", "model:fast"). A tag has a version, counted in L2; an entry
-// remembers the sum of its tags' versions when it was stored and is valid as long as that is still their sum. So
-// invalidating a tag costs one counter, however many entries carry it, and holds across restarts and levels.
+// Tags. Every entry carries tags ("agent:log-triage", "model:fast"). Invalidations are counted; an entry remembers the
+// count when it was stored and is valid as long as none of its tags was invalidated after. So invalidating a tag costs
+// one number, however many entries carry it. The levels do the same for themselves, through restarts.
 //
-// Threads: one (the event loop's). L2 calls may wait for a disk or a network; find() makes at most one.
+// Lives on the event loop; nothing waits.
 
 #include <cstdint>
-#include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -20,91 +20,87 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "cache/cache_key.h"
+#include "cache/level.h"
 #include "cache/w_tiny_lfu.h"
-#include "store/key_value.h"
 
 namespace skep::cache {
 
 struct AnswerCacheOptions {
-  Bytes memory = 32_MiB;  // of L1
-  Bytes disk = 256_MiB;   // of L2, as far as this run wrote it: earlier entries end with their time to live
+  Bytes memory = 32_MiB;
   Duration ttl = std::chrono::hours(1);
-  bool write_through = true;  // false: L2 is written when an entry leaves L1
+  bool write_through = true;  // false: the levels below are written when an entry leaves memory
   Bytes largest = 1_MiB;      // larger answers are not kept
 };
 
-enum class Level { memory, second };
-
 struct Hit {
   std::string value;
-  Level level = Level::memory;
+  std::string level;  // "memory", or the level's name
   Duration age{};
 };
 
 class AnswerCache {
  public:
-  // `second` may be null: one level. Both outlive the cache.
-  AnswerCache(const Clock& clock, store::KeyValue* second, AnswerCacheOptions options);
-  ~AnswerCache();  // writes to L2 what is only in L1
+  // The levels, nearest first, outlive the cache. It hears of what others invalidate there.
+  AnswerCache(const Clock& clock, std::vector<Level*> below, AnswerCacheOptions options);
+  ~AnswerCache();  // hands the levels what is only in memory
   AnswerCache(const AnswerCache&) = delete;
   AnswerCache& operator=(const AnswerCache&) = delete;
 
-  std::optional<Hit> find(const CacheKey& key);
-  // Only what is in memory: never waits. The value stays where it is, valid until the next call.
+  // The value stays where it is, valid until the next call.
   struct MemoryHit {
     const std::string* value;
     Duration age;
   };
   std::optional<MemoryHit> find_in_memory(const CacheKey& key);
+  // What memory does not have. `done` once; from inside where there is no level.
+  [[nodiscard]] bool has_levels() const { return !below_.empty(); }
+  void find_below(const CacheKey& key, std::function<void(std::optional<Hit>)> done);
 
-  // A failing L2 costs the second level, not the answer; it is counted.
   void put(const CacheKey& key, std::string value, const std::vector<std::string>& tags,
            std::optional<Duration> ttl = {});
-  void erase(const CacheKey& key);
 
-  // An error: they are gone for this run, and L2, which could not note it, may bring them back after the next start.
-  Status invalidate(const std::string& tag);
-  Status clear();
-
-  // Every trace of the answers with this tag: out of memory, and invalid wherever they are; gives the keys of those
-  // that were in memory. erase_tagged() takes them out of L2, from any thread, in a time that goes with its size.
-  std::vector<CacheKey> forget(const std::string& tag);
-  static Result<std::vector<CacheKey>> erase_tagged(store::KeyValue& second, const std::string& tag);
+  // What was kept with this tag (empty: everything) is not found any more. `done` when all levels have noted it,
+  // perhaps from inside; an error: a level has not, will be asked again, and finds nothing until then.
+  void invalidate(const std::string& tag, std::function<void(Status)> done);
+  // The same, and every trace of these answers leaves memory and the levels' files.
+  void forget(const std::string& tag, std::function<void(Status)> done);
+  // Hears the tags that others invalidated, after they were here.
+  void on_invalidated(std::function<void(const std::string& tag)> heard) { heard_ = std::move(heard); }
 
   struct Counters {
-    int64_t memory_hits = 0, disk_hits = 0, misses = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0,
-            disk_failures = 0;
+    int64_t memory_hits = 0, stored = 0, evicted = 0, expired = 0, invalidated = 0;
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const std::vector<Level*>& levels() const { return below_; }
   [[nodiscard]] Bytes memory() const { return policy_.size(); }
   [[nodiscard]] size_t entries() const { return entries_.size(); }
 
  private:
   struct Entry {
-    std::string value;
-    std::vector<std::string> tags;
-    WallTime stored{}, expires{};
-    uint64_t tag_sum = 0;
-    bool on_disk = false;
+    Kept kept;
+    uint64_t known = 0;  // invalidations, when it was stored
+    bool below = false;  // the levels have it
   };
-  [[nodiscard]] bool valid(const Entry& entry) const;
-  uint64_t tag_sum(const std::vector<std::string>& tags) const;
+  [[nodiscard]] bool valid(const Kept& kept, uint64_t known) const;
+  void ask(size_t level, const CacheKey& key, uint64_t known, std::function<void(std::optional<Hit>)> done);
   void keep_in_memory(const CacheKey& key, Entry entry);
-  void write_to_disk(const CacheKey& key, Entry& entry);
+  void keep_below(const CacheKey& key, const Kept& kept, size_t levels);
   void drop(const CacheKey& key);
-  static std::optional<Entry> decode_entry(std::string_view bytes);
-  std::optional<Entry> read_from_disk(const CacheKey& key);
-  void load_tags();  // whatever can't be read there: nothing that is on disk is believed
+  void note(const std::string& tag);
+  // `except` has it already. nullptr: none.
+  void tell_levels(const std::string& tag, bool forget, const Level* except, std::function<void(Status)> done);
+  void heard(const Level* level, const std::vector<std::string>& tags, const std::function<void()>& applied);
 
   const Clock& clock_;
-  store::KeyValue* second_;
+  std::vector<Level*> below_;
   AnswerCacheOptions options_;
   WTinyLfu policy_;
   std::unordered_map<CacheKey, Entry, CacheKeyHash> entries_;
-  std::unordered_map<std::string, uint64_t> versions_;  // of tags that were ever invalidated
-  std::deque<std::pair<CacheKey, int64_t>> on_disk_;    // oldest first: what this run wrote, and its bytes
-  int64_t disk_bytes_ = 0;
+  uint64_t invalidations_ = 0;
+  std::unordered_map<std::string, uint64_t> invalidated_;  // tag → the number of its newest invalidation
   Counters counters_;
+  std::function<void(const std::string&)> heard_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace skep::cache

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cache/cache_key.h"
@@ -11,195 +12,219 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A second level in memory, whose failures are made to order.
-class MapKeyValue final : public store::KeyValue {
+// A level in memory that answers when it is told to.
+class MapLevel final : public Level {
  public:
-  std::map<std::pair<std::string, std::string>, std::string> map;
-  bool down = false;
-  int gets = 0;
-
-  Result<std::optional<std::string>> get(std::string_view space, std::string_view key) override {
-    ++gets;
-    if (down) return fail(ErrorCode::unavailable, "down");
-    auto found = map.find({std::string(space), std::string(key)});
-    return found == map.end() ? std::nullopt : std::optional(found->second);
+  explicit MapLevel(std::string n) : name_(std::move(n)) {}
+  const std::string& name() const override { return name_; }
+  void find(const CacheKey& key, std::function<void(std::optional<Kept>)> done) override {
+    ++asked;
+    waiting.push_back([this, key, done = std::move(done)] {
+      auto found = map.find(key);
+      done(found == map.end() ? std::nullopt : std::optional(found->second));
+    });
   }
-  Status put(std::string_view space, std::string_view key, std::string_view value, std::optional<Duration>) override {
-    if (down) return fail(ErrorCode::unavailable, "down");
-    map[{std::string(space), std::string(key)}] = value;
-    return {};
+  void keep(const CacheKey& key, Kept answer) override { map[key] = std::move(answer); }
+  void invalidate(const std::string& tag, bool forget, std::function<void(Status)> done) override {
+    orders.push_back((forget ? "forget " : "") + tag);
+    std::erase_if(map, [&](const auto& entry) {
+      const auto& tags = entry.second.tags;
+      return tag == "*" || std::find(tags.begin(), tags.end(), tag) != tags.end();
+    });
+    if (down) return done(fail(ErrorCode::unavailable, "down"));
+    done({});
   }
-  Result<bool> erase(std::string_view space, std::string_view key) override {
-    if (down) return fail(ErrorCode::unavailable, "down");
-    return map.erase({std::string(space), std::string(key)}) > 0;
-  }
-  Result<std::vector<std::string>> keys(std::string_view space, std::string_view, std::string_view after,
-                                        size_t) override {
-    std::vector<std::string> names;
-    for (const auto& [place, value] : map) {
-      if (place.first == space && place.second > after) names.push_back(place.second);
+  void on_invalidated(Heard h) override { heard = std::move(h); }
+  Counters counters() const override { return {}; }
+  void run() {
+    while (!waiting.empty()) {
+      auto works = std::exchange(waiting, {});
+      for (auto& work : works) work();
     }
-    return names;
   }
-  Result<std::optional<Duration>> ttl(std::string_view, std::string_view) override { return std::nullopt; }
-  Result<int64_t> add(std::string_view, std::string_view, int64_t, std::optional<Duration>) override { return 0; }
-  Result<size_t> push(std::string_view, std::string_view, std::string_view, size_t, std::optional<Duration>) override {
-    return size_t{0};
-  }
-  Result<std::vector<std::string>> items(std::string_view, std::string_view, size_t, size_t) override {
-    return std::vector<std::string>();
-  }
-  Result<size_t> clear(std::string_view) override { return size_t{0}; }
+
+  std::map<CacheKey, Kept> map;
+  std::vector<std::string> orders;
+  std::vector<std::function<void()>> waiting;
+  Heard heard;
+  bool down = false;
+  int asked = 0;
+
+ private:
+  std::string name_;
 };
 
 CacheKey key(int n) { return CacheKeyBuilder().integer("n", n).finish(); }
 
 struct AnswerCacheTest : ::testing::Test {
+  std::vector<Level*> both() { return {&disk, &database}; }
+  // Wherever it is.
+  std::optional<Hit> find(AnswerCache& cache, int n) {
+    if (auto hit = cache.find_in_memory(key(n))) return Hit{*hit->value, "memory", hit->age};
+    std::optional<std::optional<Hit>> found;
+    cache.find_below(key(n), [&](std::optional<Hit> hit) { found = std::move(hit); });
+    while (!found) {
+      disk.run();
+      database.run();
+    }
+    return *found;
+  }
+  static Status invalidate(AnswerCache& cache, const std::string& tag) {
+    std::optional<Status> done;
+    cache.invalidate(tag, [&](const Status& status) { done = status; });
+    return done.value_or(fail(ErrorCode::internal, "never told"));
+  }
   ManualClock clock;
-  MapKeyValue disk;
+  MapLevel disk{"disk"}, database{"database"};
   AnswerCacheOptions options;
 };
 
 TEST_F(AnswerCacheTest, AnswersFromMemoryWithTheAgeOfTheAnswer) {
-  AnswerCache cache(clock, &disk, options);
+  AnswerCache cache(clock, both(), options);
   cache.put(key(1), "forty-two", {});
   clock.advance(12s);
-  auto hit = cache.find(key(1));
+  auto hit = find(cache, 1);
   ASSERT_TRUE(hit);
   EXPECT_EQ(hit->value, "forty-two");
-  EXPECT_EQ(hit->level, Level::memory);
+  EXPECT_EQ(hit->level, "memory");
   EXPECT_EQ(hit->age, 12s);
-  EXPECT_FALSE(cache.find(key(2)));
+  EXPECT_EQ(disk.asked, 0);
+  EXPECT_FALSE(find(cache, 2));
   EXPECT_EQ(cache.counters().memory_hits, 1);
-  EXPECT_EQ(cache.counters().misses, 1);
 }
 
 TEST_F(AnswerCacheTest, ForgetsAfterItsTimeToLive) {
-  AnswerCache cache(clock, &disk, options);
+  AnswerCache cache(clock, both(), options);
   cache.put(key(1), "an hour", {});
   cache.put(key(2), "a minute", {}, 1min);
   clock.advance(2min);
-  EXPECT_TRUE(cache.find(key(1)));
-  EXPECT_FALSE(cache.find(key(2))) << "neither in memory nor from the disk";
+  EXPECT_TRUE(find(cache, 1));
+  EXPECT_FALSE(find(cache, 2)) << "neither in memory nor from a level that still has it";
   clock.advance(1h);
-  EXPECT_FALSE(cache.find(key(1)));
+  EXPECT_FALSE(find(cache, 1));
 }
 
-TEST_F(AnswerCacheTest, AnswersFromTheDiskAfterARestart) {
-  {
-    AnswerCache cache(clock, &disk, options);
-    cache.put(key(1), "kept", {"agent:a"});
-  }
+TEST_F(AnswerCacheTest, AsksTheLevelsInOrderAndBringsAnswersNearer) {
+  { AnswerCache(clock, {&database}, options).put(key(1), "kept", {"agent:a"}); }
   clock.advance(5s);
-  AnswerCache cache(clock, &disk, options);
-  auto hit = cache.find(key(1));
+  AnswerCache cache(clock, both(), options);
+  auto hit = find(cache, 1);
   ASSERT_TRUE(hit);
-  EXPECT_EQ(hit->level, Level::second);
+  EXPECT_EQ(hit->level, "database");
   EXPECT_EQ(hit->age, 5s);
-  EXPECT_EQ(cache.find(key(1))->level, Level::memory) << "the second time";
+  EXPECT_EQ(disk.asked, 1) << "first";
+  EXPECT_EQ(find(cache, 1)->level, "memory") << "the second time";
+  AnswerCache next(clock, both(), options);
+  EXPECT_EQ(find(next, 1)->level, "disk") << "after a restart";
+  EXPECT_EQ(database.asked, 1);
 }
 
-TEST_F(AnswerCacheTest, CacheAsideWritesToTheDiskWhenAnEntryLeaves) {
+TEST_F(AnswerCacheTest, CacheAsideWritesBelowWhenAnEntryLeaves) {
   options.write_through = false;
   {
-    AnswerCache cache(clock, &disk, options);
+    AnswerCache cache(clock, both(), options);
     cache.put(key(1), "later", {});
     EXPECT_TRUE(disk.map.empty());
   }
   EXPECT_EQ(disk.map.size(), 1U);
-  AnswerCache cache(clock, &disk, options);
-  EXPECT_TRUE(cache.find(key(1)));
+  EXPECT_EQ(database.map.size(), 1U);
 }
 
-TEST_F(AnswerCacheTest, KeepsToItsBytesAndFindsTheRestOnDisk) {
+TEST_F(AnswerCacheTest, KeepsToItsBytesAndFindsTheRestBelow) {
   options.memory = 100_KiB;
-  AnswerCache cache(clock, &disk, options);
+  AnswerCache cache(clock, both(), options);
   for (int i = 0; i < 200; ++i) cache.put(key(i), std::string(2000, 'x'), {});
   EXPECT_LE(cache.memory(), 100_KiB);
   EXPECT_GT(cache.counters().evicted, 100);
   int found = 0;
-  for (int i = 0; i < 200; ++i) found += cache.find(key(i)) ? 1 : 0;
+  for (int i = 0; i < 200; ++i) found += find(cache, i) ? 1 : 0;
   EXPECT_EQ(found, 200);
 }
 
-TEST_F(AnswerCacheTest, KeepsToItsBytesOnDiskToo) {
-  options.memory = 10_KiB;
-  options.disk = 50_KiB;
-  AnswerCache cache(clock, &disk, options);
-  for (int i = 0; i < 200; ++i) cache.put(key(i), std::string(2000, 'x'), {});
-  EXPECT_LE(disk.map.size(), 25U);
-  AnswerCache next(clock, &disk, options);
-  EXPECT_TRUE(next.find(key(199)));
-  EXPECT_FALSE(next.find(key(0)));
-}
-
-TEST_F(AnswerCacheTest, InvalidatingATagReachesBothLevelsAndTheNextRun) {
-  {
-    AnswerCache cache(clock, &disk, options);
-    cache.put(key(1), "a", {"agent:a", "model:m"});
-    cache.put(key(2), "b", {"agent:b", "model:m"});
-    EXPECT_TRUE(cache.invalidate("agent:a"));
-    EXPECT_FALSE(cache.find(key(1)));
-    EXPECT_TRUE(cache.find(key(2)));
-  }
-  AnswerCache cache(clock, &disk, options);
-  EXPECT_FALSE(cache.find(key(1))) << "it still stands on the disk";
-  EXPECT_TRUE(cache.find(key(2)));
+TEST_F(AnswerCacheTest, InvalidatingATagReachesMemoryAndAllLevels) {
+  AnswerCache cache(clock, both(), options);
+  cache.put(key(1), "a", {"agent:a", "model:m"});
+  cache.put(key(2), "b", {"agent:b", "model:m"});
+  EXPECT_TRUE(invalidate(cache, "agent:a"));
+  EXPECT_FALSE(find(cache, 1));
+  EXPECT_TRUE(find(cache, 2));
+  EXPECT_EQ(disk.orders, std::vector<std::string>{"agent:a"});
+  EXPECT_EQ(database.orders, std::vector<std::string>{"agent:a"});
   cache.put(key(1), "a again", {"agent:a", "model:m"});
-  EXPECT_EQ(cache.find(key(1))->value, "a again");
-  EXPECT_TRUE(cache.invalidate("model:m"));
-  EXPECT_FALSE(cache.find(key(1)));
-  EXPECT_FALSE(cache.find(key(2)));
+  EXPECT_EQ(find(cache, 1)->value, "a again");
+  EXPECT_TRUE(invalidate(cache, ""));
+  EXPECT_FALSE(find(cache, 1));
+  EXPECT_FALSE(find(cache, 2));
+  EXPECT_EQ(disk.orders.back(), "*");
 }
 
-TEST_F(AnswerCacheTest, ClearLeavesNothing) {
-  AnswerCache cache(clock, &disk, options);
-  cache.put(key(1), "a", {});
-  EXPECT_TRUE(cache.clear());
-  EXPECT_FALSE(cache.find(key(1)));
-  cache.put(key(1), "b", {});
-  EXPECT_EQ(cache.find(key(1))->value, "b");
+TEST_F(AnswerCacheTest, AnAnswerThatIsOnItsWayThroughAnInvalidationIsNone) {
+  { AnswerCache(clock, {&database}, options).put(key(1), "old", {"t"}); }
+  AnswerCache cache(clock, {&database}, options);
+  const Kept old = database.map.at(key(1));
+  std::optional<std::optional<Hit>> found;
+  cache.find_below(key(1), [&](std::optional<Hit> hit) { found = std::move(hit); });
+  EXPECT_TRUE(invalidate(cache, "t"));
+  database.map[key(1)] = old;  // it was read before
+  database.run();
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(*found);
+  EXPECT_EQ(cache.entries(), 0U);
 }
 
-TEST_F(AnswerCacheTest, GoesOnWithoutItsSecondLevel) {
-  AnswerCache cache(clock, &disk, options);
-  disk.down = true;
+TEST_F(AnswerCacheTest, AnOldAnswerFromBelowDoesNotReplaceANewOne) {
+  { AnswerCache(clock, {&database}, options).put(key(1), "old", {}); }
+  AnswerCache cache(clock, both(), options);
+  cache.find_below(key(1), [](const std::optional<Hit>&) {});
+  disk.run();
+  cache.put(key(1), "new", {});
+  database.run();
+  EXPECT_EQ(find(cache, 1)->value, "new");
+}
+
+TEST_F(AnswerCacheTest, ALevelThatCantNoteAnInvalidationIsTold) {
+  AnswerCache cache(clock, both(), options);
   cache.put(key(1), "a", {"t"});
-  EXPECT_EQ(cache.find(key(1))->value, "a");
-  EXPECT_FALSE(cache.find(key(2)));
-  EXPECT_FALSE(cache.invalidate("t")) << "after a restart it may be back";
-  EXPECT_FALSE(cache.find(key(1)));
-  EXPECT_GT(cache.counters().disk_failures, 0);
-  AnswerCache alone(clock, nullptr, options);
+  database.down = true;
+  EXPECT_EQ(invalidate(cache, "t").error().code, ErrorCode::unavailable);
+  EXPECT_FALSE(cache.find_in_memory(key(1)));
+  AnswerCache alone(clock, {}, options);
   alone.put(key(1), "a", {});
-  EXPECT_TRUE(alone.find(key(1)));
+  EXPECT_TRUE(find(alone, 1));
+  EXPECT_TRUE(invalidate(alone, ""));
+  EXPECT_FALSE(find(alone, 1));
 }
 
-TEST_F(AnswerCacheTest, WhereTagsCantBeReadNothingOnTheDiskIsBelieved) {
-  {
-    AnswerCache cache(clock, &disk, options);
-    cache.put(key(1), "a", {"t"});
-    EXPECT_TRUE(cache.invalidate("other"));
-  }
-  EXPECT_TRUE(AnswerCache(clock, &disk, options).find(key(1)));
-  disk.map[{"cache-tags", "other"}] = "1x";
-  AnswerCache cache(clock, &disk, options);
-  EXPECT_FALSE(cache.find(key(1)));
-  cache.put(key(2), "b", {"t"});
-  EXPECT_TRUE(cache.find(key(2)));
+TEST_F(AnswerCacheTest, WhatOthersInvalidateHoldsHereAndInTheOtherLevels) {
+  AnswerCache cache(clock, both(), options);
+  cache.put(key(1), "a", {"t"});
+  cache.put(key(2), "b", {"u"});
+  std::vector<std::string> heard;
+  cache.on_invalidated([&](const std::string& tag) { heard.push_back(tag); });
+  int applied = 0;
+  database.heard({"t", "v"}, [&] { ++applied; });
+  EXPECT_EQ(applied, 1);
+  EXPECT_EQ(heard, (std::vector<std::string>{"t", "v"}));
+  EXPECT_EQ(disk.orders, (std::vector<std::string>{"t", "v"}));
+  EXPECT_TRUE(database.orders.empty()) << "it has them";
+  EXPECT_FALSE(cache.find_in_memory(key(1)));
+  EXPECT_TRUE(cache.find_in_memory(key(2)));
+  disk.down = true;
+  database.heard({"w"}, [&] { ++applied; });
+  EXPECT_EQ(applied, 1) << "not noted: to be heard again after a restart";
 }
 
-TEST_F(AnswerCacheTest, ABrokenEntryOnDiskIsAMiss) {
-  {
-    AnswerCache cache(clock, &disk, options);
-    cache.put(key(1), "value", {"t"});
-  }
-  std::string whole = disk.map.begin()->second;
-  for (size_t size = 0; size < whole.size(); ++size) {
-    disk.map.begin()->second = whole.substr(0, size);
-    AnswerCache cache(clock, &disk, options);
-    EXPECT_FALSE(cache.find(key(1))) << size;
-  }
+TEST_F(AnswerCacheTest, WhatIsForgottenLeavesMemoryAndTheLevels) {
+  AnswerCache cache(clock, both(), options);
+  cache.put(key(1), "zanzibar", {"agent:ann"});
+  cache.put(key(2), "harmless", {"agent:bob"});
+  bool done = false;
+  cache.forget("agent:ann", [&](const Status& status) { done = status.has_value(); });
+  EXPECT_TRUE(done);
+  EXPECT_EQ(cache.entries(), 1U);
+  EXPECT_EQ(disk.orders, std::vector<std::string>{"forget agent:ann"});
+  EXPECT_FALSE(find(cache, 1));
+  EXPECT_TRUE(find(cache, 2));
 }
 
 TEST(CacheKey, DiffersWithEveryFieldAndEveryBorder) {
@@ -212,19 +237,11 @@ TEST(CacheKey, DiffersWithEveryFieldAndEveryBorder) {
   EXPECT_NE(CacheKeyBuilder().integer("t", 0).finish(), CacheKeyBuilder().real("t", 0).finish());
 }
 
-TEST_F(AnswerCacheTest, WhatIsForgottenIsInNeitherLevelAndTheRestIs) {
-  AnswerCache cache(clock, &disk, options);
-  cache.put(key(1), "zanzibar", {"agent:ann"});
-  cache.put(key(2), "harmless", {"agent:bob"});
-  EXPECT_EQ(cache.forget("agent:ann"), std::vector<CacheKey>{key(1)});
-  auto gone = AnswerCache::erase_tagged(disk, "agent:ann");
-  ASSERT_TRUE(gone);
-  EXPECT_EQ(*gone, std::vector<CacheKey>{key(1)});
-  EXPECT_FALSE(cache.find(key(1)));
-  EXPECT_TRUE(cache.find(key(2)));
-  for (const auto& [place, value] : disk.map) EXPECT_EQ(value.find("zanzibar"), std::string::npos);
-  disk.down = true;
-  EXPECT_FALSE(AnswerCache::erase_tagged(disk, "agent:bob"));
+TEST(CacheKey, ALongTagIsKnownByItsHash) {
+  const std::string text(kLongestTag, 'x');
+  EXPECT_EQ(tag_named(text), text);
+  EXPECT_LE(tag_named(text + "y").size(), kLongestTag);
+  EXPECT_NE(tag_named(text + "y"), tag_named(text + "z"));
 }
 
 }  // namespace

@@ -55,4 +55,8 @@ CacheKey CacheKeyBuilder::finish() const {
   return key;
 }
 
+std::string tag_named(const std::string& text) {
+  return text.size() <= kLongestTag ? text : "sha256:" + to_hex(CacheKeyBuilder().text("tag", text).finish());
+}
+
 }  // namespace skep::cache

@@ -17,6 +17,10 @@ inline std::string_view bytes_of(const CacheKey& key) {
 }
 std::string to_hex(const CacheKey& key);
 
+// A tag as the cache knows it: a long one by its hash, since levels keep tags as keys.
+inline constexpr size_t kLongestTag = 128;  // bytes
+std::string tag_named(const std::string& text);
+
 struct CacheKeyHash {
   size_t operator()(const CacheKey& key) const {  // it is a hash already
     size_t value = 0;

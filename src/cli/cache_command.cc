@@ -26,10 +26,20 @@ int show(const RemoteOptions& options) {
   }
   auto count = [&](const char* key) { return cache->at(key).to_number<int64_t>(); };
   fmt::print("{} answers in memory, {}\n", human_count(count("entries")), to_string(Bytes(count("memory_bytes"))));
-  fmt::print("hit rate {:.0f} %: {} hits ({} from disk), {} joined, {} misses, {} not looked up\n",
+  std::string below;
+  for (const json::value& level : cache->at("levels").as_array()) {
+    below += fmt::format(", {} from {}", human_count(level.at("hits").to_number<int64_t>()),
+                         std::string_view(level.at("name").as_string()));
+  }
+  fmt::print("hit rate {:.0f} %: {} hits ({} from memory{}), {} joined, {} misses, {} not looked up\n",
              cache->at("hit_rate").to_number<double>() * 100, human_count(count("hits")),
-             human_count(count("disk_hits")), human_count(count("joined")), human_count(count("misses")),
+             human_count(count("memory_hits")), below, human_count(count("joined")), human_count(count("misses")),
              human_count(count("bypassed")));
+  for (const json::value& level : cache->at("levels").as_array()) {
+    if (const json::value* trouble = level.as_object().if_contains("trouble")) {
+      fmt::print("{}: {}\n", std::string_view(level.at("name").as_string()), std::string_view(trouble->as_string()));
+    }
+  }
   return kOk;
 }
 

@@ -191,6 +191,10 @@ Status check(const Config& config) {
       return refuse(fmt::format("generation.task_types: '{}' is none of code, analysis, creative, general", name));
     }
   }
+  if (config.cache.third == "events" && config.events.store == "off") {
+    return refuse("cache.third: 'events' is the event log's database, and events.store is off",
+                  "set events.store, or cache.third: off");
+  }
   for (const RemoteEngine& remote : config.remotes) {
     if (remote.name.empty()) return refuse("remotes: an entry without a name");
     if (remote.kind != "null" && !remote.url.starts_with("http://") && !remote.url.starts_with("https://")) {

@@ -127,10 +127,12 @@ struct Config {
     Bytes memory = 32_MiB;
     Bytes disk = 256_MiB;
     Duration ttl = std::chrono::hours(1);
-    std::string write = "through";  // through: both levels at once; aside: the second when an answer leaves memory
+    std::string write = "through";  // through: all levels at once; aside: those below when an answer leaves memory
     std::string second = "disk";    // the second level: disk (the state's store), redis
     std::string redis = "redis://127.0.0.1:6379";
     std::string prefix = "skep";  // of keys on the server
+    std::string third = "off";    // the third level: off, events (the event log's database)
+    Bytes third_size = 256_MiB;   // of answers there
   } cache;
 
   struct Events {

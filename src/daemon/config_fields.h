@@ -135,6 +135,8 @@ void visit(V& v, Config::Cache& c) {
   v.field("second", c.second, Choice{{"disk", "redis"}});
   v.field("redis", c.redis);
   v.field("prefix", c.prefix);
+  v.field("third", c.third, Choice{{"off", "events"}});
+  v.field("third_size", c.third_size, BytesRange{});
 }
 
 template <typename V>

@@ -1,9 +1,12 @@
 #include "daemon/daemon.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <utility>
 
@@ -137,11 +140,26 @@ struct Daemon::Impl {
   uint64_t catalog_changes = 0;
 };
 
+// Of this machine and its system: what an address like 127.0.0.1 means depends on it.
+const std::string& machine_identity() {
+  static const std::string identity = [] {
+    std::array<char, 256> host{};
+    gethostname(host.data(), host.size() - 1);
+    std::ifstream file("/etc/machine-id");
+    std::string id;
+    std::getline(file, id);
+    return fmt::format("{}|{}", host.data(), id);
+  }();
+  return identity;
+}
+
 // An answer is this model's as long as its file, the adapter's, and what changes its words stay the same.
 std::string content_of(const Config& config, const ModelDirectory& directory, const model::Catalog& catalog,
                        const std::string& model, const std::string& adapter) {
   for (const RemoteEngine& remote : config.remotes) {
-    if (remote.name == model) return fmt::format("remote|{}|{}|{}", remote.kind, remote.url, remote.model);
+    if (remote.name == model) {
+      return fmt::format("remote|{}|{}|{}|{}", machine_identity(), remote.kind, remote.url, remote.model);
+    }
   }
   auto info = directory.find(model);
   if (!info || info->hash.empty()) return "";

@@ -2,26 +2,17 @@
 
 #include <spdlog/spdlog.h>
 
-#include <filesystem>
-
 #include "daemon/daemon_context.h"
-#include "daemon/memory_export.h"
 #include "daemon/options_from_config.h"
-#include "daemon/parked_folder.h"
-#include "store/impatient_key_value.h"
 #include "store/postgres_events.h"
-#include "store/redis_key_value.h"
 #include "store/sqlite_events.h"
 
 namespace skep::daemon {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr Duration kSweep = std::chrono::seconds(60);  // of expired keys
+constexpr size_t kSwept = 10'000;
 constexpr int kSweepsOfArchives = 15;
-// The loop waits for the cache's server: no longer than this, and then not for some seconds (impatient_key_value.h).
-constexpr Duration kCacheWait = std::chrono::milliseconds(50);
 
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
@@ -34,7 +25,6 @@ store::StoreOptions store_options(const Config& config) {
 cache::AnswerCacheOptions cache_options(const Config& config) {
   cache::AnswerCacheOptions options;
   options.memory = config.cache.memory;
-  options.disk = config.cache.disk;
   options.ttl = config.cache.ttl;
   options.write_through = config.cache.write == "through";
   return options;
@@ -68,9 +58,9 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
     SKEP_CHECK(state->open_events());
   }
   SKEP_CHECK(state->open_cache());
-  state->tasks_ = std::make_unique<agent::CachedTasks>(agent::CachedTasks::Parts{
-      loop, state->parts_.dispatcher, state->parts_.planner, state->parts_.roster, state->cache_.get(), nullptr,
-      state->parts_.content_of, config.cache.second, state->parts_.basis});
+  state->tasks_ = std::make_unique<agent::CachedTasks>(
+      agent::CachedTasks::Parts{loop, state->parts_.dispatcher, state->parts_.planner, state->parts_.roster,
+                                state->cache_.get(), nullptr, state->parts_.content_of, state->parts_.basis});
   state->window_ = std::make_unique<WindowedTasks>(
       WindowedTasks::Parts{loop, config, state->parts_.dispatcher, state->parts_.planner, state->parts_.directory,
                            state->parts_.residency, state->parts_.backend, *state->tasks_});
@@ -98,19 +88,9 @@ void DaemonState::elsewhere(std::function<void()> work, std::function<void()> do
 }
 
 Status DaemonState::open_cache() {
-  const Config::Cache& config = parts_.config.cache;
-  if (!config.enabled) return {};
-  store::KeyValue* second = key_value_.get();
-  if (config.second == "redis") {
-    SKEP_TRY(store::RedisOptions options, store::parse_redis_url(config.redis));
-    options.connections = 1;
-    options.connect_timeout = options.call_timeout = kCacheWait;
-    auto server = std::make_unique<store::RedisKeyValue>(std::move(options), config.prefix);
-    answers_server_ = std::make_unique<store::ImpatientKeyValue>(std::move(server), parts_.loop.clock());
-    second = answers_server_.get();
-  }
-  if (config.disk == Bytes(0)) second = nullptr;
-  cache_ = std::make_unique<cache::AnswerCache>(parts_.loop.clock(), second, cache_options(parts_.config));
+  if (!parts_.config.cache.enabled) return {};
+  SKEP_TRY(levels_, CacheLevels::open(parts_.loop, parts_.config, key_value_.get()));
+  cache_ = std::make_unique<cache::AnswerCache>(parts_.loop.clock(), levels_->all(), cache_options(parts_.config));
   return {};
 }
 
@@ -205,7 +185,7 @@ void DaemonState::sweep() {
   sweep_ = parts_.loop.after(kSweep, [this] {
     elsewhere(
         [kv = key_value_.get()] {
-          auto removed = kv->sweep(10'000);
+          auto removed = kv->sweep(kSwept);
           (void)removed;  // what fails now is tried again
         },
         [this] { sweep(); });
@@ -262,251 +242,23 @@ void DaemonState::record(store::Event event) {
   if (events_) events_->add(std::move(event));
 }
 
-Status DaemonState::known(const std::string& agent) const {
-  if (!home_) return fail(ErrorCode::unsupported, "nothing is remembered here: state is off", "set state.enabled");
-  if (parts_.roster.find(agent) != nullptr) return {};
-  return fail(ErrorCode::not_found, fmt::format("there is no agent '{}'", agent));
-}
-
-void DaemonState::memory(const std::string& agent, const std::string& conversation, size_t limit,
-                         std::function<void(Result<api::MemoryView>)> done) {
-  if (Status here = known(agent); !here) {
-    return parts_.loop.post([done = std::move(done), error = here.error()] { done(fail(error)); });
+void DaemonState::record_levels() const {
+  for (const cache::Level* level : cache_->levels()) {
+    const auto c = level->counters();
+    const telemetry::Labels labels = {{"level", level->name()}};
+    const auto count = [&](const char* name, const char* help, int64_t total) {
+      parts_.metrics.count_to(static_cast<double>(total), name, help, labels);
+    };
+    count("skep_cache_level_hits_total", "Answers found below memory", c.hits);
+    count("skep_cache_level_misses_total", "Answers looked for below memory and not found", c.misses);
+    count("skep_cache_level_late_total", "Look-ups below memory that took too long", c.late);
+    count("skep_cache_level_skipped_total", "Look-ups not made: the level is away, or too many wait", c.skipped);
+    count("skep_cache_level_written_total", "Answers written below memory", c.written);
+    count("skep_cache_level_shed_total", "Answers that found the level's queue full, or were refused", c.shed);
+    count("skep_cache_level_failures_total", "Calls to the level that failed", c.failures);
+    parts_.metrics.gauge("skep_cache_level_waiting_bytes", "Answers that wait to be written", labels)
+        .set(static_cast<double>(c.waiting.count));
   }
-  // Looking wakes nobody: the store is read beside whoever is awake.
-  auto state = std::make_shared<Result<agent::AgentState>>(agent::AgentState());
-  auto parked = std::make_shared<ParkedFiles>();
-  auto look = [store = agents_.get(), folder = parts_.config.state_folder + "/parked", agent, state, parked] {
-    *state = store->load(agent);
-    if (*state) *parked = still_parked(folder, (*state)->parked());
-  };
-  elsewhere(std::move(look), [this, agent, conversation, limit, state, parked, done = std::move(done)] {
-    if (!*state) return done(fail(state->error()));
-    api::MemoryView view;
-    view.agent = agent;
-    view.phase = to_string(phase(agent));
-    view.size = (*state)->size();
-    view.core = (*state)->core();
-    for (const auto& [name, talk] : (*state)->conversations()) {
-      view.conversations.push_back({name, talk.turns(), talk.dropped_turns});
-    }
-    view.shown = conversation;
-    if (const agent::Conversation* talk = (*state)->conversation(conversation)) {
-      size_t skip = talk->turns() > limit ? talk->turns() - limit : 0;
-      for (const auto& [number, chunk] : talk->chunks) {
-        for (const agent::Turn& turn : chunk.turns) {
-          if (skip > 0) {
-            --skip;
-          } else {
-            view.turns.push_back(turn);
-          }
-        }
-      }
-    }
-    for (const auto& [file, cells] : *parked) view.parked.push_back({file, cells});
-    view.mailbox.assign((*state)->mailbox().begin(), (*state)->mailbox().end());
-    done(std::move(view));
-  });
-}
-
-void DaemonState::deliver(const std::string& agent, agent::Letter letter, std::function<void(Result<uint64_t>)> done) {
-  if (Status here = known(agent); !here) {
-    return parts_.loop.post([done = std::move(done), error = here.error()] { done(fail(error)); });
-  }
-  mail_->deliver(agent, std::move(letter), std::move(done));
-}
-
-void DaemonState::forget_conversation(const std::string& agent, const std::string& conversation,
-                                      std::function<void(Status)> done) {
-  if (Status here = known(agent); !here) {
-    return parts_.loop.post([done = std::move(done), here] { done(here); });
-  }
-  home_->visit(agent, [this, agent, conversation, done = std::move(done)](Result<agent::Visit> visit) {
-    if (!visit) return done(fail(visit.error()));
-    Status forgotten = visit->change([&](agent::AgentState& state) -> Status {
-      state.forget_conversation(conversation);
-      return {};
-    });
-    if (forgotten) forgotten = invalidate("agent:" + agent);  // its answers may repeat what was said
-    if (!forgotten || facts_ == nullptr) return done(forgotten);
-    // What the window put aside of it goes, too.
-    memory::Filter archived;
-    archived.agent = agent;
-    archived.with_shared = false;
-    archived.tags = {archive_tag(archive_name(agent, conversation))};
-    facts_->forget(archived, [done](const Result<size_t>& gone) { done(gone ? Status() : fail(gone.error())); });
-  });
-}
-
-void DaemonState::export_agent(const std::string& agent, std::function<void(Result<std::string>)> done) {
-  if (Status here = known(agent); !here) {
-    return parts_.loop.post([done = std::move(done), error = here.error()] { done(fail(error)); });
-  }
-  auto text = std::make_shared<Result<std::string>>("");
-  elsewhere([store = agents_.get(), agent, text] { *text = store->export_agent(agent); },
-            [this, agent, text, done = std::move(done)]() mutable {
-              if (!*text || facts_ == nullptr) return done(std::move(*text));
-              export_memory(*facts_, agent, [text, done = std::move(done)](const Result<std::string>& memory) {
-                if (!memory) return done(fail(memory.error()));
-                done(**text + *memory);
-              });
-            });
-}
-
-void DaemonState::import_agent(const std::string& agent, std::string text, std::function<void(Status)> done) {
-  const ExportHalves halves = halves_of(text);
-  Status here = known(agent);
-  ImportedMemory memory;
-  if (here && !halves.memory.empty()) {
-    if (facts_ == nullptr) here = fail(ErrorCode::unsupported, "long-term memory is off here", "set long_term.store");
-    if (auto parsed = here ? parse_memory(halves.memory, agent) : fail(here.error())) {
-      memory = std::move(*parsed);
-    } else {
-      here = fail(parsed.error());
-    }
-  }
-  if (here) here = home_->import_agent(agent, halves.state);
-  if (here) {
-    mail_->replaced(agent);
-    window_->forget_agent(agent);
-    mail_->recover();
-  }
-  if (here) here = invalidate("agent:" + agent);
-  if (!here || halves.memory.empty()) return parts_.loop.post([done = std::move(done), here] { done(here); });
-  import_memory(*facts_, agent, std::move(memory), std::move(done));
-}
-
-// First what the agent is and is found by, then, elsewhere, the traces that it left in files.
-void DaemonState::forget_agent(const std::string& agent, std::function<void(Status)> done) {
-  Status here = known(agent);
-  if (here) here = home_->forget(agent);
-  if (!here) return parts_.loop.post([done = std::move(done), here] { done(here); });
-  mail_->replaced(agent);
-  window_->forget_agent(agent);
-  static_cast<void>(tasks_->forget_agent(agent));  // its L2 is gone through below
-  auto erase = [this, agent, done = std::move(done)] {
-    forget_contexts([this, agent, done] {
-      auto erased = std::make_shared<Status>();
-      elsewhere([this, agent, erased] { *erased = erase_traces(agent); }, [erased, done] { done(*erased); });
-    });
-  };
-  if (facts_ == nullptr) return erase();
-  facts_->forget_agent(agent, [alive = alive_, erase, done = std::move(done)](const Result<memory::Forgotten>& gone) {
-    if (!*alive) return;
-    if (!gone) return done(fail(gone.error()));
-    erase();
-  });
-}
-
-// Parked contexts are token by token what was said, by whomever: engines that may hold some end, and the files go. It
-// costs time alone.
-void DaemonState::forget_contexts(std::function<void()> done) {
-  auto waiting = std::make_shared<size_t>(1);
-  const auto one_less = [this, alive = alive_, waiting, done = std::move(done)] {
-    if (!*alive || --*waiting > 0) return;
-    elsewhere(
-        [folder = parts_.config.state_folder + "/parked"] {
-          std::error_code ignored;
-          fs::remove_all(folder, ignored);
-        },
-        done);
-  };
-  for (const model::ResidentView& view : parts_.residency.views()) {
-    if (view.process_id == 0) continue;  // on another machine
-    ++*waiting;
-    parts_.backend.unload(view.model, [one_less](const Status&) { one_less(); });
-  }
-  parts_.loop.post(one_less);
-}
-
-// In the blocking pool.
-Status DaemonState::erase_traces(const std::string& agent) {
-  SKEP_TRY([[maybe_unused]] const auto answers, cache::AnswerCache::erase_tagged(*key_value_, "agent:" + agent));
-  if (events_) SKEP_CHECK(events_->forget(agent));
-  return store_->purge();
-}
-
-void DaemonState::backup(const std::string& name, std::function<void(Result<api::BackupView>)> done) {
-  bool plain = !name.empty() && name.size() < 128 && name.front() != '.' && name.find('/') == name.npos &&
-               name.find('\0') == name.npos;
-  if (!plain || !store_) {
-    Error error = plain ? Error{ErrorCode::unsupported, "there is no state to back up", "set state.enabled"}
-                        : Error{ErrorCode::invalid_argument, fmt::format("'{}' is no plain file name", name), ""};
-    return parts_.loop.post([done = std::move(done), error] { done(fail(error)); });
-  }
-  auto made = std::make_shared<Result<api::BackupView>>(api::BackupView());
-  std::string folder = parts_.config.state_folder + "/backups";
-  elsewhere(
-      [store = store_.get(), folder, name, made] {
-        std::error_code error;
-        fs::create_directories(folder, error);
-        std::string path = folder + "/" + name;
-        if (Status copied = store->backup(path); !copied) {
-          *made = fail(copied.error());
-          return;
-        }
-        *made = api::BackupView{path, Bytes(static_cast<int64_t>(fs::file_size(path, error)))};
-      },
-      [made, done = std::move(done)] { done(std::move(*made)); });
-}
-
-void DaemonState::log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) {
-  if (!events_) {
-    return parts_.loop.post([done = std::move(done)] {
-      done(fail(ErrorCode::unsupported, "there is no event log here", "set events.store"));
-    });
-  }
-  auto events = std::make_shared<Result<std::vector<store::Event>>>(std::vector<store::Event>());
-  elsewhere(
-      [log = events_.get(), filter = std::move(filter), events] {
-        log->flush(std::chrono::milliseconds(500));  // what happened before the question, if the store is there
-        *events = log->query(filter);
-      },
-      [events, done = std::move(done)] { done(std::move(*events)); });
-}
-
-std::vector<std::string> DaemonState::problems() const {
-  std::vector<std::string> all;
-  if (store_) {
-    if (const auto why = store_->refusing()) all.push_back("state: nothing new is remembered: " + why->text());
-  }
-  if (events_) {
-    if (const auto why = events_->counters().trouble) all.push_back("event log: " + why->text());
-  }
-  return all;
-}
-
-api::CacheView DaemonState::cache() const {
-  api::CacheView view;
-  const auto& tasks = tasks_->counters();
-  view.hits = tasks.hits;
-  view.misses = tasks.misses;
-  view.joined = tasks.joined;
-  view.similar = tasks.similar;
-  view.guarded = tasks.guarded;
-  view.bypassed = tasks.bypassed;
-  view.enabled = cache_ != nullptr;
-  if (!cache_) return view;
-  const auto& levels = cache_->counters();
-  view.memory_hits = levels.memory_hits;
-  view.disk_hits = levels.disk_hits;
-  view.stored = levels.stored;
-  view.evicted = levels.evicted;
-  view.expired = levels.expired;
-  view.invalidated = levels.invalidated;
-  view.disk_failures = levels.disk_failures;
-  view.memory = cache_->memory();
-  view.entries = static_cast<int64_t>(cache_->entries());
-  return view;
-}
-
-Status DaemonState::invalidate(const std::string& tag) { return tasks_->invalidate(tag); }
-
-Status DaemonState::warm(const agent::TaskRequest& task, std::string answer) {
-  language::Message message;
-  message.role = "assistant";
-  message.content = std::move(answer);
-  return tasks_->warm(task, std::move(message));
 }
 
 void DaemonState::record_gauges() const {
@@ -523,6 +275,7 @@ void DaemonState::record_gauges() const {
   if (cache_) {
     gauge("skep_cache_memory_bytes", "Answers in memory", static_cast<double>(cache_->memory().count));
     gauge("skep_cache_entries", "Answers in memory", static_cast<double>(cache_->entries()));
+    record_levels();
   }
   const auto& window = window_->counters();
   count("skep_context_fitted_total", "Prompts that were fitted into their context", window.fitted);

@@ -11,6 +11,7 @@
 #include "agent/home.h"
 #include "api/state_backend.h"
 #include "base/gate.h"
+#include "daemon/cache_levels.h"
 #include "daemon/config.h"
 #include "daemon/parked_contexts.h"
 #include "daemon/windowed_tasks.h"
@@ -66,7 +67,7 @@ class DaemonState final : public api::StateBackend {
   void log(store::EventFilter filter, std::function<void(Result<std::vector<store::Event>>)> done) override;
   [[nodiscard]] std::vector<std::string> problems() const override;
   [[nodiscard]] api::CacheView cache() const override;
-  Status invalidate(const std::string& tag) override;
+  void invalidate(const std::string& tag, std::function<void(Status)> done) override;
   Status warm(const agent::TaskRequest& task, std::string answer) override;
 
  private:
@@ -75,7 +76,9 @@ class DaemonState final : public api::StateBackend {
   Status open_cache();
   void wire();
   void report_damage();
+  void record_levels() const;
   void forget_contexts(std::function<void()> done);
+  void forget_traces(const std::string& agent, std::function<void(Status)> done);
   Status erase_traces(const std::string& agent);
   void sweep();
   void bound_archives();
@@ -87,7 +90,7 @@ class DaemonState final : public api::StateBackend {
   std::unique_ptr<store::EventLog> events_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<store::LmdbKeyValue> key_value_;
-  std::unique_ptr<store::KeyValue> answers_server_;  // the cache's second level, where it is not the store
+  std::unique_ptr<CacheLevels> levels_;
   std::unique_ptr<cache::AnswerCache> cache_;
   std::unique_ptr<agent::AgentStore> agents_;
   std::unique_ptr<agent::Home> home_;

@@ -103,5 +103,10 @@ class ForgetTest(StateCase):
             self.assertEqual(other.get("/api/agents/ann/state").body, before)
 
 
+class ForgetWithDatabaseTest(ForgetTest):
+    """The same where answers are in the event log's database, too."""
+    environment = {"SKEP_CACHE_THIRD": "events"}
+
+
 if __name__ == "__main__":
     unittest.main()

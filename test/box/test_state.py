@@ -28,12 +28,13 @@ def make_config(folder, more="", context=512):
 
 
 class StateCase(unittest.TestCase):
-    more, cache, context = "", False, 512
+    more, cache, context, environment = "", False, 512, {}
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="skep-box-state-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.daemon = box.Daemon(make_config(self.folder, self.more, self.context), cache=self.cache)
+        self.daemon = box.Daemon(make_config(self.folder, self.more, self.context), cache=self.cache,
+                                 environment=self.environment)
         self.addCleanup(lambda: self.daemon.stop())
 
     def kill_and_start(self):
@@ -230,6 +231,30 @@ class MoveTest(StateCase):
             self.assertIn("remembers nothing", second.output())
             self.assertEqual(second.get("/api/agents/ann/messages").status, 400)
         self.assertEqual(self.say("ann", "Still here?").status, 200)
+
+
+class DurableTest(StateCase):
+    more = "state: {durable: always}\n"
+
+    def test_what_was_answered_is_there_after_a_crash_and_many_are_answered_at_once(self):
+        answers = {}
+
+        def talk(number):
+            answers[number] = [self.say("ann", f"Number {i}.", conversation=f"talk-{number}").status for i in range(3)]
+
+        threads = [threading.Thread(target=talk, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(answers, {n: [200] * 3 for n in range(4)})
+        sent = self.say("bob", "A letter.", conversation="mail", wait=False)
+        self.assertEqual(sent.status, 202)
+        before = self.exported("ann")
+        self.kill_and_start()
+        self.assertEqual(self.exported("ann"), before)
+        self.assertEqual(len(self.messages("ann", "talk-3")["messages"]), 6)
+        box.wait_until(lambda: len(self.messages("bob", "mail")["messages"]) == 2, 30, "the letter's answer")
 
 
 class CacheTest(StateCase):

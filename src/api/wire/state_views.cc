@@ -67,6 +67,14 @@ std::string state_memory(const MemoryView& view) {
 std::string state_cache(const CacheView& view) {
   int64_t asked = view.hits + view.joined + view.misses;
   double rate = asked == 0 ? 0 : static_cast<double>(view.hits + view.joined) / static_cast<double>(asked);
+  json::array levels;
+  for (const CacheView::Level& level : view.levels) {
+    json::object one{{"name", level.name}, {"hits", level.hits},         {"misses", level.misses},
+                     {"late", level.late}, {"skipped", level.skipped},   {"written", level.written},
+                     {"shed", level.shed}, {"failures", level.failures}, {"waiting_bytes", level.waiting.count}};
+    if (!level.trouble.empty()) one["trouble"] = level.trouble;
+    levels.emplace_back(std::move(one));
+  }
   return to_text(json::object{{"enabled", view.enabled},
                               {"hit_rate", rate},
                               {"hits", view.hits},
@@ -76,14 +84,13 @@ std::string state_cache(const CacheView& view) {
                               {"guarded", view.guarded},
                               {"bypassed", view.bypassed},
                               {"memory_hits", view.memory_hits},
-                              {"disk_hits", view.disk_hits},
                               {"stored", view.stored},
                               {"evicted", view.evicted},
                               {"expired", view.expired},
                               {"invalidated", view.invalidated},
-                              {"disk_failures", view.disk_failures},
                               {"memory_bytes", view.memory.count},
-                              {"entries", view.entries}});
+                              {"entries", view.entries},
+                              {"levels", std::move(levels)}});
 }
 
 std::string state_backup(const BackupView& view) {
