@@ -14,6 +14,7 @@
 #include "memory/postgres_facts.h"
 #include "memory/vector_index.h"
 #include "model/process_memory.h"
+#include "store/key_value_answers.h"
 #include "store/lmdb_key_value.h"
 #include "store/postgres_connection.h"
 #include "store/redis_key_value.h"
@@ -354,10 +355,23 @@ Result<Lookups> look_up_here(const VectorsBenchOptions& o, const Data& data, dou
   SKEP_TRY(const auto lmdb, store::Store::open(options));
   const SystemClock clock;
   store::LmdbKeyValue second(*lmdb, clock);
-  cache::AnswerCache answers(clock, &second, {});
+  cache::AnswerCache in_memory(clock, {}, {});
+  store::KeyValueAnswers below(second, clock, 1_GiB);
+  const auto is_there = [&](const cache::CacheKey& key) -> Result<bool> {
+    if (in_memory.find_in_memory(key)) return true;
+    SKEP_TRY(const auto kept, below.get(cache::bytes_of(key), clock.wall()));
+    return kept.has_value();
+  };
   memory::VectorIndex index(static_cast<size_t>(o.dimensions));
   for (size_t i = 0; i < data.asked.size(); ++i) {
-    answers.put(key_of(i), std::string(kAnswerBytes, 'a'), {"agent:bench"});
+    const std::string answer(kAnswerBytes, 'a');
+    in_memory.put(key_of(i), answer, {"agent:bench"});
+    const WallTime now = clock.wall();
+    SKEP_CHECK(below.put({{.key = std::string(cache::bytes_of(key_of(i))),
+                           .value = answer,
+                           .tags = {"agent:bench"},
+                           .stored = now,
+                           .expires = now + std::chrono::hours(1)}}));
     index.add(i, memory::quantize(data.asked[i]));
   }
   while (index.index_some(1000)) {
@@ -367,12 +381,14 @@ Result<Lookups> look_up_here(const VectorsBenchOptions& o, const Data& data, dou
   for (int q = 0; q < o.queries; ++q) {
     const size_t of = random.below(static_cast<uint32_t>(data.asked.size()));
     auto began = SteadyClock::now();
-    if (!answers.find(key_of(of))) return fail(ErrorCode::internal, "an answer is not in the cache");
+    SKEP_TRY(const bool exact, is_there(key_of(of)));
+    if (!exact) return fail(ErrorCode::internal, "an answer is not in the cache");
     found.exact.push_back(since(began) * 1e3);
     began = SteadyClock::now();
     const auto nearest = index.search(memory::quantize(data.again[of]), 1);
     const bool hit = !nearest.empty() && nearest.front().similarity >= kSimilar;
-    if (hit && !answers.find(key_of(nearest.front().id))) return fail(ErrorCode::internal, "an answer is gone");
+    SKEP_TRY(const bool similar, is_there(key_of(hit ? nearest.front().id : of)));
+    if (!similar) return fail(ErrorCode::internal, "an answer is gone");
     found.similar.push_back(since(began) * 1e3);
     found.right += hit && nearest.front().id == of ? 1U : 0U;
   }
