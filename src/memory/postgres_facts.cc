@@ -282,9 +282,10 @@ Result<std::vector<Hit>> PostgresFacts::search(const Query& query) {
       similarity = fmt::format("coalesce(1 - (vector::{0} <=> $2::{0}), 0)", impl_->typed());
     }
     const std::string conditions = where(query.filter, s.parameters);
+    // The vectors of the best alone are fetched, not those of all that have one of the words.
     s.sql = fmt::format(
-        "SELECT {}, {}, ts_rank(words, $1::tsquery) AS r FROM skep_facts WHERE words @@ $1::tsquery AND "
-        "{} ORDER BY r DESC LIMIT {}",
+        "SELECT {}, {}, r FROM (SELECT id AS best, ts_rank(words, $1::tsquery) AS r FROM skep_facts WHERE words @@ "
+        "$1::tsquery AND {} ORDER BY r DESC LIMIT {}) AS found JOIN skep_facts ON id = best ORDER BY r DESC",
         kColumns, similarity, conditions, candidates);
     both.push_back(std::move(s));
   }
