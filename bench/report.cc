@@ -112,4 +112,15 @@ double quantile(std::vector<double> values, double q) {
 
 double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
 
+Row latency_row(std::string name, const std::vector<double>& seconds, double q, double most_ms,
+                const std::string& what) {
+  Row row;
+  row.name = std::move(name);
+  row.value = 1e3 * quantile(seconds, q);
+  row.unit = fmt::format("ms, p{:g}{}{}", 100 * q, what.empty() ? "" : " ", what);
+  row.bar = fmt::format("< {:g} ms", most_ms);
+  row.met = row.value < most_ms;
+  return row;
+}
+
 }  // namespace skep::bench

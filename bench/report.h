@@ -36,4 +36,8 @@ void print(const Report& report, bool json);
 double median(std::vector<double> values);
 double quantile(std::vector<double> values, double q);  // q in 0..1, linear between neighbours; 0 when empty
 
+// A quantile of latencies under a promise: "0.21 ms, p99 of WHAT; < 1 ms". `what` may be empty.
+Row latency_row(std::string name, const std::vector<double>& seconds, double q, double most_ms,
+                const std::string& what = {});
+
 }  // namespace skep::bench

@@ -81,18 +81,12 @@ Status overhead(const DaemonBenchOptions& options, Report& report) {
     for (const LoadAnswer& answer : result.answers) {
       if (answer.status != 200)
         return fail(ErrorCode::internal, fmt::format("status {}: {}", answer.status, answer.body.substr(0, 300)));
-      if (i > 0) latencies.push_back(seconds(answer.latency) * 1e3);  // the first round warms up
+      if (i > 0) latencies.push_back(seconds(answer.latency));  // the first round warms up
     }
   }
-  Row row;
-  row.name = "overhead";
-  row.value = quantile(latencies, 0.95);
-  row.unit = "ms, p95 at 8 clients";
-  row.bar = "< 2 ms";
-  row.met = row.value < 2;
-  report.rows.push_back(row);
-  report.notes.push_back(
-      fmt::format("overhead: p50 {:.2f} ms, p99 {:.2f} ms", quantile(latencies, 0.5), quantile(latencies, 0.99)));
+  report.rows.push_back(latency_row("overhead", latencies, 0.95, 2, "at 8 clients"));
+  report.notes.push_back(fmt::format("overhead: p50 {:.2f} ms, p99 {:.2f} ms", 1e3 * quantile(latencies, 0.5),
+                                     1e3 * quantile(latencies, 0.99)));
   return {};
 }
 
@@ -116,17 +110,11 @@ Status route(Report& report) {
     SKEP_TRY(const language::Route chosen, language::route(request, {}, facts));
     const double took = seconds(std::chrono::steady_clock::now() - began);
     if (chosen.model.empty()) return fail(ErrorCode::internal, "a request was routed to no model");
-    (is_long ? long_ones : short_ones).push_back(1e3 * took);
+    (is_long ? long_ones : short_ones).push_back(took);
   }
-  Row row;
-  row.name = "route";
-  row.value = quantile(long_ones, 0.99);
-  row.unit = "ms, p99 of 4,000-token requests";
-  row.bar = "< 1 ms";
-  row.met = row.value < 1;
-  report.rows.push_back(row);
-  report.notes.push_back(fmt::format("route: p50 {:.3f} ms, of one question {:.3f} ms", quantile(long_ones, 0.5),
-                                     quantile(short_ones, 0.5)));
+  report.rows.push_back(latency_row("route", long_ones, 0.99, 1, "of 4,000-token requests"));
+  report.notes.push_back(fmt::format("route: p50 {:.3f} ms, of one question {:.3f} ms", 1e3 * quantile(long_ones, 0.5),
+                                     1e3 * quantile(short_ones, 0.5)));
   return {};
 }
 

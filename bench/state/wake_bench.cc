@@ -111,13 +111,9 @@ Status wakes(const std::string& folder, int agents, Report& report) {
   agent::Home home(loop, states, options);
   Waker waker(loop, home, agents);
   SKEP_CHECK(waker.run());
+  report.rows.push_back(
+      latency_row(fmt::format("wake of a sleeping agent, {} at once", kAtOnce), waker.latencies(), 0.99, 2));
   Row row;
-  row.name = fmt::format("wake of a sleeping agent, {} at once", kAtOnce);
-  row.value = 1e3 * quantile(waker.latencies(), 0.99);
-  row.unit = "ms, p99";
-  row.bar = "< 2 ms";
-  row.met = row.value < 2;
-  report.rows.push_back(row);
   row.name = "wakes";
   row.value = static_cast<double>(agents) / waker.wall();
   row.unit = "/s";
