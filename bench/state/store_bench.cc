@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <semaphore>
 #include <thread>
 
 #include "base/random.h"
@@ -72,6 +73,40 @@ Status commits(const StoreBenchOptions& options, store::Durability durability, i
   return {};
 }
 
+// What an event loop meets: it hands updates over, eight at most under way, and waits for none of them.
+Status handed_over(const StoreBenchOptions& options, int count, Report& report) {
+  std::string folder = options.folder + "/handed";
+  fs::remove_all(folder);
+  store::StoreOptions store_options;
+  store_options.folder = folder;
+  store_options.durability = store::Durability::always;
+  SKEP_TRY(auto store, store::Store::open(store_options));
+  constexpr int kUnderWay = 8;
+  std::counting_semaphore<kUnderWay> room(kUnderWay);
+  std::vector<double> held, safe(static_cast<size_t>(count));
+  Random random(1);
+  for (int i = 0; i < count; ++i) {
+    const std::string value = text_of(random, 1000);
+    room.acquire();
+    const auto from = std::chrono::steady_clock::now();
+    const auto put = [&](store::Store::Update& update) -> Status {
+      update.put("bench", std::to_string(random.below(10'000)), value);
+      return {};
+    };
+    SKEP_CHECK(store->update(put, [&, i, from](const Status&) {
+      safe[static_cast<size_t>(i)] = seconds(std::chrono::steady_clock::now() - from);
+      room.release();
+    }));
+    held.push_back(seconds(std::chrono::steady_clock::now() - from));
+  }
+  for (int i = 0; i < kUnderWay; ++i) room.acquire();
+  report.rows.push_back(
+      latency_row(fmt::format("durable: always, {} under way: an update holds its caller", kUnderWay), held, 0.99, 1));
+  report.notes.push_back(fmt::format("they are safe after p50 {:.3f} ms, p99 {:.3f} ms", 1e3 * quantile(safe, 0.5),
+                                     1e3 * quantile(safe, 0.99)));
+  return {};
+}
+
 Status kills(const StoreBenchOptions& options, Report& report) {
   std::string folder = options.folder + "/kills";
   fs::remove_all(folder);
@@ -106,6 +141,7 @@ Result<Report> run_store_bench(const StoreBenchOptions& options) {
   SKEP_CHECK(commits(options, store::Durability::batched, options.writes, 4, report));
   SKEP_CHECK(commits(options, store::Durability::always, options.writes / 40, 1, report));
   SKEP_CHECK(commits(options, store::Durability::always, options.writes / 20, 8, report));
+  SKEP_CHECK(handed_over(options, options.writes / 20, report));
   return report;
 }
 
