@@ -305,10 +305,9 @@ TEST_F(KvCacheOnDisk, WhatOneAgentSaidIsParkedInItsNameAndWhatAnotherTookOverInN
   for (const auto& left : lot.survivors()) {
     owners[std::string(left.prefix.begin() + left.begin, left.prefix.end())] = left.scope.owner;
   }
-  EXPECT_EQ(owners, (std::map<std::string, std::string>{{"house rules: ", ""},
-                                                        {"ann asks, and asks on", "ann"},
-                                                        {"bob asks", "bob"},
-                                                        {"nobody's", ""}}));
+  EXPECT_EQ(owners,
+            (std::map<std::string, std::string>{
+                {"house rules: ", ""}, {"ann asks, and asks on", "ann"}, {"bob asks", "bob"}, {"nobody's", ""}}));
 }
 
 // The first entry holds both, as nothing told where they part. The second agent's tail comes with the beginning itself.

@@ -1,7 +1,7 @@
 #pragma once
 // Turns the bytes of tokens into whole UTF-8 characters: the beginning of one is held back until the rest arrives, and
-// what can't become one is replaced by U+FFFD, one per maximal broken part (Unicode 15, 3.9, table 3-8). So is NUL, which
-// ends texts in C and which no message may hold: a model that says one could not be told what it has said.
+// what can't become one is replaced by U+FFFD, one per maximal broken part (Unicode 15, 3.9, table 3-8). So is NUL,
+// which ends texts in C and which no message may hold: a model that says one could not be told what it has said.
 
 #include <string>
 #include <string_view>
