@@ -15,8 +15,8 @@ namespace {
 
 // A call to the cache's Redis server; its look-ups are given up sooner.
 constexpr Duration kRedisCall = std::chrono::milliseconds(500);
-constexpr const char* kSeen =
-    "cache-seen";  // namespace: what this daemon knows of a database that others invalidate in
+// The namespace of what this daemon knows of databases that others invalidate in.
+constexpr const char* kSeen = "cache-seen";
 
 uint64_t seen_in(store::KeyValue& values, const std::string& key) {
   const auto text = values.get(kSeen, key);

@@ -87,13 +87,18 @@ TEST_P(StoreFaults, NothingAcknowledgedIsLostAndNothingTornOnADiskThatFailsAtRan
 INSTANTIATE_TEST_SUITE_P(Both, StoreFaults, testing::Values(Durability::batched, Durability::always),
                          [](const auto& one) { return one.param == Durability::always ? "always" : "batched"; });
 
-TEST(StoreSync, ThoseWhoWaitForTheDiskTogetherShareOneWait) {
-  TestingFolder folder;
+// One that syncs every update, and nothing but its journal meanwhile.
+std::unique_ptr<Store> open_synced(const TestingFolder& folder) {
   StoreOptions options;
   options.folder = folder.path();
   options.durability = Durability::always;
   options.flush_after = std::chrono::hours(1);
-  auto store = Store::open(options).value();
+  return Store::open(options).value();
+}
+
+TEST(StoreSync, ThoseWhoWaitForTheDiskTogetherShareOneWait) {
+  TestingFolder folder;
+  auto store = open_synced(folder);
   // The first to sync waits until all others have written.
   constexpr int kWriters = 8;
   TestingDisk::before_sync = [&] {
@@ -110,11 +115,7 @@ TEST(StoreSync, ThoseWhoWaitForTheDiskTogetherShareOneWait) {
 
 TEST(StoreSync, AnUpdateThatDoesNotWaitIsSeenAtOnceAndToldWhenTheDiskHasIt) {
   TestingFolder folder;
-  StoreOptions options;
-  options.folder = folder.path();
-  options.durability = Durability::always;
-  options.flush_after = std::chrono::hours(1);
-  auto store = Store::open(options).value();
+  auto store = open_synced(folder);
   std::atomic<bool> hangs = true;
   TestingDisk::before_sync = [&] {
     while (hangs) std::this_thread::yield();
@@ -143,11 +144,7 @@ TEST(StoreSync, AnUpdateThatDoesNotWaitIsSeenAtOnceAndToldWhenTheDiskHasIt) {
 
 TEST(StoreSync, WhoDoesNotWaitHearsThatTheDiskFailed) {
   TestingFolder folder;
-  StoreOptions options;
-  options.folder = folder.path();
-  options.durability = Durability::always;
-  options.flush_after = std::chrono::hours(1);
-  auto store = Store::open(options).value();
+  auto store = open_synced(folder);
   TestingDisk::bad_syncs = 1;  // all
   std::atomic<int> failed = 0;
   const auto put = [](Store::Update& update) -> Status {
@@ -165,11 +162,7 @@ TEST(StoreSync, WhoDoesNotWaitHearsThatTheDiskFailed) {
 
 TEST(StoreSync, AJournalThatCannotBeSyncedIsReplacedByACommit) {
   TestingFolder folder;
-  StoreOptions options;
-  options.folder = folder.path();
-  options.durability = Durability::always;
-  options.flush_after = std::chrono::hours(1);
-  auto store = Store::open(options).value();
+  auto store = open_synced(folder);
   TestingDisk::bad_syncs = 1;  // all
   std::thread later([&] {
     while (!store->usage().refusing) std::this_thread::yield();

@@ -60,6 +60,8 @@ class KvPages {
   // To write a slot that extend() gave.
   [[nodiscard]] uint8_t* writable(int sequence, int position);
 
+  // Slots of `from` in [begin, end) become `to`'s too. Ends early where a limit on data (above) leaves no page for a
+  // copy of rounding: holds() tells.
   void share(int from, int to, int begin, int end);
   void drop(int sequence, int begin, int end);
 

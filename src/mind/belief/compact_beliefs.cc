@@ -64,11 +64,9 @@ void CompactBeliefs::load(uint32_t slot, std::span<float> out) const {
   const Place& place = places_[slot];
   const size_t at = place.row * states_;
   if (place.format == BeliefFormat::byte) {
-    for (size_t s = 0; s < states_; ++s) out[s] = static_cast<float>(bytes_.data[at + s]) / kUnits;
+    read_bytes(bytes_.data.data() + at, states_, out.data());
   } else if (place.format == BeliefFormat::bfloat16) {
-    double sum = 0;
-    for (size_t s = 0; s < states_; ++s) sum += static_cast<double>(out[s] = from_bfloat16(halves_.data[at + s]));
-    for (float& p : out) p = static_cast<float>(static_cast<double>(p) / sum);
+    read_bfloat16(halves_.data.data() + at, states_, out.data());
   } else {
     std::copy_n(floats_.data.begin() + static_cast<std::ptrdiff_t>(at), states_, out.begin());
   }

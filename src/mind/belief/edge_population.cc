@@ -161,7 +161,7 @@ void EdgePopulation::step_one(EdgeAgent& agent, uint8_t observation) const {
 
 void EdgePopulation::belief(uint32_t slot, std::span<float> out) const {
   assert(out.size() == states_);
-  for (size_t s = 0; s < states_; ++s) out[s] = static_cast<float>(agents_[slot].q[s]) / kUnits;
+  read_bytes(agents_[slot].q.data(), states_, out.data());
 }
 
 Bytes EdgePopulation::bytes() const {

@@ -49,16 +49,10 @@ double FixedRows::store(std::span<const float> belief, std::byte* row, std::span
 void FixedRows::load(const std::byte* row, std::span<float> out) const {
   assert(out.size() == states_);
   if (entry_ == 1) {
-    for (size_t s = 0; s < states_; ++s) out[s] = static_cast<float>(row[kHead + s]) / kUnits;
-    return;
+    read_bytes(row + kHead, states_, out.data());
+  } else {
+    read_bfloat16(row + kHead, states_, out.data());
   }
-  double sum = 0;
-  for (size_t s = 0; s < states_; ++s) {
-    uint16_t half = 0;
-    std::memcpy(&half, row + kHead + s * 2, 2);
-    sum += static_cast<double>(out[s] = from_bfloat16(half));
-  }
-  for (float& p : out) p = static_cast<float>(static_cast<double>(p) / sum);
 }
 
 float FixedRows::error(const std::byte* row) {

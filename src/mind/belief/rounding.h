@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace skep::belief {
 
@@ -47,5 +48,20 @@ inline uint16_t to_bfloat16(float p) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 inline float from_bfloat16(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
+
+// Rows of n bytes that sum to 255, and of n bfloat16, at any address, back to probabilities that sum to 1.
+inline void read_bytes(const void* row, size_t n, float* out) {
+  const auto* bytes = static_cast<const uint8_t*>(row);
+  for (size_t i = 0; i < n; ++i) out[i] = static_cast<float>(bytes[i]) / kUnits;
+}
+inline void read_bfloat16(const void* row, size_t n, float* out) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    uint16_t half = 0;
+    std::memcpy(&half, static_cast<const char*>(row) + 2 * i, 2);
+    sum += static_cast<double>(out[i] = from_bfloat16(half));
+  }
+  for (size_t i = 0; i < n; ++i) out[i] = static_cast<float>(static_cast<double>(out[i]) / sum);
+}
 
 }  // namespace skep::belief
