@@ -446,17 +446,31 @@ void PopulationBase::set_actions(std::span<const uint16_t> joint_actions) {
   }
 }
 
+namespace {
+
+// The sum of what may be probabilities, if it is so many.
+Result<double> sum_of(std::span<const double> p, size_t expected, const std::string& what) {
+  if (p.size() != expected)
+    return fail(ErrorCode::invalid_argument, fmt::format("{}: {} entries, expected {}", what, p.size(), expected));
+  double sum = 0;
+  for (double x : p) {
+    if (!(x >= 0)) return fail(ErrorCode::invalid_argument, fmt::format("{}: negative or not a number", what));
+    sum += x;
+  }
+  return sum;
+}
+
+Status check_distribution(std::span<const double> p, size_t expected, const std::string& what) {
+  SKEP_TRY(const double sum, sum_of(p, expected, what));
+  if (!(std::abs(sum - 1) < 1e-6)) return fail(ErrorCode::invalid_argument, fmt::format("{}: sums to {}", what, sum));
+  return {};
+}
+
+}  // namespace
+
 Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief) {
   if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
-  if (belief.size() != belief_size_) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("belief: {} entries, expected {}", belief.size(), belief_size_));
-  }
-  double sum = 0;
-  for (double p : belief) {
-    if (!(p >= 0)) return fail(ErrorCode::invalid_argument, "belief: negative or not a number");
-    sum += p;
-  }
+  SKEP_TRY(const double sum, sum_of(belief, belief_size_, "belief"));
   // The concatenated marginals of a mean-field belief sum to the number of factors.
   const double expected = std::round(sum);
   if (!(std::abs(sum - expected) < 1e-5) || expected < 1)
@@ -480,22 +494,6 @@ void PopulationBase::put_belief(uint32_t slot, std::span<const double> belief) {
   if (packed()) store_row(slot, reinterpret_cast<const float*>(out), 0);
   ++set_[slot];
 }
-
-namespace {
-
-Status check_distribution(std::span<const double> p, size_t expected, const std::string& what) {
-  if (p.size() != expected)
-    return fail(ErrorCode::invalid_argument, fmt::format("{}: {} entries, expected {}", what, p.size(), expected));
-  double sum = 0;
-  for (double x : p) {
-    if (!(x >= 0)) return fail(ErrorCode::invalid_argument, fmt::format("{}: negative or not a number", what));
-    sum += x;
-  }
-  if (!(std::abs(sum - 1) < 1e-6)) return fail(ErrorCode::invalid_argument, fmt::format("{}: sums to {}", what, sum));
-  return {};
-}
-
-}  // namespace
 
 Status PopulationBase::set_start(uint32_t slot, const std::vector<std::vector<double>>& D) {
   if (!occupied(slot)) return fail(ErrorCode::not_found, fmt::format("slot {} is empty", slot));
