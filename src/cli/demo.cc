@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/duration.h"
+#include "base/folder_lock.h"
 #include "cli/commands.h"
 #include "cli/demo_models.h"
 #include "cli/run/run_command.h"
@@ -23,7 +24,8 @@ struct Options {
   bool once = false, json = false;
 };
 
-// The same tasks once more, all on one choice of model, to show what choosing by complexity is worth.
+// The same tasks once more, all on one choice of model, to show what choosing by complexity is worth. Each pass has a
+// caller of its own: no context that an earlier one left makes it look faster.
 struct Pass {
   std::string model;
   RunSummary summary;
@@ -35,6 +37,7 @@ void print_passes(const std::vector<Pass>& passes) {
                {"right", Align::right},
                {"time", Align::right},
                {"prompt", Align::right},
+               {"reused", Align::right},
                {"answer", Align::right},
                {"tasks/s", Align::right}});
   for (const Pass& pass : passes) {
@@ -42,7 +45,7 @@ void print_passes(const std::vector<Pass>& passes) {
     double wall = seconds(s.wall);
     table.row({pass.model == "auto" ? "auto (by complexity)" : "everything on " + pass.model,
                percent(s.counts.accuracy), to_string(s.wall), human_count(s.counts.prompt_tokens),
-               human_count(s.counts.completion_tokens),
+               percent(s.counts.cached_tokens, s.counts.prompt_tokens), human_count(s.counts.completion_tokens),
                wall > 0 ? fmt::format("{:.1f}", static_cast<double>(s.counts.finished) / wall) : ""});
   }
   fmt::print("\n");
@@ -66,19 +69,29 @@ void print_agents(api::Backend& backend) {
   fmt::print("{} agents: {} deep, {} balanced, {} fast\n", agents.size(), counts[0], counts[1], counts[2]);
 }
 
+// Every demo is a whole one: what agents and models remember of an earlier one is gone, and a daemon's own state is not
+// touched. The lock keeps a second demo out of the folder while this one lasts.
+Result<FolderLock> begin_anew(daemon::Config& config, const std::string& folder) {
+  SKEP_TRY(FolderLock lock, FolderLock::take(folder));
+  config.state_folder = folder + "/skep-demo-state";
+  std::error_code code;
+  std::filesystem::remove_all(config.state_folder, code);
+  if (code)
+    return fail(ErrorCode::io, fmt::format("{}: {}", config.state_folder, code.message()),
+                "name another folder with --folder");
+  return lock;
+}
+
 int demo(const Options& options) {
   auto config = daemon::load_config(options.config);
   if (!config) return report(config.error());
   std::string folder = options.folder.empty() ? config->state_folder + "/demo" : options.folder;
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  if (code)
-    return report({ErrorCode::io, fmt::format("{}: {}", folder, code.message()), "name another folder with --folder"});
-
   auto budget = parse_bytes(options.budget);
   if (!budget) return report(budget.error());
   config->memory.budget = *budget;
   if (!options.listen.empty()) config->listen = options.listen;
+  auto lock = begin_anew(*config, folder);
+  if (!lock) return report(lock.error());
   config->log_level = "error";    // the live view tells what goes on
   config->cache.enabled = false;  // it shows models at work
   if (config->roster.empty())
@@ -105,6 +118,7 @@ int demo(const Options& options) {
     session.finish();
   };
 
+  std::error_code code;
   // What follows the main run where right answers are known: one pass after the other.
   std::vector<Pass> passes;
   std::optional<RunSummary> main_run;
@@ -136,6 +150,7 @@ int demo(const Options& options) {
     if (passes.size() == kPasses.size()) return finish();
     RunOptions again = run;
     again.model = kPasses.at(passes.size());
+    again.caller = "pass-" + again.model;
     again.results = fmt::format("{}/results-{}.jsonl", folder, again.model);
     std::filesystem::remove(again.results, code);
     run_tasks(session, session.backend(), again, [&, model = again.model](Result<RunSummary> summary) {
@@ -147,7 +162,7 @@ int demo(const Options& options) {
       finish();
     });
   };
-  std::filesystem::remove(run.results, code);  // every demo is a whole one
+  std::filesystem::remove(run.results, code);
   run_tasks(session, session.backend(), run, [&](Result<RunSummary> summary) {
     if (!summary) return end(report(summary.error()));
     main_run = std::move(*summary);

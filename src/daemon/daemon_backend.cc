@@ -295,6 +295,7 @@ api::ResourceUsage DaemonBackend::resources() const {
   api::ResourceUsage usage;
   const model::Ledger& ledger = parts_.residency.ledger();
   const ProcessUsage::Sample& sample = parts_.usage.last();
+  parts_.usage.look();
   usage.budget = ledger.capacity();
   usage.reserved = ledger.reserved();
   usage.measured = sample.tree;

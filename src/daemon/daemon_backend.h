@@ -27,7 +27,7 @@ class DaemonBackend final : public api::Backend {
     model::Residency& residency;
     agent::Dispatcher& dispatcher;
     agent::LanguagePlanner& planner;
-    const ProcessUsage& usage;
+    ProcessUsage& usage;
     telemetry::Metrics& metrics;
     const std::unique_ptr<DaemonState>& state;  // there before the first call
   };

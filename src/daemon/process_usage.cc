@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "base/process_cpu.h"
 #include "model/memory_budget.h"
@@ -15,6 +16,7 @@ namespace skep::daemon {
 namespace {
 
 constexpr auto kEvery = std::chrono::seconds(1);
+constexpr auto kAtMostEvery = std::chrono::milliseconds(150);
 
 double seconds_of(const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
 
@@ -41,6 +43,12 @@ ProcessUsage::~ProcessUsage() {
   loop_.cancel(timer_);
 }
 
+void ProcessUsage::look() {
+  if (timer_ == TimerId::none || loop_.now() - measured_at_ < kAtMostEvery) return;
+  loop_.cancel(std::exchange(timer_, TimerId::none));
+  measure();
+}
+
 void ProcessUsage::measure() {
   struct Work {
     Sample sample;
@@ -65,7 +73,10 @@ void ProcessUsage::measure() {
     measured_at_ = loop_.now();
     last_ = work->sample;
     if (heard_) heard_(last_);
-    timer_ = loop_.after(kEvery, [this] { measure(); });
+    timer_ = loop_.after(kEvery, [this] {
+      timer_ = TimerId::none;
+      measure();
+    });
   });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// What this process and its engines use, measured in the blocking pool once a second: memory as PSS, CPU as a share of
-// all cores. Lives on the event loop.
+// What this process and its engines use: memory as PSS, CPU as a share of all cores. Measured in the blocking pool once
+// a second, and more often while somebody looks. Lives on the event loop.
 
 #include <functional>
 #include <vector>
@@ -24,6 +24,8 @@ class ProcessUsage {
     Bytes memory_total, memory_available;
   };
   [[nodiscard]] const Sample& last() const { return last_; }
+  // For who looks again and again: the next look sees what is measured now, at most every 150 ms.
+  void look();
   void on_sample(std::function<void(const Sample&)> heard) { heard_ = std::move(heard); }
 
  private:
@@ -33,7 +35,7 @@ class ProcessUsage {
   Sample last_;
   double cpu_seconds_ = 0;
   TimePoint measured_at_;
-  TimerId timer_ = TimerId::none;
+  TimerId timer_ = TimerId::none;  // none: a measurement is under way
   std::function<void(const Sample&)> heard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

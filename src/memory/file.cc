@@ -1,7 +1,6 @@
 #include "memory/file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,22 +105,6 @@ Status FileReplacement::commit() {
   if (::rename(beside.c_str(), path_.c_str()) != 0) return fail(io_error("rename", beside));
   ::close(std::exchange(fd_, -1));
   return sync_folder(std::filesystem::path(path_).parent_path().string());
-}
-
-Result<FolderLock> FolderLock::take(const std::string& folder) {
-  const std::string path = folder + "/lock";
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return fail(io_error("create", path));
-  FolderLock lock(fd);
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail(io_error("lock", path));
-    return fail(ErrorCode::conflict, folder + " is in use by another process", "one daemon per state folder");
-  }
-  return lock;
-}
-
-FolderLock::~FolderLock() {
-  if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace skep::memory

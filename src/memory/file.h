@@ -35,17 +35,4 @@ class FileReplacement {
 };
 Status sync_folder(const std::string& folder);
 
-// Held until it goes; `conflict` when another process has it.
-class FolderLock {
- public:
-  static Result<FolderLock> take(const std::string& folder);
-  FolderLock(FolderLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-  FolderLock& operator=(FolderLock&&) = delete;
-  ~FolderLock();
-
- private:
-  explicit FolderLock(int fd) : fd_(fd) {}
-  int fd_ = -1;
-};
-
 }  // namespace skep::memory

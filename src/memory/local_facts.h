@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/folder_lock.h"
 #include "memory/fact.h"
 #include "memory/fact_log.h"
 #include "memory/file.h"

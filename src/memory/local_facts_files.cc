@@ -38,9 +38,6 @@ std::string LocalFacts::path(uint64_t generation, const char* suffix) const {
 }
 
 Result<std::unique_ptr<LocalFacts>> LocalFacts::open(LocalFactsOptions options) {
-  std::error_code error;
-  fs::create_directories(options.folder, error);
-  if (error) return fail(ErrorCode::io, fmt::format("cannot make {}: {}", options.folder, error.message()));
   SKEP_TRY(FolderLock lock, FolderLock::take(options.folder));
   std::unique_ptr<LocalFacts> facts(new LocalFacts(std::move(options), std::move(lock)));
   SKEP_CHECK(facts->load());

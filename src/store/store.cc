@@ -1,7 +1,5 @@
 #include "store/store.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
 #include <filesystem>
@@ -42,7 +40,6 @@ Store::Impl::~Impl() {
     flusher.join();
   }
   lmdb.reset();
-  if (lock_file >= 0) ::close(lock_file);
 }
 
 Result<Store::Impl::Place> Store::Impl::append(Changes changes) {
@@ -123,7 +120,7 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   const std::string& folder = impl->options.folder;
-  SKEP_TRY(impl->lock_file, lock_folder(folder));
+  SKEP_TRY(impl->folder_lock, FolderLock::take(folder));
   std::error_code ignored;
   std::filesystem::remove(folder + "/state.mdb.new", ignored);  // of a rewriting that was killed
   SKEP_TRY(impl->salvaged, mend_tree(folder));

@@ -1,13 +1,13 @@
-// The files of the store while no store works on them: the lock, checks, restoring.
+// The files of the store while no store works on them: checks, restoring.
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <map>
 
+#include "base/folder_lock.h"
 #include "store/encoding.h"
 #include "store/journal.h"
 #include "store/record.h"
@@ -18,21 +18,6 @@
 namespace skep::store {
 
 namespace fs = std::filesystem;
-
-Result<int> lock_folder(const std::string& folder) {
-  std::error_code made;
-  fs::create_directories(folder, made);
-  if (made) return fail(ErrorCode::io, fmt::format("{}: {}", folder, made.message()));
-  std::string path = folder + "/lock";
-  int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0) return fail(system_error(path, errno));
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
-    ::close(file);
-    return fail(ErrorCode::conflict, fmt::format("{}: another skep has this state open", folder),
-                "give each its own state_folder");
-  }
-  return file;
-}
 
 Error named(Error error, std::string_view full_key) {
   std::string text;
@@ -173,10 +158,8 @@ Status restore(const std::string& backup, const std::string& folder) {
     return fail(ErrorCode::corrupt, fmt::format("{}: {} of {} records are broken: {}", backup, report.broken.size(),
                                                 report.records, report.broken.front()));
   }
-  SKEP_TRY(int lock, lock_folder(folder));
-  Status done = put_in_place(backup, folder);
-  ::close(lock);
-  return done;
+  SKEP_TRY(FolderLock lock, FolderLock::take(folder));
+  return put_in_place(backup, folder);
 }
 
 }  // namespace skep::store

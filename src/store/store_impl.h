@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/folder_lock.h"
 #include "store/acknowledgements.h"
 #include "store/dictionaries.h"
 #include "store/journal.h"
@@ -36,7 +37,7 @@ Status decode_changes(std::string_view body, Changes& into);
 
 struct Store::Impl {
   StoreOptions options;
-  int lock_file = -1;
+  std::optional<FolderLock> folder_lock;
   std::unique_ptr<LmdbEnvironment> lmdb;
   Dictionaries dictionaries;
   Trainer trainer;                        // the flusher's, as is

@@ -19,9 +19,6 @@ inline const std::string kDictionaryPrefix = std::string("!\0dict/", 7);  // + i
 // The same again, at the tree's other end: a damaged page that took a dictionary would take all that it compressed.
 inline const std::string kDictionaryCopyPrefix = std::string("~\0dict/", 7);
 
-// The open file that holds the lock, as long as it is open: one process at a time. Makes the folder.
-Result<int> lock_folder(const std::string& folder);
-
 Status load_dictionaries(const LmdbEnvironment::Snapshot& snapshot, Dictionaries& dictionaries);
 
 // "agent/log-triage: …", with what can't be printed left out.

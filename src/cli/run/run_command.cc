@@ -22,7 +22,8 @@ struct Work {
         service(where),
         tasks(std::move(t)),
         results(std::move(r)),
-        run(s.loop(), where, tasks, results, {options.window, options.strict, options.max_tokens, options.model}),
+        run(s.loop(), where, tasks, results,
+            {options.window, options.strict, options.max_tokens, options.model, options.caller}),
         display(s.loop(), where, run),
         began(s.loop().now()) {
     for (const auto& row : where.performance().models) loads_before[row.name] = row.loads;
@@ -50,6 +51,7 @@ RunSummary Work::summary() const {
   count_loads(summary, service.performance());
   summary.wall = session.loop().now() - began;
   summary.peak_memory = display.peak_memory();
+  summary.peak_reserved = display.peak_reserved();
   summary.memory_of_model = display.peak_by_model();
   summary.budget = service.resources().budget;
   summary.resumed = run.counts().skipped;

@@ -17,6 +17,7 @@ struct RunOptions {
   int window = 256;
   int max_tokens = 0;  // of an answer at most; 0: as the tasks say
   std::string model;   // every task goes there; empty: as the tasks say
+  std::string caller;  // in whose name; task_run.h
 };
 
 // A run under way: what its daemon's loss has to end. Gone when the run is over.

@@ -10,6 +10,7 @@ namespace {
 
 constexpr auto kFrame = std::chrono::milliseconds(200);
 constexpr auto kPlainLine = std::chrono::seconds(10);
+constexpr int kBar = 20;  // characters: the lines beside it fit a terminal of 80
 
 }  // namespace
 
@@ -31,6 +32,7 @@ void RunDisplay::stop() {
 
 void RunDisplay::look(const api::ResourceUsage& usage) {
   peak_ = std::max(peak_, usage.measured);
+  peak_reserved_ = std::max(peak_reserved_, usage.reserved);
   for (const api::RunningModel& model : service_.running()) {
     Bytes& most = peak_by_model_[model.info.name];
     most = std::max(most, model.host_bytes + model.gpu_bytes);
@@ -61,17 +63,17 @@ std::vector<std::string> RunDisplay::lines(const api::ResourceUsage& usage) cons
   if (fraction && *fraction > 0.01) {
     left = ", " + to_string(std::chrono::duration_cast<Duration>(elapsed * (1 / *fraction - 1))) + " left";
   }
-  out.push_back(fmt::format("tasks   {} {:>4}  {} done, {} failed, {} under way, {:.1f}/s{}",
-                            bar(fraction.value_or(0), 24), fraction ? fmt::format("{:.0f} %", *fraction * 100) : "",
-                            human_count(counts.finished), human_count(counts.failed), run_.under_way(), per_second,
-                            left));
+  const std::string failed = counts.failed > 0 ? human_count(counts.failed) + " failed, " : "";
+  out.push_back(fmt::format("tasks   {} {:>4}  {} done, {}{} under way, {:.{}f}/s{}", bar(fraction.value_or(0), kBar),
+                            fraction ? fmt::format("{:.0f} %", *fraction * 100) : "", human_count(counts.finished),
+                            failed, run_.under_way(), per_second, per_second < 100 ? 1 : 0, left));
   double used =
       usage.budget.count > 0 ? static_cast<double>(usage.measured.count) / static_cast<double>(usage.budget.count) : 0;
-  out.push_back(fmt::format("memory  {} {:>3.0f} %  {} of {} ({} reserved)", bar(used, 24), used * 100,
+  out.push_back(fmt::format("memory  {} {:>3.0f} %  {} of {} ({} reserved)", bar(used, kBar), used * 100,
                             to_string(usage.measured), to_string(usage.budget), to_string(usage.reserved)));
   for (const api::RunningModel& model : service_.running()) {
     double busy = model.slots > 0 ? static_cast<double>(model.generating) / model.slots : 0;
-    out.push_back(fmt::format("{:<7} {} {:>3}/{}  {} waiting, {}", model.state, bar(busy, 24), model.generating,
+    out.push_back(fmt::format("{:<7} {} {:>3}/{}  {} waiting, {}", model.state, bar(busy, kBar), model.generating,
                               model.slots, model.waiting, model.info.name));
   }
   return out;

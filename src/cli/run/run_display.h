@@ -22,6 +22,7 @@ class RunDisplay {
 
   void stop();  // clears what was drawn
   [[nodiscard]] Bytes peak_memory() const { return peak_; }
+  [[nodiscard]] Bytes peak_reserved() const { return peak_reserved_; }
   // By model: the most that was booked for its engine, GPUs included, at the moments that were looked at.
   [[nodiscard]] const std::map<std::string, Bytes>& peak_by_model() const { return peak_by_model_; }
 
@@ -37,7 +38,7 @@ class RunDisplay {
   TimePoint began_;
   TimePoint last_plain_;
   TimerId timer_ = TimerId::none;
-  Bytes peak_;
+  Bytes peak_, peak_reserved_;
   std::map<std::string, Bytes> peak_by_model_;
 };
 

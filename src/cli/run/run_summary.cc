@@ -1,5 +1,6 @@
 #include "cli/run/run_summary.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <functional>
 
@@ -21,31 +22,28 @@ Bytes memory_of_model(const RunSummary& summary, const std::string& model) {
   return found == summary.memory_of_model.end() ? Bytes(0) : found->second;
 }
 
+// Failures and loads have columns where there are any, so that the table fits a terminal of 80 columns.
 void print_rows(const char* title, const std::vector<api::PerformanceReport::Row>& rows, const MemoryOf& memory,
                 double wall) {
   using Align = Table::Align;
-  Table table({{title, Align::left},
-               {"tasks", Align::right},
-               {"failed", Align::right},
-               {"prompt", Align::right},
-               {"reused", Align::right},
-               {"answer", Align::right},
-               {"tok/s", Align::right},
-               {"p50", Align::right},
-               {"p95", Align::right},
-               {"memory", Align::right},
-               {"loads", Align::right}});
+  const bool failed = std::ranges::any_of(rows, [](const auto& row) { return row.failed > 0; });
+  const bool loads = std::ranges::any_of(rows, [](const auto& row) { return row.loads > 0; });
+  std::vector<Table::Column> columns = {{title, Align::left}, {"tasks", Align::right}};
+  if (failed) columns.push_back({"failed", Align::right});
+  for (const char* name : {"prompt", "reused", "answer", "tok/s", "p50", "p95", "reserved"})
+    columns.push_back({name, Align::right});
+  if (loads) columns.push_back({"loads", Align::right});
+  Table table(std::move(columns));
   for (const auto& row : rows) {
-    std::string reused = row.prompt_tokens > 0
-                             ? fmt::format("{:.0f} %", 100.0 * static_cast<double>(row.cached_tokens) /
-                                                           static_cast<double>(row.prompt_tokens))
-                             : "";
-    table.row({row.name.empty() ? "(none)" : row.name, human_count(row.tasks), human_count(row.failed),
-               human_count(row.prompt_tokens), reused, human_count(row.completion_tokens),
-               wall > 0 ? fmt::format("{:.0f}", static_cast<double>(row.completion_tokens) / wall) : "",
-               to_string(from_seconds(row.total.p50)), to_string(from_seconds(row.total.p95)),
-               memory(row.name) > Bytes(0) ? to_string(memory(row.name)) : "",
-               row.loads > 0 ? human_count(row.loads) : ""});
+    std::vector<std::string> cells = {row.name.empty() ? "(none)" : row.name, human_count(row.tasks)};
+    if (failed) cells.push_back(human_count(row.failed));
+    cells.insert(cells.end(), {human_count(row.prompt_tokens), percent(row.cached_tokens, row.prompt_tokens),
+                               human_count(row.completion_tokens),
+                               wall > 0 ? fmt::format("{:.0f}", static_cast<double>(row.completion_tokens) / wall) : "",
+                               to_string(from_seconds(row.total.p50)), to_string(from_seconds(row.total.p95)),
+                               memory(row.name) > Bytes(0) ? to_string(memory(row.name)) : ""});
+    if (loads) cells.push_back(row.loads > 0 ? human_count(row.loads) : "");
+    table.row(std::move(cells));
   }
   table.print();
 }
@@ -156,15 +154,18 @@ void print_table(const RunSummary& s) {
     fmt::print(", {}", paint(Colour::yellow, fmt::format("{} broken lines skipped", human_count(s.counts.broken))));
   if (s.resumed > 0) fmt::print(", {} were done before", human_count(s.resumed));
   fmt::print(
-      "\npeak memory {} of {} {}\n", to_string(s.peak_memory), to_string(s.budget),
-      bar(s.budget.count > 0 ? static_cast<double>(s.peak_memory.count) / static_cast<double>(s.budget.count) : 0, 24));
+      "\npeak memory {} of {} {} ({} reserved)\n", to_string(s.peak_memory), to_string(s.budget),
+      bar(s.budget.count > 0 ? static_cast<double>(s.peak_memory.count) / static_cast<double>(s.budget.count) : 0, 24),
+      to_string(s.peak_reserved));
   if (s.interrupted)
     fmt::print("{}\n", paint(Colour::yellow, "interrupted: the same command goes on where this one stopped"));
 }
 
-std::string percent(const Accuracy& accuracy) {
-  if (accuracy.graded == 0) return "";
-  return fmt::format("{:.0f} %", 100.0 * static_cast<double>(accuracy.right) / static_cast<double>(accuracy.graded));
+std::string percent(const Accuracy& accuracy) { return percent(accuracy.right, accuracy.graded); }
+
+std::string percent(int64_t part, int64_t whole) {
+  if (whole == 0) return "";
+  return fmt::format("{:.0f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
 json::object to_json(const RunSummary& s) {
@@ -180,6 +181,7 @@ json::object to_json(const RunSummary& s) {
                       {"cached_tokens", s.counts.cached_tokens},
                       {"completion_tokens", s.counts.completion_tokens},
                       {"peak_memory_bytes", s.peak_memory.count},
+                      {"peak_reserved_bytes", s.peak_reserved.count},
                       {"budget_bytes", s.budget.count},
                       {"tiers", rows_json(s.performance.tiers, of_tier)},
                       {"models", rows_json(s.performance.models, of_model)}};

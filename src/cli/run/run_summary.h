@@ -16,6 +16,7 @@ struct RunSummary {
   api::PerformanceReport performance;  // of this run, whatever else the daemon did
   Duration wall{};
   Bytes peak_memory, budget;                     // PSS of the process tree; what the ledger allows
+  Bytes peak_reserved;                           // the most that was booked at one moment
   std::map<std::string, Bytes> memory_of_model;  // the most that was booked for its engine
   int64_t resumed = 0;
   bool interrupted = false;
@@ -30,6 +31,7 @@ void count_loads(RunSummary& summary, const api::PerformanceReport& now);
 
 void print_table(const RunSummary& summary);
 boost::json::object to_json(const RunSummary& summary);
-std::string percent(const Accuracy& accuracy);  // "93 %"; empty where nothing was graded
+std::string percent(const Accuracy& accuracy);     // "93 %"; empty where nothing was graded
+std::string percent(int64_t part, int64_t whole);  // the same
 
 }  // namespace skep::cli

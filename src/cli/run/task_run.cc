@@ -96,6 +96,7 @@ void TaskRun::submit(TaskLine task) {
   ++counts_.submitted;
   agent::TaskRequest request = listener->task.request;
   if (!options_.model.empty()) request.model = options_.model;
+  if (!options_.caller.empty()) request.caller = options_.caller;
   if (options_.max_tokens > 0) {
     auto& asked = request.input.overrides.max_tokens;
     asked = std::min(asked.value_or(options_.max_tokens), options_.max_tokens);

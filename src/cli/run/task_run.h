@@ -24,6 +24,7 @@ struct TaskRunOptions {
   bool strict = false;  // a broken line stops the run
   int max_tokens = 0;   // no answer is asked to be longer; 0: as the tasks say
   std::string model;    // every task goes there: a model, a tier, "auto"; empty: as the tasks say
+  std::string caller;   // in whose name: contexts that one caller's tasks left are of no use to another's
 };
 
 // How many of the tasks with a known answer were answered rightly.
