@@ -24,23 +24,25 @@ std::filesystem::path scratch_file() {
   return path;
 }
 
-const std::vector<char>& good_file(kernel::ThreadPool& pool) {
-  static const std::vector<char> bytes = [&pool] {
-    std::filesystem::remove(scratch_file());
-    PopulationOptions options;
-    options.capacity = 5;
-    options.history = 2;
-    options.own_models = options.learning = true;
-    options.file = scratch_file();
-    {
-      auto population = Population::create(random_model({.counts = true}, 1), options, pool).value();
-      for (int i = 0; i < 4; ++i) population->add().value();
-      (void)population->step(std::vector<uint16_t>(5, 1));
-    }
-    std::ifstream in(options.file, std::ios::binary);
-    return std::vector<char>(std::istreambuf_iterator<char>(in), {});
-  }();
-  return bytes;
+std::vector<char> good_file(PopulationOptions options, kernel::ThreadPool& pool) {
+  std::filesystem::remove(scratch_file());
+  options.capacity = 5;
+  options.history = 2;
+  options.file = scratch_file();
+  {
+    auto population = Population::create(random_model({.counts = true}, 1), options, pool).value();
+    for (int i = 0; i < 4; ++i) population->add().value();
+    (void)population->step(std::vector<uint16_t>(5, 1));
+  }
+  std::ifstream in(options.file, std::ios::binary);
+  return std::vector<char>(std::istreambuf_iterator<char>(in), {});
+}
+
+// One with own models that learn, and one with sparse rows.
+const std::vector<char>& good_file(bool sparse, kernel::ThreadPool& pool) {
+  static const auto learning = good_file({.own_models = true, .learning = true}, pool);
+  static const auto with_heap = good_file({.rows = RowStorage::sparse}, pool);
+  return sparse ? with_heap : learning;
 }
 
 }  // namespace
@@ -48,7 +50,7 @@ const std::vector<char>& good_file(kernel::ThreadPool& pool) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto pool = kernel::ThreadPool::create(1);
   (void)read_model_blob(std::as_bytes(std::span(data, size)));
-  std::vector<char> file = good_file(*pool);
+  std::vector<char> file = good_file(size % 8 >= 4, *pool);
   for (size_t i = 0; i + 4 <= size; i += 4) {
     const size_t at = (data[i] | data[i + 1] << 8 | data[i + 2] << 16) % file.size();
     file[at] = static_cast<char>(data[i + 3]);

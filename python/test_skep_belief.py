@@ -280,15 +280,16 @@ class Populations(unittest.TestCase):
             skep_belief.Population([np.ones((2, 2))], [np.ones((2, 2, 1)) / 2])
 
     def test_a_file_survives(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "population")
-            population, _, _ = small_population(file=path)
-            population.step(np.full(300, 3, np.uint16))
-            beliefs = population.beliefs
-            del population
-            again = skep_belief.Population.open(path)
-            self.assertEqual(again.steps, 1)
-            np.testing.assert_array_equal(again.beliefs, beliefs)
+        for rows in ("full", "sparse"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "population")
+                population, _, _ = small_population(file=path, rows=rows)
+                population.step(np.full(300, 3, np.uint16))
+                beliefs = population.beliefs
+                del population
+                again = skep_belief.Population.open(path)
+                self.assertEqual(again.steps, 1)
+                np.testing.assert_array_equal(again.beliefs, beliefs)
 
 
 class CheaperBeliefs(unittest.TestCase):

@@ -26,12 +26,11 @@ bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
 // What goes with packed rows, and what of it needs which.
 Status check_rows(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.rows == RowStorage::full) return {};
-  const char* in_the_way = o.own_models                                      ? "own_models"
-                           : o.history_beliefs                               ? "history_beliefs"
-                           : o.precision != Precision::f32                   ? "f64"
-                           : !use_vectors(model, o)                          ? "the mean-field backend"
-                           : o.rows == RowStorage::sparse && !o.file.empty() ? "file"
-                                                                             : nullptr;
+  const char* in_the_way = o.own_models                    ? "own_models"
+                           : o.history_beliefs             ? "history_beliefs"
+                           : o.precision != Precision::f32 ? "f64"
+                           : !use_vectors(model, o)        ? "the mean-field backend"
+                                                           : nullptr;
   if (in_the_way != nullptr) {
     const char* kind = o.rows == RowStorage::sparse ? "sparse" : o.rows == RowStorage::edge ? "edge" : "compact";
     return fail(ErrorCode::unsupported, fmt::format("{} rows and {} don't go together", kind, in_the_way),
@@ -100,6 +99,10 @@ void lay_out_packed(const GenerativeModel& model, const PopulationOptions& o, St
   if (o.rows == RowStorage::full) return;
   if (o.file.empty()) {
     layout.sides = 0;
+    return;
+  }
+  if (o.rows == RowStorage::sparse) {
+    layout.flags |= kSparseRows;
     return;
   }
   const auto states = static_cast<size_t>(model.joint_states());
@@ -199,6 +202,7 @@ Result<std::unique_ptr<Population>> Population::open(PopulationOptions options, 
     options.rows = edge ? RowStorage::edge : RowStorage::compact;
     if (!edge) options.tolerance = FixedRows(static_cast<size_t>(model.joint_states()), l.element).tolerance();
   }
+  if ((l.flags & kSparseRows) != 0) options.rows = RowStorage::sparse;
   options.backend = static_cast<BackendKind>(l.backend);
   if (options.backend != BackendKind::vector_joint && options.backend != BackendKind::mean_field) {
     return fail(ErrorCode::corrupt, fmt::format("{}: unknown backend {}", options.file.string(), l.backend));

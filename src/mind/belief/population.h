@@ -50,7 +50,7 @@ enum class RowStorage : uint8_t {
   compact,  // bytes, bfloat16 or f32, the smallest that keeps each row within `tolerance` (compact_beliefs.h); in a
             // file bytes or bfloat16 for all rows (fixed_rows.h)
   edge,     // bytes, at most 16 joint states: 16 bytes a row (edge_population.h for 28 bytes an agent all in all)
-  sparse,   // (state, probability) of the states believed in (sparse_beliefs.h); in memory only
+  sparse,   // (state, probability) of the states believed in (sparse_beliefs.h); a file grows with them
 };
 
 struct PopulationOptions {
@@ -93,7 +93,7 @@ class Population {
   static Result<std::unique_ptr<Population>> create(GenerativeModel model, PopulationOptions options,
                                                     kernel::ThreadPool& pool);
   // Continues from a state file exactly where its last complete step left it. `options.file` names it; of the other
-  // options only those that don't change the layout may differ (gamma, alpha, plan, learning rates, selection).
+  // options only those that don't change the layout may differ (gamma, alpha, plan, learning rates, selection, prune).
   static Result<std::unique_ptr<Population>> open(PopulationOptions options, kernel::ThreadPool& pool);
 
   virtual ~Population() = default;

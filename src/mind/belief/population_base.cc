@@ -10,23 +10,13 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "mind/belief/compact_beliefs.h"
 #include "mind/belief/half.h"
-#include "mind/belief/sparse_beliefs.h"
 
 namespace skep::belief {
 
 namespace {
 
 constexpr float kImpossibleSurprise = 36.8F;  // -ln kernel::kImpossible, less rounding
-constexpr double kAnyError = 2;               // no two distributions are further apart
-
-std::unique_ptr<RowStore> make_store(const PopulationOptions& o, uint32_t rows, size_t states) {
-  if (o.rows == RowStorage::sparse) return std::make_unique<SparseBeliefs>(rows, states, o.prune);
-  // Of a tolerance that nothing exceeds all rows are bytes.
-  const double tolerance = o.rows == RowStorage::edge ? kAnyError : *o.tolerance;
-  return std::make_unique<CompactBeliefs>(rows, states, tolerance);
-}
 
 }  // namespace
 
@@ -58,164 +48,35 @@ PopulationBase::PopulationBase(GenerativeModel model, PopulationOptions options,
       own_side_(state_.layout().own_sides > 0 ? options_.capacity : 0) {
   std::iota(all_slots_.begin(), all_slots_.end(), 0U);
   pending_slots_.reserve(state_.durable() ? options_.capacity : 0);
-  if (options_.rows == RowStorage::full) return;
-  const size_t threads = static_cast<size_t>(pool_.threads());
-  unpacked_ = AlignedArray<float>((threads * (kChunk + 1) + 1) * stride);
-  place_.resize(options_.capacity, static_cast<uint32_t>(chunk_slots_.size()));
-  error_.resize(options_.capacity);
-  if (state_.durable()) {
-    fixed_.emplace(belief_size_, state_.layout().element);
-    return;
-  }
-  for (uint32_t first = 0; first < options_.capacity; first += kChunk)
-    stores_.push_back(make_store(options_, std::min(kChunk, options_.capacity - first), belief_size_));
-}
-
-std::byte* PopulationBase::stored(uint32_t slot) const {
-  const StateLayout& l = state_.layout();
-  return state_.beliefs() + (size_t{slot} * sides_ + side_[slot]) * l.stride * l.element;
+  if (options_.rows != RowStorage::full) packed_.emplace(options_, state_, belief_size_, stride, pool_.threads());
 }
 
 const std::byte* PopulationBase::readable_row(uint32_t slot) const {
   if (!packed()) return current_row(slot);
-  float* row = spare_unpacked();
-  if (!slots_.taken(slot)) {
+  float* row = packed_->spare();
+  if (slots_.taken(slot)) {
+    packed_->load(slot, side_[slot], row);
+  } else {
     std::fill_n(row, belief_size_, 0.0F);
-    return reinterpret_cast<const std::byte*>(row);
   }
-  load_row(slot, row);
   return reinterpret_cast<const std::byte*>(row);
 }
 
-void PopulationBase::load_row(uint32_t slot, float* row) const {
-  if (fixed_) {
-    fixed_->load(stored(slot), {row, belief_size_});
-  } else {
-    stores_[slot / kChunk]->load(slot % kChunk, {row, belief_size_});
-  }
-}
-
-void PopulationBase::store_row(uint32_t slot, const float* row, double error, uint32_t thread) {
-  const std::span<const float> belief(row, belief_size_);
-  const double packing = fixed_ ? fixed_->store(belief, stored(slot), {packing_scratch(thread), belief_size_})
-                                : stores_[slot / kChunk]->store(slot % kChunk, belief);
-  error_[slot] = static_cast<float>(std::min(kAnyError, error + packing));
-  if (fixed_) FixedRows::set_error(stored(slot), error_[slot]);
-}
-
 void PopulationBase::unpack(const Batch& batch) {
-  for (uint32_t i = 0; i < batch.n; ++i) {
-    const uint32_t slot = batch.slots[i];
-    place_[slot] = batch.thread * kChunk + i;
-    load_row(slot, reinterpret_cast<float*>(current_row(slot)));
-  }
+  for (uint32_t i = 0; i < batch.n; ++i) packed_->unpack(batch.slots[i], side_[batch.slots[i]], batch.thread, i);
 }
 
 // The error of what was unpacked, through the correction, and what packing adds.
 void PopulationBase::pack(const Batch& batch) {
   for (uint32_t i = 0; i < batch.n; ++i) {
     const uint32_t slot = batch.slots[i];
-    auto error = static_cast<double>(error_[slot]);
+    double error = packed_->error(slot);
     if (const double likeliest = largest_likelihood(batch.observation(i)); likeliest > 0) {
       if (error > 0 && free_energy_[slot] >= kImpossibleSurprise) believe(batch.observation(i), current_row(slot));
       error = std::min(kAnyError, 2 * likeliest * error * std::exp(static_cast<double>(free_energy_[slot])));
     }
-    store_row(slot, reinterpret_cast<const float*>(current_row(slot)), error, batch.thread);
+    packed_->store(slot, side_[slot], packed_->row(slot), error, batch.thread);
   }
-}
-
-Status PopulationBase::restore_all() {
-  if (!state_.durable()) return {};
-  for (uint32_t slot = 0; slot < capacity(); ++slot) {
-    const SlotRecord* records[2] = {state_.record(slot, 0), state_.record(slot, 1)};
-    const uint32_t side = records[1]->stamp > records[0]->stamp ? 1 : 0;
-    const SlotRecord& r = *records[side];
-    if (r.stamp == 0) continue;
-    if (r.action >= model_.joint_actions() || r.previous_action >= model_.joint_actions() ||
-        (r.flags & ~kRecordFlags) != 0 || row_of(r.flags) >= sides_ || row_before_of(r.flags) >= sides_) {
-      return fail(ErrorCode::corrupt, fmt::format("{}: slot {} is damaged", options_.file.string(), slot));
-    }
-    record_side_[slot] = static_cast<uint8_t>(side);
-    side_[slot] = static_cast<uint8_t>(row_of(r.flags));
-    if (!before_.empty()) before_[slot] = static_cast<uint8_t>(row_before_of(r.flags));
-    generation_[slot] = r.generation;
-    age_[slot] = r.age;
-    free_energy_[slot] = r.free_energy;
-    actions_[slot] = r.action;
-    previous_actions_[slot] = r.previous_action;
-    started_[slot] = (r.flags & kStarted) != 0 ? 1 : 0;
-    if (!ring_.empty()) ring_[slot] = r.ring;
-    if ((r.flags & kAlive) != 0) slots_.take(slot);
-    if (fixed_) {
-      error_[slot] = FixedRows::error(stored(slot));
-      if (!(error_[slot] >= 0 && error_[slot] <= 2))
-        return fail(ErrorCode::corrupt, fmt::format("{}: row {} is damaged", options_.file.string(), slot));
-    }
-  }
-  for (uint32_t slot = 0; slot < own_side_.size(); ++slot)
-    own_side_[slot] = *state_.own_stamp(slot, 1) > *state_.own_stamp(slot, 0) ? 1 : 0;
-  return {};
-}
-
-std::byte* PopulationBase::writable_block(uint32_t slot) {
-  uint8_t& side = own_side_[slot];
-  if (state_.durable()) {
-    if (*state_.own_stamp(slot, side) <= state_.sequence()) {
-      std::memcpy(state_.own(slot, side ^ 1U), state_.own(slot, side), state_.layout().own_block);
-      side ^= 1U;
-    }
-    *state_.own_stamp(slot, side) = state_.sequence() + 1;
-  }
-  return state_.own(slot, side);
-}
-
-void PopulationBase::mark_pending(uint32_t slot, uint8_t what) {
-  if (!state_.durable()) return;
-  if (pending_[slot] == 0) pending_slots_.push_back(slot);
-  pending_[slot] |= what;
-}
-
-void PopulationBase::turn_to(uint32_t slot, uint32_t side) {
-  if (!before_.empty()) before_[slot] = side_[slot];
-  side_[slot] = static_cast<uint8_t>(side);
-}
-
-// Of four rows the committed state needs two, and the change under way a third: what it reads.
-uint32_t PopulationBase::spare_row(uint32_t slot) const {
-  const uint32_t committed = record_side_[slot] ^ ((pending_[slot] & kRecordPending) != 0 ? 1U : 0U);
-  const uint32_t flags = state_.record(slot, committed)->flags;
-  const uint32_t needed = 1U << side_[slot] | 1U << row_of(flags) | 1U << row_before_of(flags);
-  return static_cast<uint32_t>(std::countr_one(needed));
-}
-
-void PopulationBase::write_record(uint32_t slot) {
-  if (!state_.durable()) return;
-  if ((pending_[slot] & kRecordPending) == 0) record_side_[slot] ^= 1U;
-  SlotRecord* r = state_.record(slot, record_side_[slot]);
-  r->generation = generation_[slot];
-  r->age = age_[slot];
-  r->free_energy = free_energy_[slot];
-  r->action = actions_[slot];
-  r->previous_action = previous_actions_[slot];
-  r->flags = (slots_.taken(slot) ? kAlive : 0) | (started_[slot] != 0 ? kStarted : 0) |
-             row_flags(side_[slot], before_.empty() ? 0 : before_[slot]);
-  r->ring = ring_.empty() ? 0 : ring_[slot];
-  r->stamp = state_.sequence() + 1;
-}
-
-void PopulationBase::record_change(uint32_t slot) {
-  write_record(slot);
-  mark_pending(slot, kRecordPending);
-}
-
-std::byte* PopulationBase::writable_row(uint32_t slot) {
-  const uint32_t side = target_side(slot);
-  if (side != side_[slot]) {
-    if (!packed()) std::memcpy(row(slot, side), current_row(slot), row_bytes_);
-    turn_to(slot, side);
-  }
-  mark_pending(slot, kRowPending);
-  return packed() ? reinterpret_cast<std::byte*>(spare_unpacked()) : current_row(slot);
 }
 
 Result<AgentId> PopulationBase::add() {
@@ -231,8 +92,9 @@ Result<AgentId> PopulationBase::add() {
   actions_[*slot] = 0;
   free_energy_[*slot] = 0;
   write_start(*slot, start);
-  if (packed()) store_row(*slot, reinterpret_cast<const float*>(start), 0);
+  if (packed()) packed_->store(*slot, side_[*slot], reinterpret_cast<const float*>(start), 0);
   record_change(*slot);
+  SKEP_CHECK(rows_status());
   return at(*slot);
 }
 
@@ -240,7 +102,7 @@ Status PopulationBase::remove(AgentId agent) {
   if (!alive(agent))
     return fail(ErrorCode::not_found, fmt::format("no agent {} of generation {}", agent.slot, agent.generation));
   slots_.release(agent.slot);
-  if (!stores_.empty()) stores_[agent.slot / kChunk]->erase(agent.slot % kChunk);
+  if (packed()) packed_->erase(agent.slot);
   record_change(agent.slot);
   return {};
 }
@@ -273,9 +135,7 @@ Status PopulationBase::step(std::span<const uint16_t> observations) {
   for (uint32_t slot = 0; doubtful != 0 && slot < capacity(); ++slot) {
     if (slots_.taken(slot)) SKEP_CHECK(check_observation(observations.data() + slot * modalities, slot));
   }
-  run({{}, observations, true});
-  commit(true);
-  return {};
+  return run_and_commit({{}, observations, true});
 }
 
 Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<const uint16_t> observations) {
@@ -302,7 +162,14 @@ Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<cons
     if (slots[i] < capacity()) named_[slots[i]] = 0;
   }
   SKEP_CHECK(status);
-  run({slots, observations, false});
+  return run_and_commit({slots, observations, false});
+}
+
+// What can't be kept isn't committed: the file stays at the step before.
+Status PopulationBase::run_and_commit(const Step& step) {
+  SKEP_CHECK(rows_status());
+  run(step);
+  SKEP_CHECK(rows_status());
   commit(true);
   return {};
 }
@@ -310,7 +177,7 @@ Status PopulationBase::step_some(std::span<const uint32_t> slots, std::span<cons
 void PopulationBase::run(const Step& step) {
   const auto agents = step.all ? capacity() : static_cast<uint32_t>(step.some.size());
   const uint32_t chunks = (agents + kChunk - 1) / kChunk;
-  if (!stores_.empty() && !step.all) {  // named slots may share a store, which one thread at a time may change
+  if (packed() && !packed_->any_thread() && !step.all) {  // named slots may share a store
     for (uint32_t chunk = 0; chunk < chunks; ++chunk) run_chunk(step, chunk, 0);
     return;
   }
@@ -402,12 +269,6 @@ void PopulationBase::finish(const Batch& batch) {
   }
 }
 
-void PopulationBase::commit(bool counts_as_step) {
-  state_.commit(state_.steps() + (counts_as_step ? 1 : 0));
-  for (uint32_t slot : pending_slots_) pending_[slot] = 0;
-  pending_slots_.clear();
-}
-
 double PopulationBase::uniform(uint32_t slot) const {
   const uint64_t agent = uint64_t{generation_[slot]} << 32 | slot;
   const uint64_t bits = mix_bits(mix_bits(options_.seed ^ mix_bits(agent)) + age_[slot]);
@@ -479,7 +340,7 @@ Status PopulationBase::set_belief(uint32_t slot, std::span<const double> belief)
   // From now on the belief is what counts, not D.
   started_[slot] = 1;
   record_change(slot);
-  return {};
+  return rows_status();
 }
 
 void PopulationBase::put_belief(uint32_t slot, std::span<const double> belief) {
@@ -491,7 +352,7 @@ void PopulationBase::put_belief(uint32_t slot, std::span<const double> belief) {
       reinterpret_cast<double*>(out)[i] = belief[i];
     }
   }
-  if (packed()) store_row(slot, reinterpret_cast<const float*>(out), 0);
+  if (packed()) packed_->store(slot, side_[slot], reinterpret_cast<const float*>(out), 0);
   ++set_[slot];
 }
 
@@ -509,7 +370,7 @@ Status PopulationBase::set_start(uint32_t slot, const std::vector<std::vector<do
     SKEP_CHECK(check_distribution(D[f], static_cast<size_t>(model_.num_states[f]), fmt::format("D[{}]", f)));
   put_belief(slot, belief_of(D));
   record_change(slot);
-  return {};
+  return rows_status();
 }
 
 Status PopulationBase::set_habits(uint32_t slot, std::span<const double> E) {
@@ -565,11 +426,9 @@ Bytes PopulationBase::bytes() const {
   const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
   const size_t n = state_.bytes() + slots_.bytes() + of(actions_) + of(previous_actions_) + of(free_energy_) +
                    of(age_) + of(generation_) + of(set_) + of(ring_) + of(started_) + of(side_) + of(before_) +
-                   of(record_side_) + of(pending_) + of(place_) + of(error_) + of(pending_slots_) + of(all_slots_) +
-                   of(own_side_) + of(q_pi_) + of(neg_efe_) + unpacked_.bytes();
-  Bytes total(static_cast<int64_t>(n));
-  for (const auto& rows : stores_) total = Bytes(total.count + rows->bytes().count);
-  return total;
+                   of(record_side_) + of(pending_) + of(pending_slots_) + of(all_slots_) + of(own_side_) + of(q_pi_) +
+                   of(neg_efe_) + (packed() ? packed_->bytes() : 0);
+  return Bytes(static_cast<int64_t>(n));
 }
 
 }  // namespace skep::belief

@@ -2,19 +2,15 @@
 // What every backend of a population shares: slots, sides and stamps, history, the chunked step over the thread pool.
 // A backend adds the arithmetic: update() for at most kChunk agents. Internal to mind/belief.
 
+#include <optional>
 #include <vector>
 
-#include "mind/belief/aligned_array.h"
-#include "mind/belief/fixed_rows.h"
+#include "mind/belief/packed_rows.h"
 #include "mind/belief/population.h"
-#include "mind/belief/row_store.h"
 #include "mind/belief/slot_map.h"
 #include "mind/belief/state_file.h"
 
 namespace skep::belief {
-
-// Agents per unit of parallel work: their rows fit a second-level cache, and 10,000 agents make 20 chunks.
-inline constexpr uint32_t kChunk = 512;
 
 class PopulationBase : public Population {
  public:
@@ -41,7 +37,7 @@ class PopulationBase : public Population {
   Status set_belief(uint32_t slot, std::span<const double> belief) final;
   Status set_start(uint32_t slot, const std::vector<std::vector<double>>& D) final;
   Status set_habits(uint32_t slot, std::span<const double> E) final;
-  double error_bound(uint32_t slot) const final { return packed() ? static_cast<double>(error_[slot]) : 0; }
+  double error_bound(uint32_t slot) const final { return packed() ? packed_->error(slot) : 0; }
   std::span<const float> belief(uint32_t slot) const final;
   std::span<const double> belief_f64(uint32_t slot) const final;
   void copy_belief(uint32_t slot, std::span<double> out) const final;
@@ -94,13 +90,13 @@ class PopulationBase : public Population {
 
   // Of packed rows: where the slot's stands during its step.
   [[nodiscard]] std::byte* row(uint32_t slot, uint32_t side) const {
-    if (packed()) return unpacked(place_[slot]);
+    if (packed()) return reinterpret_cast<std::byte*>(packed_->row(slot));
     return state_.beliefs() + (size_t{slot} * sides_ + side) * row_bytes_;
   }
   [[nodiscard]] std::byte* current_row(uint32_t slot) const { return row(slot, side_[slot]); }
   // To be read between steps: the row itself, or packed ones unpacked into the row that is kept for it.
   [[nodiscard]] const std::byte* readable_row(uint32_t slot) const;
-  [[nodiscard]] bool packed() const { return !place_.empty(); }
+  [[nodiscard]] bool packed() const { return packed_.has_value(); }
   // Learning only: the belief before the current one.
   [[nodiscard]] std::byte* row_before(uint32_t slot) const {
     return row(slot, sides_ == 4 ? before_[slot] : side_[slot] ^ 1U);
@@ -159,18 +155,9 @@ class PopulationBase : public Population {
   void mark_pending(uint32_t slot, uint8_t what);
   void unpack(const Batch& batch);
   void pack(const Batch& batch);
-  void load_row(uint32_t slot, float* row) const;
-  // Packs a row to where it may be written, and carries on from this error.
-  void store_row(uint32_t slot, const float* row, double error, uint32_t thread = 0);
-  [[nodiscard]] std::byte* stored(uint32_t slot) const;  // packed, in a file
-  [[nodiscard]] std::byte* unpacked(size_t place) const {
-    return const_cast<std::byte*>(reinterpret_cast<const std::byte*>(unpacked_.data())) + place * row_bytes_;
-  }
-  // Where a row can be unpacked between steps, and what a thread packs in.
-  [[nodiscard]] float* spare_unpacked() const { return reinterpret_cast<float*>(unpacked(chunk_slots_.size())); }
-  [[nodiscard]] float* packing_scratch(uint32_t thread) const {
-    return reinterpret_cast<float*>(unpacked(chunk_slots_.size() + 1 + thread));
-  }
+  // Whether packed rows are what they should be: a full disk may be in the way of sparse ones in a file.
+  [[nodiscard]] Status rows_status() const { return packed() ? packed_->status() : Status(); }
+  Status run_and_commit(const Step& step);
   void put_belief(uint32_t slot, std::span<const double> belief);
   void turn_to(uint32_t slot, uint32_t side);
   [[nodiscard]] uint32_t spare_row(uint32_t slot) const;
@@ -182,12 +169,7 @@ class PopulationBase : public Population {
   std::vector<uint32_t> chunk_slots_;  // [threads][kChunk]
   std::vector<uint8_t> named_;         // step_some: finds slots named twice
   std::vector<uint8_t> own_side_;      // by slot: the block that holds what is its own
-  // Packed rows. In a file they lie in the state, else in stores, one for each chunk, which threads don't share.
-  std::vector<std::unique_ptr<RowStore>> stores_;
-  std::optional<FixedRows> fixed_;
-  AlignedArray<float> unpacked_;  // rows: a chunk for each thread, spare_unpacked(), and one for each thread's packing
-  std::vector<uint32_t> place_;   // by slot: the unpacked row, during its step
-  std::vector<float> error_;      // by slot: error_bound()
+  std::optional<PackedRows> packed_;
 };
 
 }  // namespace skep::belief

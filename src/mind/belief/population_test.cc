@@ -215,12 +215,6 @@ TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
            {[](PopulationOptions& o) { o.own_models = true; }, "own_models"},
            {[](PopulationOptions& o) { o.backend = BackendKind::mean_field; }, "mean-field"},
            {[](PopulationOptions& o) {
-              o.rows = RowStorage::sparse;
-              o.tolerance.reset();
-              o.file = "/tmp/never";
-            },
-            "file"},
-           {[](PopulationOptions& o) {
               o.rows = RowStorage::edge;
               o.tolerance.reset();
             },

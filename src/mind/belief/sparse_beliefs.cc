@@ -24,13 +24,11 @@ size_t SparseBeliefs::pool_of(uint32_t support) const {
   return pool;
 }
 
-double SparseBeliefs::store(uint32_t slot, std::span<const float> belief) {
-  assert(slot < places_.size() && belief.size() == states_);
-  erase(slot);
+Pruning Pruning::of(std::span<const float> belief, float prune) {
   uint32_t support = 0, positive = 0;
   float kept = 0, dropped = 0;
   for (const float p : belief) {
-    if (p > prune_) {
+    if (p > prune) {
       ++support;
       kept += p;
     } else if (p > 0) {
@@ -38,17 +36,20 @@ double SparseBeliefs::store(uint32_t slot, std::span<const float> belief) {
       dropped += p;
     }
   }
-  const bool keep_all = dropped == 0 || dropped > kMostDropped;
-  const float least = keep_all ? 0 : prune_;
-  const float scale = keep_all ? 1 : (kept + dropped) / kept;
-  if (keep_all) support += positive;
+  if (dropped == 0 || dropped > kMostDropped) return {0, 1, support + positive};
+  return {prune, (kept + dropped) / kept, support};
+}
 
+double SparseBeliefs::store(uint32_t slot, std::span<const float> belief) {
+  assert(slot < places_.size() && belief.size() == states_);
+  erase(slot);
+  const Pruning pruning = Pruning::of(belief, prune_);
   Place& place = places_[slot];
-  const size_t number = pool_of(support);
+  const size_t number = pool_of(pruning.support);
   Pool& pool = pools_[number];
   const bool dense = number + 1 == pools_.size();
   const size_t size = dense ? states_ : row_size(number);
-  place.support = std::max(support, 1U);
+  place.support = std::max(pruning.support, 1U);
   if (!pool.free.empty()) {
     place.row = pool.free.back();
     pool.free.pop_back();
@@ -63,7 +64,7 @@ double SparseBeliefs::store(uint32_t slot, std::span<const float> belief) {
   Entry* entry = dense ? nullptr : pool.entries.data() + place.row * size;
   if (!dense) *entry = {0, 0};  // of a row of zeros, too, something stands there
   for (size_t s = 0; s < states_; ++s) {
-    const float p = belief[s] > least ? belief[s] * scale : 0;
+    const float p = pruning.kept(belief[s]);
     error += std::abs(static_cast<double>(p) - static_cast<double>(belief[s]));
     if (dense) {
       row[s] = p;

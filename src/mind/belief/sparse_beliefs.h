@@ -14,6 +14,16 @@
 
 namespace skep::belief {
 
+// What of a row is kept.
+struct Pruning {
+  float least = 0;       // entries above this
+  float scale = 1;       // by so much more
+  uint32_t support = 0;  // so many of them
+
+  static Pruning of(std::span<const float> belief, float prune);
+  [[nodiscard]] float kept(float p) const { return p > least ? p * scale : 0; }
+};
+
 class SparseBeliefs final : public RowStore {
  public:
   SparseBeliefs(uint32_t capacity, size_t states, double prune);

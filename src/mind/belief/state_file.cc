@@ -21,8 +21,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file is little-endian");
 
 constexpr uint64_t kMagic = 0x31504f5050454b53;  // "SKEPPOP1"
-constexpr uint32_t kVersion = 3;
-constexpr uint32_t kOldestVersion = 2;  // a file without packed rows and own habits is the same in both
+constexpr uint32_t kVersion = 4;
+constexpr uint32_t kOldestVersion = 2;  // what a file of an older version can hold is the same in all
 constexpr size_t kPage = 4096;
 constexpr size_t kSectionAlignment = 4096;
 constexpr uint32_t kMostCapacity = 1u << 26;
@@ -64,7 +64,8 @@ bool sane(const StateLayout& l) {
   return l.capacity > 0 && l.capacity <= kMostCapacity && std::has_single_bit(l.element) && l.element <= 8 &&
          l.stride > 0 && l.stride <= (1u << 20) && l.modalities > 0 && l.modalities <= 4096 &&
          l.history <= (1u << 20) && l.history_beliefs <= 1 && (l.sides <= 2 || l.sides == 4) && l.own_sides <= 2 &&
-         l.own_block <= (uint64_t{1} << 34) && l.own_block % 64 == 0 && (l.own_sides == 0) == (l.own_block == 0);
+         l.own_block <= (uint64_t{1} << 34) && l.own_block % 64 == 0 && (l.own_sides == 0) == (l.own_block == 0) &&
+         ((l.flags & kSparseRows) == 0 || (l.element == 4 && l.sides == 2 && l.stride % 8 == 0));
 }
 
 }  // namespace
@@ -81,7 +82,8 @@ void StateFile::plan_sections() {
   model_ = section(model_bytes_);
   records_ = section(fd_ >= 0 ? capacity * 2 * sizeof(SlotRecord) : 0);
   own_stamps_ = section(fd_ >= 0 && l.own_sides > 0 ? capacity * l.own_sides * sizeof(uint64_t) : 0);
-  beliefs_ = section(capacity * l.sides * l.stride * l.element);
+  const bool sparse = (l.flags & kSparseRows) != 0;
+  beliefs_ = section(capacity * l.sides * (sparse ? sizeof(RowHead) : size_t{l.stride} * l.element));
   history_entry_ = sizeof(HistoryHeader) + l.modalities * sizeof(uint16_t);
   const size_t ring = l.history > 0 ? l.history + size_t{1} : 0;
   history_ = section(capacity * ring * history_entry_);
@@ -90,7 +92,16 @@ void StateFile::plan_sections() {
   size_ = std::max(at, kPage);
 }
 
+// Of address space, not of bytes. Blocks of one size may be free while another is wanted, so all rows together may once
+// have taken each size: those of powers of two below the full one are twice that.
+size_t StateFile::most_heap() const {
+  const StateLayout& l = layout_;
+  if ((l.flags & kSparseRows) == 0) return 0;
+  return round_up(size_t{4} * l.capacity * l.sides * l.stride * l.element + (size_t{16} << 20), kPage);
+}
+
 Status StateFile::map(size_t size) {
+  mapped_ = size;
   const int flags = fd_ >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd_, 0);
   if (base == MAP_FAILED) {
@@ -128,7 +139,7 @@ Result<StateFile> StateFile::create(const std::filesystem::path& path, const Sta
     ::unlink(path.c_str());
     return failure;
   }
-  SKEP_CHECK(f.map(f.size_));
+  SKEP_CHECK(f.map(f.size_ + f.most_heap()));
   if (!model.empty()) std::memcpy(f.base_ + f.model_, model.data(), model.size());
   Header header{};
   header.magic = kMagic;
@@ -162,7 +173,9 @@ Result<StateFile> StateFile::open(const std::filesystem::path& path) {
   if (header.magic != kMagic) return corrupt(path, "not a population file");
   if (header.version < kOldestVersion || header.version > kVersion)
     return fail(ErrorCode::unsupported,
-                fmt::format("{}: version {}, this build reads {}", path.string(), header.version, kVersion));
+                fmt::format("{}: version {}, this build reads {} to {}", path.string(), header.version, kOldestVersion,
+                            kVersion),
+                "open it with the build that made it, or make the population anew");
   if (header.check != check_of(header) || header.header_bytes != sizeof(Header))
     return corrupt(path, "the header is damaged");
   if (!sane(header.layout) || header.layout.sides < 2 || header.model_bytes > actual)
@@ -170,8 +183,11 @@ Result<StateFile> StateFile::open(const std::filesystem::path& path) {
   f.layout_ = header.layout;
   f.model_bytes_ = header.model_bytes;
   f.plan_sections();
-  if (f.size_ != actual) return corrupt(path, fmt::format("{} bytes long, expected {}", actual, f.size_));
-  SKEP_CHECK(f.map(f.size_));
+  const size_t most_heap = f.most_heap();
+  if (actual < f.size_ || actual - f.size_ > most_heap)
+    return corrupt(path, fmt::format("{} bytes long, expected {}", actual, f.size_));
+  f.heap_bytes_ = actual - f.size_;
+  SKEP_CHECK(f.map(f.size_ + most_heap));
   if (XXH3_64bits(f.base_ + f.model_, f.model_bytes_) != header.model_checksum)
     return corrupt(path, "the model is damaged");
   if (Status recovered = f.recover(); !recovered) return corrupt(path, recovered.error().message);
@@ -191,7 +207,8 @@ Status StateFile::recover() {
   sequence_ = best->sequence;
   steps_ = best->steps;
   clear_unfinished();
-  if (best->sealed != 0 && best->sealed != checksum_of_state())
+  if (best->sealed != 0 && best->sealed != checksum_of_state() &&
+      (header.version >= 4 || best->sealed != checksum_of_state(Sealed::as_before_version_4)))
     return fail(ErrorCode::corrupt, "the state does not match its checksum");
   return {};
 }
@@ -208,21 +225,39 @@ void StateFile::clear_unfinished() {
   }
 }
 
-uint64_t StateFile::checksum_of_state() const {
+// Of sparse rows also what is in the heap, if it is there at all: who unpacks it finds out that it isn't.
+void StateFile::add_row(void* hash, uint32_t slot, uint32_t side) const {
+  auto* state = static_cast<XXH3_state_t*>(hash);
+  side = std::min(side, layout_.sides - 1);  // of a damaged record any row will do
+  if ((layout_.flags & kSparseRows) != 0) {
+    const RowHead* h = head(slot, side);
+    XXH3_64bits_update(state, h, sizeof(RowHead));
+    if (h->bytes <= heap_bytes_ && h->at <= heap_bytes_ - h->bytes) XXH3_64bits_update(state, heap() + h->at, h->bytes);
+    return;
+  }
+  const size_t row = size_t{layout_.stride} * layout_.element;
+  XXH3_64bits_update(state, beliefs() + (size_t{slot} * layout_.sides + side) * row, row);
+}
+
+// The records that are committed, and what those of living agents name. Before version 4 a row that a step may be
+// writing could be among it, and changes that no step had committed.
+uint64_t StateFile::checksum_of_state(Sealed what) const {
+  const uint64_t newest = what == Sealed::committed ? sequence_ : ~uint64_t{0};
+  const bool both_rows = what == Sealed::as_before_version_4 || (layout_.flags & kLearning) != 0;
+  const auto newer = [newest](uint64_t first, uint64_t second) {
+    return second <= newest && (second > first || first > newest);
+  };
   XXH3_state_t* state = XXH3_createState();
   XXH3_64bits_reset(state);
-  const size_t row = size_t{layout_.stride} * layout_.element;
   for (uint32_t slot = 0; slot < layout_.capacity; ++slot) {
-    const uint64_t first = record(slot, 0)->stamp;
-    const uint64_t second = record(slot, 1)->stamp;
-    if (first == 0 && second == 0) continue;
-    const SlotRecord* r = record(slot, second > first ? 1 : 0);
+    const SlotRecord* r = record(slot, newer(record(slot, 0)->stamp, record(slot, 1)->stamp) ? 1 : 0);
+    if (r->stamp == 0 || r->stamp > newest) continue;
     XXH3_64bits_update(state, r, sizeof(SlotRecord));
-    const uint32_t last = layout_.sides - 1;  // of a damaged record any row will do
-    for (const uint32_t side : {std::min(row_of(r->flags), last), std::min(row_before_of(r->flags), last)})
-      XXH3_64bits_update(state, beliefs() + (size_t{slot} * layout_.sides + side) * row, row);
+    if (what == Sealed::committed && (r->flags & kAlive) == 0) continue;
+    add_row(state, slot, row_of(r->flags));
+    if (both_rows) add_row(state, slot, row_before_of(r->flags));
     if (layout_.own_sides > 0) {
-      const uint32_t own_side = layout_.own_sides == 2 && *own_stamp(slot, 1) > *own_stamp(slot, 0) ? 1 : 0;
+      const uint32_t own_side = layout_.own_sides == 2 && newer(*own_stamp(slot, 0), *own_stamp(slot, 1)) ? 1 : 0;
       XXH3_64bits_update(state, own(slot, own_side), layout_.own_block);
     }
   }
@@ -246,7 +281,7 @@ void StateFile::commit(uint64_t steps) {
 
 Status StateFile::sync() {
   if (fd_ < 0) return {};
-  if (msync(base_, size_, MS_SYNC) != 0) return fail(ErrorCode::io, fmt::format("msync: {}", std::strerror(errno)));
+  if (msync(base_, bytes(), MS_SYNC) != 0) return fail(ErrorCode::io, fmt::format("msync: {}", std::strerror(errno)));
   Commit c{sequence_, steps_, checksum_of_state(), 0};
   c.check = check_of(c);
   auto* header = reinterpret_cast<Header*>(base_);
@@ -261,6 +296,22 @@ std::span<const std::byte> StateFile::model() const { return {base_ + model_, mo
 SlotRecord* StateFile::record(uint32_t slot, uint32_t side) const {
   assert(fd_ >= 0 && slot < layout_.capacity && side < 2);
   return reinterpret_cast<SlotRecord*>(base_ + records_) + size_t{slot} * 2 + side;
+}
+
+RowHead* StateFile::head(uint32_t slot, uint32_t side) const {
+  assert((layout_.flags & kSparseRows) != 0 && slot < layout_.capacity && side < layout_.sides);
+  return reinterpret_cast<RowHead*>(beliefs()) + size_t{slot} * layout_.sides + side;
+}
+
+Status StateFile::grow_heap(size_t bytes) {
+  assert(fd_ >= 0);
+  if (bytes > mapped_ - size_ - heap_bytes_) return fail(ErrorCode::too_large, "sparse rows: the heap is full");
+  const auto end = static_cast<off_t>(size_ + heap_bytes_);
+  if (const int error = posix_fallocate(fd_, end, static_cast<off_t>(bytes)); error != 0)
+    return fail(ErrorCode::io, fmt::format("no room for sparse rows: {}", std::strerror(error)),
+                "make room and open the population again: it is at its last complete step");
+  heap_bytes_ += bytes;
+  return {};
 }
 
 std::byte* StateFile::own(uint32_t slot, uint32_t side) const {
@@ -286,7 +337,7 @@ float* StateFile::history_belief(uint32_t slot, uint32_t number) const {
 }
 
 void StateFile::release() {
-  if (base_ != nullptr) munmap(base_, size_);
+  if (base_ != nullptr) munmap(base_, mapped_);
   if (fd_ >= 0) ::close(fd_);
   base_ = nullptr;
   fd_ = -1;
@@ -300,6 +351,8 @@ StateFile& StateFile::operator=(StateFile&& other) noexcept {
   layout_ = other.layout_;
   base_ = std::exchange(other.base_, nullptr);
   size_ = other.size_;
+  heap_bytes_ = other.heap_bytes_;
+  mapped_ = other.mapped_;
   fd_ = std::exchange(other.fd_, -1);
   model_ = other.model_;
   model_bytes_ = other.model_bytes_;

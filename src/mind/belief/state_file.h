@@ -42,9 +42,10 @@ struct StateLayout {
   friend bool operator==(const StateLayout&, const StateLayout&) = default;
 };
 
-inline constexpr uint32_t kLearning = 1;   // own models learn
-inline constexpr uint32_t kOwnHabits = 2;  // the own block has habits
-inline constexpr uint32_t kNoModels = 4;   // and nothing else
+inline constexpr uint32_t kLearning = 1;    // own models learn
+inline constexpr uint32_t kOwnHabits = 2;   // the own block has habits
+inline constexpr uint32_t kNoModels = 4;    // and nothing else
+inline constexpr uint32_t kSparseRows = 8;  // rows are heads, and blocks of the heap: RowHead
 
 // One agent, one side.
 struct SlotRecord {
@@ -65,6 +66,14 @@ constexpr uint32_t row_flags(uint32_t row, uint32_t before) { return row << 2 | 
 constexpr uint32_t row_of(uint32_t flags) { return flags >> 2 & 3; }
 constexpr uint32_t row_before_of(uint32_t flags) { return flags >> 4 & 3; }
 static_assert(sizeof(SlotRecord) == 32);
+
+// One agent, one side, where rows are sparse: what is kept of its belief lies in the heap.
+struct RowHead {
+  float error = 0;     // the agent's error bound
+  uint32_t bytes = 0;  // (state, probability) pairs of 8 each, or as many as a full row has; 0: none
+  uint64_t at = 0;     // in the heap
+};
+static_assert(sizeof(RowHead) == 16);
 
 struct HistoryHeader {  // then one uint16 per modality
   uint16_t action;
@@ -89,9 +98,16 @@ class StateFile {
   [[nodiscard]] const StateLayout& layout() const { return layout_; }
   [[nodiscard]] std::span<const std::byte> model() const;
   [[nodiscard]] bool durable() const { return fd_ >= 0; }
-  [[nodiscard]] size_t bytes() const { return size_; }
+  [[nodiscard]] size_t bytes() const { return size_ + heap_bytes_; }
 
-  [[nodiscard]] std::byte* beliefs() const { return base_ + beliefs_; }   // [capacity][sides][stride]
+  [[nodiscard]] std::byte* beliefs() const { return base_ + beliefs_; }  // [capacity][sides][stride]
+  // Sparse rows, durable only. The heap is the end of the file and grows with what is believed; it stays where it is.
+  // Growing reserves blocks of the disk, so that a full one is an error here. Thread: one at a time; others may read
+  // what was there.
+  [[nodiscard]] RowHead* head(uint32_t slot, uint32_t side) const;
+  [[nodiscard]] std::byte* heap() const { return base_ + size_; }
+  [[nodiscard]] size_t heap_bytes() const { return heap_bytes_; }
+  Status grow_heap(size_t bytes);
   [[nodiscard]] SlotRecord* record(uint32_t slot, uint32_t side) const;   // durable only
   [[nodiscard]] std::byte* own(uint32_t slot, uint32_t side) const;       // own_block bytes
   [[nodiscard]] uint64_t* own_stamp(uint32_t slot, uint32_t side) const;  // durable only
@@ -111,15 +127,20 @@ class StateFile {
  private:
   StateFile() = default;
   void plan_sections();
+  [[nodiscard]] size_t most_heap() const;
   Status map(size_t size);
   Status recover();
   void clear_unfinished();
-  [[nodiscard]] uint64_t checksum_of_state() const;
+  enum class Sealed : uint8_t { committed, as_before_version_4 };
+  [[nodiscard]] uint64_t checksum_of_state(Sealed what = Sealed::committed) const;
+  void add_row(void* hash, uint32_t slot, uint32_t side) const;
   void release();
 
   StateLayout layout_;
   std::byte* base_ = nullptr;
-  size_t size_ = 0;
+  size_t size_ = 0;        // of all sections but the heap
+  size_t heap_bytes_ = 0;  // what there is of it
+  size_t mapped_ = 0;      // with what the heap may grow to
   int fd_ = -1;
   size_t model_ = 0, model_bytes_ = 0;
   size_t records_ = 0, own_stamps_ = 0, beliefs_ = 0, history_ = 0, history_beliefs_ = 0, own_ = 0;

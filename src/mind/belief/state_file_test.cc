@@ -30,6 +30,11 @@ class StateFileTest : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   [[nodiscard]] fs::path file() const { return folder_ / "population"; }
+  void overwrite_version(char version) const {
+    std::fstream f(file(), std::ios::in | std::ios::out | std::ios::binary);
+    f.seekp(8);
+    f.put(version);
+  }
   fs::path folder_;
 };
 
@@ -360,6 +365,74 @@ TEST_F(StateFileTest, ATornStepOfPackedRowsIsForgotten) {
     live_packed(*survivor, t);
   }
   expect_equal_packed(*reference, *survivor);
+}
+
+// The seal is of what is committed: what comes after it, and is lost with its process, is none of its business.
+TEST_F(StateFileTest, ASealedStateOpensWhateverAStepThatNeverCompletedHasWritten) {
+  auto pool = kernel::ThreadPool::create(1);
+  for (const RowStorage rows : {RowStorage::full, RowStorage::edge, RowStorage::compact, RowStorage::sparse}) {
+    for (uint64_t steps = 0; steps < 4; ++steps) {
+      fs::remove(file());
+      std::vector<std::vector<double>> sealed(kAgents);
+      {
+        auto population = Population::create(model_for_tests(), packed_options(file(), rows), *pool).value();
+        start(*population);
+        for (uint64_t t = 0; t < steps; ++t) live_packed(*population, t);
+        if (steps > 0) {
+          ASSERT_TRUE(population->remove(population->at(3)).has_value());
+          ASSERT_TRUE(population->add().has_value());
+        }
+        ASSERT_TRUE(population->sync().has_value()) << "with changes that no step has committed";
+        for (uint32_t slot = 4; slot < kAgents; ++slot) {
+          if (!population->occupied(slot)) continue;
+          sealed[slot].resize(6);
+          population->copy_belief(slot, sealed[slot]);
+          ASSERT_TRUE(population->set_belief(slot, std::vector<double>{0, 0.5, 0, 0, 0, 0.5}).has_value());
+          ASSERT_TRUE(population->set_habits(slot, std::vector<double>{1, 0, 0}).has_value());
+        }
+      }
+      for (int again = 0; again < 2; ++again) {  // opening clears the remains, which were not sealed either
+        auto population = Population::open(packed_options(file(), rows), *pool);
+        ASSERT_TRUE(population.has_value()) << population.error().text() << ", " << steps << " steps";
+        EXPECT_EQ((*population)->size() > 0, steps > 0);
+        std::vector<double> belief(6);
+        for (uint32_t slot = 4; slot < kAgents && steps > 0; ++slot) {
+          ASSERT_EQ((*population)->occupied(slot), !sealed[slot].empty());
+          if (sealed[slot].empty()) continue;
+          (*population)->copy_belief(slot, belief);
+          ASSERT_EQ(belief, sealed[slot]) << slot;
+        }
+      }
+    }
+  }
+}
+
+// test/data/population/version-3: three edge agents' room, two of them alive after three steps, sealed.
+TEST_F(StateFileTest, AFileOfVersion3Opens) {
+  fs::copy_file(SKEP_TEST_DATA "/population/version-3", file());
+  auto pool = kernel::ThreadPool::create(1);
+  PopulationOptions options;
+  options.file = file();
+  {
+    auto population = Population::open(options, *pool);
+    ASSERT_TRUE(population.has_value()) << population.error().text();
+    EXPECT_EQ((*population)->steps(), 3u);
+    EXPECT_EQ((*population)->size(), 2u);
+    EXPECT_EQ((*population)->options().rows, RowStorage::edge);
+    EXPECT_TRUE((*population)->options().own_habits);
+    std::vector<double> belief(3);
+    (*population)->copy_belief(0, belief);
+    EXPECT_NEAR(belief[0], 224.0 / 255, 1e-6);
+    EXPECT_EQ((*population)->actions()[1], 1);
+    EXPECT_NEAR((*population)->error_bound(1), 0.0731132, 1e-6);
+    ASSERT_TRUE((*population)->step(std::vector<uint16_t>{0, 1, 0}).has_value());
+    ASSERT_TRUE((*population)->sync().has_value());
+  }
+  EXPECT_EQ(Population::open(options, *pool).value()->steps(), 4u);
+  overwrite_version(1);
+  const Error error = Population::open(options, *pool).error();
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_FALSE(error.hint.empty());
 }
 
 TEST_F(StateFileTest, ADeathAtAnyInstantLeavesTheLastCompleteStep) {
