@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "mind/belief/action_choice.h"
 #include "mind/belief/categorical.h"
 
 namespace skep::belief {
@@ -131,23 +132,8 @@ uint16_t MeanFieldPopulation::choose(Scratch& s, uint32_t slot) const {
     const JointAction& first = unpacked_[static_cast<size_t>(tree_.first_action[p])];
     for (size_t f = 0; f < first.size(); ++f) s.marginals[f][static_cast<size_t>(first[f])] += s.q_pi[p];
   }
-  uint32_t chosen = 0;
-  double share = options_.action_selection == ActionSelection::sampled ? uniform(slot) : 0;
-  for (auto& m : s.marginals) {
-    size_t action = 0;
-    if (options_.action_selection == ActionSelection::sampled) {
-      for (double& p : m) p = options_.alpha * std::log(p + kLogEpsilon);
-      softmax(m.data(), m.size());
-      action = draw(m.data(), m.size(), share);
-      double below = 0;
-      for (size_t a = 0; a < action; ++a) below += m[a];
-      share = std::clamp((share - below) / std::max(m[action], 1e-300), 0.0, 0x1.fffffffffffffp-1);
-    } else {
-      action = select_highest(m.data(), m.size());
-    }
-    chosen = chosen * static_cast<uint32_t>(m.size()) + static_cast<uint32_t>(action);
-  }
-  return static_cast<uint16_t>(chosen);
+  const bool sampled = options_.action_selection == ActionSelection::sampled;
+  return choose_action(s.marginals, options_.action_selection, options_.alpha, sampled ? uniform(slot) : 0);
 }
 
 void MeanFieldPopulation::update(const Batch& batch) {

@@ -68,7 +68,8 @@ class VectorPopulation final : public PopulationBase {
     std::vector<AlignedArray<T>> level_values, level_rows;  // per depth of the policy tree
     std::vector<std::vector<const T*>> level_pointers;
     AlignedArray<T> own_predicted, own_values, own_scratch;
-    std::vector<double> first_action, marginal;
+    std::vector<double> first_action;            // by joint action
+    std::vector<std::vector<double>> marginals;  // by factor
     typename FactoredCounts<T>::Scratch counts;
   };
 
