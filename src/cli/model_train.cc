@@ -27,9 +27,11 @@ void add_training_options(CLI::App& command, model_tools::TrainOptions& options)
       ->check(CLI::Range(256, 65'536))
       ->capture_default_str()
       ->group(group);
-  command.add_option("--learning-rate", options.learning_rate)
+  command
+      .add_option("--learning-rate", options.learning_rate,
+                  fmt::format("The highest (default {:.0e} from a model, {:.0e} from random weights)",
+                              model_tools::kRateOnward, model_tools::kRateAnew))
       ->check(CLI::Range(1e-8, 1.0))
-      ->capture_default_str()
       ->group(group);
   command.add_option("--warm-up", options.warm_up, "Steps")
       ->check(CLI::Range(0, 1'000'000))
@@ -60,6 +62,7 @@ json::object json_of(const model_tools::TrainOptions& options, const model_tools
   const double seconds = std::chrono::duration<double>(report.took).count();
   return {{"output", options.output},
           {"steps", report.steps},
+          {"learning_rate", report.learning_rate},
           {"first_step", report.first_step},
           {"tokens", report.tokens},
           {"seconds", seconds},
@@ -75,6 +78,11 @@ void print(const model_tools::TrainOptions& options, const model_tools::TrainRep
              human_count(report.tokens), to_string(report.took),
              static_cast<double>(report.tokens) / std::max(seconds, 1e-9));
   fmt::print("loss of a held-out token {:.3f} → {:.3f} nats\n", report.validation_before, report.validation_after);
+  if (report.validation_after > report.validation_before) {
+    fmt::print("{}\n",
+               paint(Colour::yellow, fmt::format("it learnt nothing that holds: try a --learning-rate below {:.0e}",
+                                                 report.learning_rate)));
+  }
 }
 
 struct Train {

@@ -45,6 +45,11 @@ struct FreeDataset {
 using Dataset = std::unique_ptr<ggml_opt_dataset, FreeDataset>;
 using OptResult = std::unique_ptr<ggml_opt_result, FreeDataset>;
 
+double learning_rate_of(const TrainOptions& options) {
+  if (options.learning_rate > 0) return options.learning_rate;
+  return options.shape.empty() ? kRateOnward : kRateAnew;
+}
+
 // One model in training. libllama calls back without a context, so there is one at a time per thread: `current`.
 class Trainer {
  public:
@@ -58,6 +63,7 @@ class Trainer {
         teacher_(teacher),
         steps_(steps),
         step_(first_step),
+        rate_(learning_rate_of(options)),
         warm_until_(first_step + options.warm_up) {
     current = this;
     llama_opt_params params{};
@@ -73,6 +79,7 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   [[nodiscard]] int64_t step() const { return step_; }
+  [[nodiscard]] double learning_rate() const { return rate_; }
   [[nodiscard]] bool trains_something() const { return trained_ > 0; }
 
   // The mean loss of what is learnt of these windows, a step for each.
@@ -172,7 +179,7 @@ class Trainer {
   // Asked when the labels of a window stand and before anything is computed: the place to replace them.
   ggml_opt_optimizer_params next_step() {
     ggml_opt_optimizer_params params = ggml_opt_get_default_optimizer_params(nullptr);
-    const double rate = learning_rate_at(step_, steps_, 0, options_.learning_rate);
+    const double rate = learning_rate_at(step_, steps_, 0, rate_);
     const double warm = step_ >= warm_until_ ? 1
                                              : 1 - static_cast<double>(warm_until_ - step_ - 1) /
                                                        static_cast<double>(std::max<int64_t>(1, options_.warm_up));
@@ -249,7 +256,9 @@ class Trainer {
   LlamaSession& mirror_;
   const TrainingData& data_;
   Teacher* teacher_;
-  int64_t steps_, step_, warm_until_;
+  int64_t steps_, step_;
+  double rate_;
+  int64_t warm_until_;
   ggml_opt_context_t optimizer_ = nullptr;  // meet_optimizer()
   std::span<const uint32_t> windows_;       // of the run under way
   size_t at_ = 0;
@@ -437,6 +446,7 @@ Result<TrainReport> train(const TrainOptions& options, const ProgressFn& progres
   if (!trainer.trains_something()) {
     return fail(ErrorCode::invalid_argument, fmt::format("no tensor's name contains '{}'", options.only));
   }
+  report.learning_rate = trainer.learning_rate();
   const std::vector<uint32_t> held_out = validation_windows(data);
   SKEP_TRY(report.validation_before, trainer.validate(held_out));
   SKEP_CHECK(learn(options, trainer, data, *source, checkpoint, report, progress));

@@ -24,6 +24,9 @@
 
 namespace skep::model_tools {
 
+// With one window a step, what a model knows comes apart at the rate that random weights need (bench/RESULTS.md).
+inline constexpr double kRateAnew = 2e-4, kRateOnward = 6e-5;
+
 struct TrainOptions {
   std::string model;         // the GGUF file to go on from; quantized ones are widened to F32 first
   std::string shape;         // … or a shape of `skep model synth`, with random weights
@@ -31,9 +34,9 @@ struct TrainOptions {
   std::string output;        // in F32; `skep model quantize` comes after
   int context_tokens = 256;  // of a window: one step each; a multiple of 256, as libllama's caches are
   int epochs = 1;
-  int64_t most_steps = 0;  // 0: as many as the epochs have
-  double learning_rate = 2e-4;
-  int64_t warm_up = 50;  // steps
+  int64_t most_steps = 0;    // 0: as many as the epochs have
+  double learning_rate = 0;  // the highest; 0: kRateOnward from a model, kRateAnew from random weights
+  int64_t warm_up = 50;      // steps
   double weight_decay = 0.01;
   double validation = 0.05;  // of the windows, held out
   std::string only;          // train tensors whose name contains this; empty: all
@@ -49,6 +52,7 @@ struct TrainOptions {
 
 struct TrainReport {
   int64_t steps = 0, first_step = 0, tokens = 0;  // tokens: trained on in this call
+  double learning_rate = 0;                       // the highest
   Duration took{};
   double validation_before = 0, validation_after = 0;  // mean loss of a token that is learnt, in nats
   struct Point {

@@ -52,6 +52,24 @@ TEST_F(TrainTest, AModelLearnsATextAndOthersCanReadIt) {
   EXPECT_THAT(files(), Not(Contains("out.gguf.checkpoint")));
 }
 
+TEST_F(TrainTest, WhatIsKnownIsLearntFromMoreSlowly) {
+  TrainOptions onward = options(make_model("m.gguf", "tiny", synth::WeightType::f32));
+  onward.learning_rate = 0;
+  onward.most_steps = 8;
+  TrainOptions anew = onward;
+  anew.model.clear();
+  anew.shape = "tiny";
+  anew.output = at("anew.gguf");
+  TrainOptions told = onward;
+  told.learning_rate = 1e-5;
+  told.output = at("told.gguf");
+  const auto first = train(onward, {}), second = train(anew, {}), third = train(told, {});
+  ASSERT_TRUE(first && second && third);
+  EXPECT_EQ(first->learning_rate, kRateOnward);
+  EXPECT_EQ(second->learning_rate, kRateAnew);
+  EXPECT_EQ(third->learning_rate, 1e-5);
+}
+
 TEST_F(TrainTest, AStoppedTrainingGoesOnFromItsCheckpoint) {
   const std::string model = make_model("m.gguf", "tiny", synth::WeightType::f32);
   const auto stopped = train(options(model), [](const Progress& p) { return p.fraction < 0.5; });
