@@ -3,11 +3,11 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
-#include <set>
 #include <unordered_map>
 
-#include "memory/words.h"
+#include "memory/postgres_search.h"
 #include "store/postgres_connection.h"
 
 namespace skep::memory {
@@ -22,7 +22,9 @@ using store::PgText;
 namespace {
 
 constexpr size_t kCandidates = 48;
-constexpr size_t kMostWords = 8;
+constexpr size_t kSame = 3;  // nearest facts that may be the same as a new one
+// After so many, the server is asked anew how rare words are.
+constexpr size_t kSearchesBetween = 256, kAddedBetween = 4096;
 constexpr std::chrono::minutes kLongWork{5};  // for a VACUUM or an index over all facts
 
 constexpr const char* kSchema = R"(
@@ -38,22 +40,28 @@ CREATE INDEX IF NOT EXISTS skep_facts_words ON skep_facts USING gin (words);
 CREATE INDEX IF NOT EXISTS skep_facts_bare ON skep_facts (id) WHERE vector IS NULL;
 CREATE TABLE IF NOT EXISTS skep_facts_state (one boolean PRIMARY KEY DEFAULT true CHECK (one),
   embedder text NOT NULL, dimensions int NOT NULL);
-INSERT INTO skep_facts_state VALUES (true, '', 0) ON CONFLICT DO NOTHING;)";
+INSERT INTO skep_facts_state VALUES (true, '', 0) ON CONFLICT DO NOTHING;
+ALTER TABLE skep_facts_state ADD COLUMN IF NOT EXISTS version int NOT NULL DEFAULT 1;)";
 
-constexpr const char* kColumns = "id, agent, text, source, tags, time";
+// What brings a table of the version before to the next. The facts stay; each step is one transaction.
+constexpr std::array<const char*, 1> kMigrations = {
+    // 2: filters by tag or time alone are counted and read by an index.
+    "CREATE INDEX IF NOT EXISTS skep_facts_tags ON skep_facts USING gin (tags);"
+    "CREATE INDEX IF NOT EXISTS skep_facts_time ON skep_facts (time);",
+};
+constexpr int64_t kVersion = 1 + kMigrations.size();
+// Of several daemons that open a database one migrates, and the others wait for it.
+constexpr const char* kLock = "SELECT pg_advisory_xact_lock(hashtext('skep_facts'))";
 
-std::string vector_text(const std::vector<float>& vector) {
-  std::string out = "[";
-  for (const float x : vector) fmt::format_to(std::back_inserter(out), "{}{}", out.size() > 1 ? "," : "", x);
-  return out + "]";
-}
+// Small searches wait longer for parallel workers and compiled expressions than these save. A filter may leave few of
+// the nearest: the graph is walked on until there are enough.
+const std::vector<std::string> kSession = {"SET max_parallel_workers_per_gather = 0", "SET jit = off",
+                                           "SET hnsw.ef_search = 64", "SET hnsw.iterative_scan = strict_order"};
 
 int64_t hash_of(const NewFact& fact) {
   const std::string key = fact.agent + '\0' + normalized(fact.text);
   return static_cast<int64_t>(XXH3_64bits(key.data(), key.size()));
 }
-
-std::string stamp(WallTime time) { return std::to_string(time.time_since_epoch().count()); }
 
 Result<Fact> fact_at(const PgRows& rows, int row) {
   SKEP_TRY(std::vector<std::string> tags, parse_pg_array(rows.text(row, 4)));
@@ -63,22 +71,6 @@ Result<Fact> fact_at(const PgRows& rows, int row) {
               rows.text(row, 3),
               std::move(tags),
               WallTime(Duration(rows.number(row, 5)))};
-}
-
-// Conditions as SQL; its parameters go behind those that are there.
-std::string where(const Filter& filter, std::vector<PgText>& parameters) {
-  std::string sql = "true";
-  const auto next = [&](std::string value) {
-    parameters.emplace_back(std::move(value));
-    return "$" + std::to_string(parameters.size());
-  };
-  if (filter.agent) {
-    sql += " AND agent" + (filter.with_shared ? " IN (" + next(*filter.agent) + ", '')" : " = " + next(*filter.agent));
-  }
-  if (!filter.tags.empty()) sql += " AND tags @> " + next(pg_array(filter.tags)) + "::text[]";
-  if (filter.from) sql += " AND time >= " + next(stamp(*filter.from)) + "::bigint";
-  if (filter.to) sql += " AND time < " + next(stamp(*filter.to)) + "::bigint";
-  return sql;
 }
 
 std::string id_array(const std::vector<FactId>& ids) {
@@ -105,13 +97,17 @@ Status check_text(const NewFact& fact) {
 }  // namespace
 
 struct PostgresFacts::Impl {
+  Impl(PostgresFactsOptions o, PgConnection connection) : options(std::move(o)), db(std::move(connection)) {}
+  Status migrate();
+
   PostgresFactsOptions options;
   PgConnection db;
   std::string embedder;
   size_t dimensions = 0;
-  bool traces_left = false;  // an agent's facts are gone, their bytes are not yet: the server failed us
+  WordFrequencies frequencies = {};
+  size_t searches = 0, added = 0;  // since they were learned
+  bool traces_left = false;        // an agent's facts are gone, their bytes are not yet: the server failed us
 
-  [[nodiscard]] std::string typed() const { return fmt::format("vector({})", dimensions); }
   Status check_vector(const std::vector<float>& vector) const {
     if (vector.empty() || vector.size() == dimensions) return {};
     return fail(ErrorCode::invalid_argument,
@@ -143,15 +139,19 @@ struct PostgresFacts::Impl {
     traces_left = !done;
     return done;
   }
-  // The nearest facts as id, agent, text, source, tags, time, cosine.
-  [[nodiscard]] PgStatement nearest(const std::vector<float>& vector, const Filter& filter, size_t count) const {
-    PgStatement s;
-    s.parameters.emplace_back(vector_text(vector));
-    const std::string conditions = where(filter, s.parameters);
-    s.sql = fmt::format(
-        "SELECT {0}, 1 - (vector::{1} <=> $1::{1}) FROM skep_facts WHERE vector_dims(vector) = {4} AND {2} "
-        "ORDER BY vector::{1} <=> $1::{1} LIMIT {3}",
-        kColumns, typed(), conditions, count, dimensions);
+  // Nothing is learned where the server says nothing, and words are weighed as they were.
+  void learn_words(const PgRows& answer) {
+    if (auto known = WordFrequencies::from(answer)) frequencies = std::move(*known);
+    searches = added = 0;
+  }
+  [[nodiscard]] bool words_are_old() const { return searches >= kSearchesBetween || added >= kAddedBetween; }
+  [[nodiscard]] FactSearch search(const std::vector<float>& vector, const Filter& filter, size_t candidates) const {
+    FactSearch s;
+    if (!vector.empty()) s.vector = &vector;
+    s.dimensions = dimensions;
+    s.filter = &filter;
+    s.candidates = candidates;
+    s.scan_at_most = options.scan_at_most.value_or(worth_scanning(frequencies.facts()));
     return s;
   }
 };
@@ -159,21 +159,49 @@ struct PostgresFacts::Impl {
 PostgresFacts::PostgresFacts(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PostgresFacts::~PostgresFacts() = default;
 
-Result<std::unique_ptr<PostgresFacts>> PostgresFacts::open(PostgresFactsOptions options) {
-  // A filter may leave few of the nearest: the index is walked on until there are enough.
-  SKEP_TRY(PgConnection db,
-           PgConnection::open(options.connection, {options.limit, {"SET hnsw.iterative_scan = strict_order"}}));
-  const Status made = db.run(kSchema);
+// Brings the tables to this version.
+Status PostgresFacts::Impl::migrate() {
+  const Status made = db.run(fmt::format("BEGIN; {}; {} COMMIT", kLock, kSchema).c_str());
   if (!made) {
+    static_cast<void>(db.run("ROLLBACK"));
     Error error = made.error();
     if (error.message.find("vector") != error.message.npos) {
       error.hint = "install the extension pgvector for this server (Debian: postgresql-<version>-pgvector)";
     }
     return fail(std::move(error));
   }
-  SKEP_TRY(const PgRows state, db.run({"SELECT embedder, dimensions FROM skep_facts_state", {}}));
-  auto impl = std::unique_ptr<Impl>(
-      new Impl{std::move(options), std::move(db), state.text(0, 0), static_cast<size_t>(state.number(0, 1))});
+  const PgStatement version{"SELECT version FROM skep_facts_state", {}};
+  SKEP_TRY(const PgRows found, db.run(version));
+  if (found.number(0, 0) > kVersion) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("the facts in this database are of version {}, this skep knows {}", found.number(0, 0), kVersion),
+        "a newer skep has used it: use that, or another database");
+  }
+  return at_length([&]() -> Status {
+    for (int64_t at = found.number(0, 0); at < kVersion; ++at) {
+      const Status done =
+          db.run(fmt::format("BEGIN; {}; {} UPDATE skep_facts_state SET version = {} WHERE version = {}; "
+                             "COMMIT",
+                             kLock, kMigrations.at(static_cast<size_t>(at - 1)), at + 1, at)
+                     .c_str());
+      if (!done) static_cast<void>(db.run("ROLLBACK"));
+      SKEP_CHECK(done);
+    }
+    return {};
+  });
+}
+
+Result<std::unique_ptr<PostgresFacts>> PostgresFacts::open(PostgresFactsOptions options) {
+  SKEP_TRY(PgConnection db, PgConnection::open(options.connection, {options.limit, kSession}));
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(db));
+  SKEP_CHECK(impl->migrate());
+  SKEP_TRY(
+      const std::vector<PgRows> known,
+      impl->db.run_together({{"SELECT embedder, dimensions FROM skep_facts_state", {}}, WordFrequencies::statement()}));
+  impl->embedder = known[0].text(0, 0);
+  impl->dimensions = static_cast<size_t>(known[0].number(0, 1));
+  impl->learn_words(known[1]);
   return std::unique_ptr<PostgresFacts>(new PostgresFacts(std::move(impl)));
 }
 
@@ -196,7 +224,7 @@ Result<std::vector<Added>> PostgresFacts::add(std::vector<NewFact> facts) {
     own.agent = facts[i].agent;
     own.with_shared = false;
     near_of[i] = near.size();
-    near.push_back(impl_->nearest(facts[i].vector, own, 3));
+    near.push_back(statement(impl_->search(facts[i].vector, own, kSame)));
   }
   SKEP_TRY(const std::vector<PgRows> same_meaning, impl_->db.run_together(near));
 
@@ -228,7 +256,7 @@ Result<std::vector<Added>> PostgresFacts::add(std::vector<NewFact> facts) {
     if (const auto at = near_of.find(i); known == 0 && at != near_of.end()) {
       const PgRows& rows = same_meaning[at->second];
       for (int row = 0; row < rows.size() && known == 0; ++row) {
-        if (rows.real(row, 6) >= double{impl_->options.scoring.same} &&
+        if (rows.real(row, kSimilarity) >= double{impl_->options.scoring.same} &&
             !differ_in_detail(rows.text(row, 2), fact.text)) {
           known = static_cast<FactId>(rows.number(row, 0));
         }
@@ -248,8 +276,8 @@ Result<std::vector<Added>> PostgresFacts::add(std::vector<NewFact> facts) {
           fact.vector.empty() ? PgText() : PgText(vector_text(fact.vector))}});
   }
   SKEP_TRY(const std::vector<PgRows> changed, impl_->db.run_together(changes));
-  for (const auto& [fact, statement] : inserted)
-    added[fact] = {static_cast<FactId>(changed[statement].number(0, 0)), false};
+  for (const auto& [fact, at] : inserted) added[fact] = {static_cast<FactId>(changed[at].number(0, 0)), false};
+  impl_->added += inserted.size();
   changes.clear();
   for (const auto& [fact, first] : twins) {
     added[fact] = {added[first].id, true};
@@ -264,47 +292,37 @@ Result<std::vector<Hit>> PostgresFacts::search(const Query& query) {
     return fail(ErrorCode::invalid_argument, fmt::format("limit is {}, must be 1 to {}", query.limit, kMostHits));
   }
   SKEP_CHECK(impl_->check_vector(query.vector));
-  const size_t candidates = std::max(kCandidates, 2 * query.limit);
-  std::vector<PgStatement> both;
-  if (!query.vector.empty()) both.push_back(impl_->nearest(query.vector, query.filter, candidates));
-  std::vector<std::string> words = words_of(query.text);
-  // Long words tell more than short ones; `simple` has no stop words to leave out.
-  std::stable_sort(words.begin(), words.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
-  if (words.size() > kMostWords) words.resize(kMostWords);
-  if (!words.empty()) {
-    PgStatement s;
-    std::string any;
-    for (const std::string& word : words) any += (any.empty() ? "'" : " | '") + word + "'";
-    s.parameters.emplace_back(any);
-    std::string similarity = "0::float8";
-    if (!query.vector.empty()) {
-      s.parameters.emplace_back(vector_text(query.vector));
-      similarity = fmt::format("coalesce(1 - (vector::{0} <=> $2::{0}), 0)", impl_->typed());
-    }
-    const std::string conditions = where(query.filter, s.parameters);
-    // The vectors of the best alone are fetched, not those of all that have one of the words.
-    s.sql = fmt::format(
-        "SELECT {}, {}, r FROM (SELECT id AS best, ts_rank(words, $1::tsquery) AS r FROM skep_facts WHERE words @@ "
-        "$1::tsquery AND {} ORDER BY r DESC LIMIT {}) AS found JOIN skep_facts ON id = best ORDER BY r DESC",
-        kColumns, similarity, conditions, candidates);
-    both.push_back(std::move(s));
+  FactSearch search = impl_->search(query.vector, query.filter, std::max(kCandidates, 2 * query.limit));
+  search.words = choose_words(query.text, impl_->frequencies, search.candidates);
+  const bool by_vector = search.vector != nullptr, by_text = !search.words.all.empty();
+  if (!by_vector && !by_text) return std::vector<Hit>();
+  // What words are worth is asked now and then, on the same way, for the searches that follow.
+  ++impl_->searches;
+  std::vector<PgStatement> asked = {statement(search)};
+  if (impl_->words_are_old()) asked.push_back(WordFrequencies::statement());
+  SKEP_TRY(std::vector<PgRows> answers, impl_->db.run_together(asked));
+  if (answers.size() > 1) impl_->learn_words(answers[1]);
+  if (came_short(search, answers[0])) {
+    search.scan = true;
+    SKEP_TRY(answers[0], impl_->db.run(statement(search)));
   }
-  SKEP_TRY(const std::vector<PgRows> answers, impl_->db.run_together(both));
+  const PgRows& rows = answers[0];
   std::map<FactId, Hit> found;
-  for (size_t a = 0; a < answers.size(); ++a) {
-    const PgRows& rows = answers[a];
-    const bool by_text = !words.empty() && a + 1 == answers.size();
-    for (int row = 0; row < rows.size(); ++row) {
-      SKEP_TRY(Fact fact, fact_at(rows, row));
-      Hit& hit = found[fact.id];
-      hit.fact = std::move(fact);
-      if (!query.vector.empty()) hit.similarity = rows.real(row, 6);
-      if (by_text && rows.real(0, 7) > 0) hit.text_score = rows.real(row, 7) / rows.real(0, 7);
-    }
+  double most = 0;
+  for (int row = 0; row < rows.size(); ++row) {
+    SKEP_TRY(Fact fact, fact_at(rows, row));
+    Hit& hit = found[fact.id];
+    hit.fact = std::move(fact);
+    if (!rows.null(row, kSimilarity)) hit.similarity = rows.real(row, kSimilarity);
+    if (!rows.null(row, kWeight)) hit.text_score = rows.real(row, kWeight);
+    most = std::max(most, hit.text_score);
   }
   std::vector<Hit> hits;
-  for (auto& [id, hit] : found) hits.push_back(std::move(hit));
-  rank(hits, impl_->options.scoring, query, !query.vector.empty(), !words.empty());
+  for (auto& [id, hit] : found) {
+    if (most > 0) hit.text_score /= most;
+    hits.push_back(std::move(hit));
+  }
+  rank(hits, impl_->options.scoring, query, by_vector, by_text);
   return hits;
 }
 
@@ -312,8 +330,8 @@ Result<std::vector<Fact>> PostgresFacts::list(const Filter& filter, FactId after
   PgStatement s;
   s.parameters = {std::to_string(after), std::to_string(limit)};
   const std::string conditions = where(filter, s.parameters);
-  s.sql = fmt::format("SELECT {} FROM skep_facts WHERE id > $1::bigint AND {} ORDER BY id LIMIT $2::bigint", kColumns,
-                      conditions);
+  s.sql = fmt::format("SELECT {} FROM skep_facts WHERE id > $1::bigint AND {} ORDER BY id LIMIT $2::bigint",
+                      kFactColumns, conditions);
   SKEP_TRY(const PgRows rows, impl_->db.run(s));
   std::vector<Fact> facts;
   for (int row = 0; row < rows.size(); ++row) {
@@ -367,7 +385,7 @@ Result<std::vector<Fact>> PostgresFacts::without_vector(size_t limit, FactId aft
   SKEP_TRY(const PgRows rows,
            impl_->db.run(
                {fmt::format("SELECT {} FROM skep_facts WHERE vector IS NULL AND id > $1::bigint ORDER BY id LIMIT {}",
-                            kColumns, limit),
+                            kFactColumns, limit),
                 {std::to_string(after)}}));
   std::vector<Fact> facts;
   for (int row = 0; row < rows.size(); ++row) {

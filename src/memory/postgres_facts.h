@@ -1,16 +1,19 @@
 #pragma once
 // Long-term memory on a PostgreSQL server with the extension pgvector, for several daemons or a fleet's backups.
-// Tables skep_facts and skep_facts_state in the connection's schema, made at the first opening.
+// Tables skep_facts and skep_facts_state in the connection's schema, made at the first opening; those of an older skep
+// are brought to this version, and lose nothing. postgres_search.h has how it is searched.
 //
-// What differs from LocalFacts: words are ranked by ts_rank of the configuration `simple`, not BM25; vectors are kept
-// as float; what is forgotten is deleted and vacuumed, and where that is everything of one agent, the table is written
-// anew (VACUUM FULL: others wait, and it needs its size again on the disk), so that no page, index or statistic has a
-// word of it. What a server keeps beyond its tables (its write-ahead log, backups) is the server's.
+// What differs from LocalFacts: words are those of PostgreSQL's configuration `simple`, weighed by how rare they are
+// alone, not by how often they stand in a fact and how long that is; vectors are kept as float; what is forgotten is
+// deleted and vacuumed, and where that is everything of one agent, the table is written anew (VACUUM FULL: others wait,
+// and it needs its size again on the disk), so that no page, index or statistic has a word of it. What a server keeps
+// beyond its tables (its write-ahead log, backups) is the server's.
 //
 // A connection that broke is made again at the next call; a call that is under way fails with unavailable.
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "memory/fact.h"
@@ -22,6 +25,7 @@ struct PostgresFactsOptions {
   std::string connection;  // libpq: postgresql://… or "host=… dbname=…"
   Scoring scoring;
   std::chrono::milliseconds limit = std::chrono::seconds(10);  // of a call; a server that hangs is given up then
+  std::optional<size_t> scan_at_most = {};  // facts; unset: as many as is sooner done than to walk the graph
 };
 
 class PostgresFacts final : public LongTerm {

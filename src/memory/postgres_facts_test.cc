@@ -6,9 +6,7 @@
 
 #include <algorithm>
 
-#include "memory/long_term_contract.h"
-#include "store/postgres_connection.h"
-#include "store/testing_postgres.h"
+#include "memory/postgres_testing.h"
 #include "store/testing_postgres_sweep.h"
 
 namespace skep::memory {
@@ -16,13 +14,9 @@ namespace skep::memory {
 using store::parse_pg_array;
 using store::pg_array;
 using store::PgConnection;
-using store::TestingPostgres;
 
-namespace {
-
-// One server for all tests; each test gets a database of its own.
-TestingPostgres* server() {
-  static const auto started = TestingPostgres::start(SKEP_DEPS);
+store::TestingPostgres* server() {
+  static const auto started = store::TestingPostgres::start(SKEP_DEPS);
   if (!started) {
     static const bool said = (fmt::print(stderr, "no pgvector here: {}\n", started.error().text()), true);
     static_cast<void>(said);
@@ -31,23 +25,8 @@ TestingPostgres* server() {
   return started->get();
 }
 
-struct PostgresStore {
-  PostgresStore() {
-    static int n = 0;
-    database = "test" + std::to_string(++n);
-    auto admin = PgConnection::open(server()->connection());
-    EXPECT_TRUE(admin && admin->run(("CREATE DATABASE " + database).c_str()));
-    reopen();
-  }
-  void reopen() {
-    facts.reset();
-    facts = PostgresFacts::open({server()->connection(database), {}}).value();
-  }
-  LongTerm& store() { return *facts; }
+namespace {
 
-  std::string database;
-  std::unique_ptr<PostgresFacts> facts;
-};
 INSTANTIATE_TYPED_TEST_SUITE_P(Postgres, LongTermContract, PostgresStore);
 
 TEST(PostgresFacts, GoesOnAfterTheServerWasKilledAndLosesNothing) {
@@ -102,6 +81,49 @@ TEST(PostgresFacts, NothingOfAForgottenAgentIsInAnyTableOrFileOfTheServer) {
   EXPECT_EQ(store::places_with("rumpelstilzchen", *server(), own.database), std::vector<std::string>());
   EXPECT_FALSE(store::places_with("schneewittchen", *server(), own.database).empty())
       << "another's facts are where they were";
+}
+
+// The tables of version 1, as the first skep with them made them.
+constexpr const char* kVersion1 = R"(
+CREATE EXTENSION vector;
+CREATE TABLE skep_facts (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  agent text NOT NULL, text text NOT NULL, source text NOT NULL, tags text[] NOT NULL, time bigint NOT NULL,
+  hash bigint NOT NULL, vector vector,
+  words tsvector GENERATED ALWAYS AS (to_tsvector('simple', text)) STORED);
+CREATE INDEX skep_facts_agent ON skep_facts (agent, id);
+CREATE TABLE skep_facts_state (one boolean PRIMARY KEY DEFAULT true CHECK (one), embedder text NOT NULL,
+  dimensions int NOT NULL);
+INSERT INTO skep_facts_state VALUES (true, 'e', 2);
+INSERT INTO skep_facts (agent, text, source, tags, time, hash, vector)
+  VALUES ('ann', 'the gasket leaks', 's', '{red}', 5, 7, '[1,0]');)";
+
+TEST(PostgresFacts, ADatabaseOfAnOlderSkepIsMigratedAndKeepsItsFacts) {
+  const std::string database = new_database();
+  PgConnection db(server()->connection(database));
+  ASSERT_TRUE(db.run(kVersion1));
+  for (int i = 0; i < 2; ++i) {
+    auto facts = PostgresFacts::open({server()->connection(database), {}});
+    ASSERT_TRUE(facts) << facts.error().text();
+    const auto all = (*facts)->list({}, 0, 10).value();
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0], (Fact{1, "ann", "the gasket leaks", "s", {"red"}, WallTime(Duration(5))}));
+    EXPECT_EQ((*facts)->statistics()->embedder, "e");
+    EXPECT_EQ((*facts)->statistics()->vectors, 1U);
+    EXPECT_EQ(db.run({"SELECT version FROM skep_facts_state", {}})->number(0, 0), 2);
+    EXPECT_EQ(db.run({"SELECT count(*) FROM pg_class WHERE relname IN ('skep_facts_tags', 'skep_facts_time')", {}})
+                  ->number(0, 0),
+              2);
+  }
+}
+
+TEST(PostgresFacts, ADatabaseOfANewerSkepIsLeftAlone) {
+  const PostgresStore own;
+  PgConnection db(server()->connection(own.database));
+  ASSERT_TRUE(db.run("UPDATE skep_facts_state SET version = 99"));
+  const auto refused = PostgresFacts::open({server()->connection(own.database), {}});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("version 99"), std::string::npos) << refused.error().text();
 }
 
 TEST(PostgresConnection, ArraysComeBackAsTheyWere) {
