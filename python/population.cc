@@ -128,6 +128,12 @@ belief::BackendKind backend_from(const std::string& name) {
   throw py::value_error("backend: auto, joint or mean-field");
 }
 
+belief::ModelStorage own_storage_from(const std::string& name) {
+  if (name == "full") return belief::ModelStorage::full;
+  if (name == "bfloat16") return belief::ModelStorage::bfloat16;
+  throw py::value_error("own_storage: full or bfloat16");
+}
+
 belief::RowStorage rows_from(const std::string& name) {
   if (name == "full") return belief::RowStorage::full;
   if (name == "compact") return belief::RowStorage::compact;
@@ -151,7 +157,7 @@ void define_population(py::module_& module) {
                        bool learning, double lr_pA, double lr_pB, double forgetting, uint32_t history,
                        bool history_beliefs, std::optional<double> tolerance, const std::string& file, uint64_t seed,
                        int threads, const py::object& A_factor_list, const py::object& B_factor_list,
-                       const std::string& rows, double prune, bool own_habits) {
+                       const std::string& rows, double prune, bool own_habits, const std::string& own_storage) {
              belief::PopulationOptions o;
              o.capacity = capacity;
              o.gamma = gamma;
@@ -172,6 +178,7 @@ void define_population(py::module_& module) {
              o.rows = rows_from(rows);
              o.prune = prune;
              o.own_habits = own_habits;
+             o.own_storage = own_storage_from(own_storage);
              o.plan = plan;
              o.keep_policies = plan;
              if (dtype != "float32" && dtype != "float64") throw py::value_error("dtype: float32 or float64");
@@ -193,7 +200,7 @@ void define_population(py::module_& module) {
            py::arg("forgetting") = 0.0, py::arg("history") = 0, py::arg("history_beliefs") = false,
            py::arg("tolerance") = py::none(), py::arg("file") = "", py::arg("seed") = 0, py::arg("threads") = 0,
            py::arg("A_factor_list") = py::none(), py::arg("B_factor_list") = py::none(), py::arg("rows") = "full",
-           py::arg("prune") = belief::PopulationOptions().prune, py::arg("own_habits") = false)
+           py::arg("prune") = belief::PopulationOptions().prune, py::arg("own_habits") = false, py::arg("own_storage") = "full")
       .def_static(
           "open",
           [](const std::string& file, int threads) {

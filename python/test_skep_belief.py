@@ -216,6 +216,26 @@ class Populations(unittest.TestCase):
         with self.assertRaises(ValueError):
             shared.set_own_model(2, [A], [B])
 
+    def test_own_models_may_be_packed(self):
+        full, A, B = small_population(agents=50, own_models=True)
+        packed, _, _ = small_population(agents=50, own_models=True, own_storage="bfloat16")
+        self.assertIn("bfloat16", packed.backend)
+        other = np.roll(A, 1, axis=0)
+        observations = np.random.default_rng(3).integers(0, 5, (6, 50)).astype(np.uint16)
+        for population in (full, packed):
+            population.set_own_model(2, [other], [B])
+        for t, seen in enumerate(observations):
+            for population in (full, packed):
+                population.set_actions(np.full(50, t % 3, np.uint16))
+                population.step(seen)
+            off = np.abs(full.beliefs - packed.beliefs).sum(axis=1)
+            self.assertLessEqual(off.max(), packed.error_bound(0))
+            self.assertEqual(full.error_bound(0), 0)
+        with self.assertRaises(ValueError):
+            small_population(own_models=True, own_storage="bfloat16", dtype="float64")
+        with self.assertRaises(ValueError):
+            small_population(own_models=True, own_storage="int8")
+
     def test_learning_is_the_agents(self):
         rng = np.random.default_rng(6)
         A, B = rng.dirichlet(np.ones(4), 5).T, np.stack([rng.dirichlet(np.ones(5), 5).T for _ in range(3)], axis=-1)

@@ -36,6 +36,17 @@ constexpr Workload kWorkloads[] = {
     {"M own", 32, false, true, 100'000, 2144, 4480, 0.85}, {"P own", 32, true, true, 100'000, 10848, 20864, 0.75},
 };
 
+// Own models in bfloat16, beside the same in f32. The bytes of an update, beliefs included, which stay f32.
+struct PackedWorkload {
+  const char* name;
+  int states;
+  bool plan;
+  double bytes;
+};
+
+constexpr PackedWorkload kPackedWorkloads[] = {
+    {"S own bf16", 16, false, 672}, {"M own bf16", 32, false, 2368}, {"P own bf16", 32, true, 10624}};
+
 belief::GenerativeModel model_of(int states) {
   return belief::random_model({.states = {states}, .observations = {states}, .controls = {4}}, 1);
 }
@@ -43,11 +54,13 @@ belief::GenerativeModel model_of(int states) {
 // A population with its inputs: eight sets of observations and actions, taken in turns.
 class Runner {
  public:
-  static Result<Runner> create(int states, bool plan, bool own, uint32_t agents, kernel::ThreadPool& pool) {
+  static Result<Runner> create(int states, bool plan, bool own, uint32_t agents, kernel::ThreadPool& pool,
+                               belief::ModelStorage own_storage = belief::ModelStorage::full) {
     PopulationOptions options;
     options.capacity = agents;
     options.plan = plan;
     options.own_models = own;
+    options.own_storage = own_storage;
     Runner r;
     r.plan_ = plan;
     SKEP_TRY(r.population_, Population::create(model_of(states), options, pool));
@@ -103,6 +116,7 @@ class Bench {
     report_.notes.push_back(fmt::format("{} threads", pool_->threads()));
     SKEP_CHECK(shared());
     SKEP_CHECK(own());
+    SKEP_CHECK(own_packed());
     SKEP_CHECK(one_agent());
     SKEP_CHECK(scaling());
     SKEP_CHECK(numpy());
@@ -167,6 +181,38 @@ class Bench {
       if (!bandwidth) bandwidth.emplace();
       SKEP_CHECK(against(w, "measured read bandwidth", w.bytes,
                          [&] { return bandwidth->measure(*pool_, options_.round_seconds); }));
+    }
+    return {};
+  }
+
+  // Limit, f32 and bfloat16 in turns. No bar: the bandwidth's share says how well it reads, the ratio what that is
+  // worth.
+  Status own_packed() {
+    constexpr uint32_t agents = 100'000;
+    std::optional<ReadBandwidth> bandwidth;
+    for (const PackedWorkload& w : kPackedWorkloads) {
+      if (!wanted(w.name)) continue;
+      if (!bandwidth) bandwidth.emplace();
+      SKEP_TRY(Runner full, Runner::create(w.states, w.plan, true, agents, *pool_));
+      SKEP_TRY(Runner packed, Runner::create(w.states, w.plan, true, agents, *pool_, belief::ModelStorage::bfloat16));
+      std::vector<double> of_full, of_packed, fractions, ratios;
+      for (int i = 0; i < options_.rounds; ++i) {
+        const double can = bandwidth->measure(*pool_, options_.round_seconds);
+        of_full.push_back(full.run(options_.round_seconds) / 1e6);
+        of_packed.push_back(packed.run(options_.round_seconds) / 1e6);
+        fractions.push_back(of_packed.back() * 1e6 * w.bytes / can);
+        ratios.push_back(of_packed.back() / of_full.back());
+      }
+      Row r;
+      r.name = w.name;
+      r.value = median(of_packed);
+      r.unit = "M updates/s";
+      r.limit = "measured read bandwidth";
+      r.fraction = median(fractions);
+      r.peer = "f32";
+      r.peer_value = median(of_full);
+      r.ratio = median(ratios);
+      add(std::move(r));
     }
     return {};
   }

@@ -13,6 +13,7 @@
 #include "kernel/belief_filter_run_inl.h"
 #include "kernel/belief_math_inl.h"
 // clang-format on
+#include "kernel/every_target.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace skep::kernel::HWY_NAMESPACE {
@@ -110,24 +111,6 @@ const BeliefKernels<double>& belief_kernels<double>() {
   static const BeliefKernels<double> kernels = HWY_DYNAMIC_DISPATCH(TableF64)();
   return kernels;
 }
-
-namespace {
-
-// Calls `add` with each target chosen in turn.
-template <typename Add>
-void with_every_target(Add&& add) {
-#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0  // one target: nothing is chosen at run time
-  add();
-#else
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::GetChosenTarget().Update(target);
-    add();
-  }
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-#endif
-}
-
-}  // namespace
 
 template <>
 std::vector<BeliefKernels<float>> every_belief_kernels<float>() {

@@ -12,6 +12,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // clang-format on
+#include "kernel/every_target.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace skep::kernel::HWY_NAMESPACE {
@@ -54,15 +55,7 @@ const VectorKernels& vector_kernels() {
 
 std::vector<VectorKernels> every_vector_kernels() {
   std::vector<VectorKernels> every;
-#if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0  // one target: nothing is chosen at run time
-  every.push_back(vector_kernels());
-#else
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::GetChosenTarget().Update(target);
-    every.push_back(HWY_DYNAMIC_DISPATCH(Table)());
-  }
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-#endif
+  with_every_target([&every] { every.push_back(HWY_DYNAMIC_DISPATCH(Table)()); });
   return every;
 }
 

@@ -15,6 +15,7 @@ belief::PopulationOptions options_of(const PopulationConfig& config, uint64_t se
   options.action_selection = config.sampled ? belief::ActionSelection::sampled : belief::ActionSelection::deterministic;
   options.use_states_info_gain = config.curiosity;
   options.own_models = config.own;
+  if (config.own_bfloat16) options.own_storage = belief::ModelStorage::bfloat16;
   options.learning = config.learning > 0;
   options.lr_pA = options.lr_pB = config.learning;
   options.own_habits = !config.habits.empty();

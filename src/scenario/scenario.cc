@@ -75,6 +75,8 @@ Status check_population(const YamlNode& node, const PopulationConfig& population
   const bool packed = population.precision != BeliefPrecision::f32 && population.precision != BeliefPrecision::f64;
   if (population.learning > 0 && !population.own)
     return place("learning").error("agents that learn have their own model", "add own: true");
+  if (population.own_bfloat16 && (!population.own || population.precision != BeliefPrecision::f32))
+    return place("own_storage").error("bfloat16 is for own models of float32 agents", "add own: true, or take full");
   if (population.own && packed)
     return place("precision")
         .error("an own model is far larger than any belief: only full ones go with it",
@@ -97,6 +99,7 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   PopulationConfig population;
   population.name = node.key();
   std::string mind = to_string(population.mind), actions = "sampled", precision = "float32";
+  std::string own_storage = "full";
   YamlFields fields(node);
   fields.integer("agents", population.agents, 1, most_agents);
   fields.choice("mind", mind, {"planning", "reactive", "random"});
@@ -108,6 +111,7 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   fields.number("tolerance", population.tolerance, 0, 0.5);
   fields.number("prune", population.prune, 0, 0.009);
   fields.boolean("own", population.own);
+  fields.choice("own_storage", own_storage, {"full", "bfloat16"});
   fields.number("learning", population.learning, 0, 1000);
   fields.number("confidence", population.confidence, 1e-3, 1e6);
   const auto rows = [&fields](const char* key, std::vector<std::vector<double>>& out) {
@@ -121,6 +125,7 @@ Result<PopulationConfig> read_population(const YamlNode& node) {
   population.mind = mind == "random" ? Mind::random : mind == "reactive" ? Mind::reactive : Mind::planning;
   population.sampled = actions == "sampled";
   population.precision = precision_of(precision);
+  population.own_bfloat16 = own_storage == "bfloat16";
   SKEP_CHECK(check_population(node, population));
   return population;
 }

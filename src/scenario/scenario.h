@@ -45,11 +45,12 @@ struct PopulationConfig {
   bool curiosity = true;  // count information gain, not only utility
   bool sampled = true;    // actions are drawn; false: the most probable one
   BeliefPrecision precision = BeliefPrecision::f32;
-  double tolerance = 0.01;  // compact: how far a packed row may be from what it holds, L1
-  double prune = 1e-6;      // sparse: entries of at most this are dropped
-  bool own = false;         // every agent has its own A and B
-  double learning = 0;      // rate at which it learns them; 0: not
-  double confidence = 10;   // learning: observations that the first A and B count as
+  double tolerance = 0.01;    // compact: how far a packed row may be from what it holds, L1
+  double prune = 1e-6;        // sparse: entries of at most this are dropped
+  bool own = false;           // every agent has its own A and B
+  bool own_bfloat16 = false;  // own: in half the memory, as belief::ModelStorage::bfloat16
+  double learning = 0;        // rate at which it learns them; 0: not
+  double confidence = 10;     // learning: observations that the first A and B count as
   // Agent i starts from row i, in turns: what it believes of the hidden part (its D), how likely it tends to each
   // action (its E). Each row sums to 1. Empty: the world's, and no habits.
   std::vector<std::vector<double>> start, habits;

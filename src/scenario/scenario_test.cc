@@ -44,17 +44,20 @@ TEST(Scenario, WhatDoesNotGoTogetherInAPopulationIsAMistake) {
   const auto population = [](const char* keys) {
     return fmt::format("name: x\nworld: {{kind: patrol}}\npopulations: {{a: {{{}}}}}\n", keys);
   };
-  for (const char* fine : {"precision: edge", "precision: sparse, prune: 0.001", "own: true, learning: 0.5",
-                           "start: [[1, 2, 1], [0, 0, 3]], habits: [[1, 1, 1, 1, 2]]"})
+  for (const char* fine :
+       {"precision: edge", "precision: sparse, prune: 0.001", "own: true, learning: 0.5",
+        "own: true, own_storage: bfloat16, learning: 0.5", "start: [[1, 2, 1], [0, 0, 3]], habits: [[1, 1, 1, 1, 2]]"})
     EXPECT_EQ(mistake(population(fine)), "") << fine;
-  for (const auto& [wrong, says] :
-       std::initializer_list<std::pair<const char*, const char*>>{{"learning: 1", "own: true"},
-                                                                  {"own: true, precision: edge", "precision"},
-                                                                  {"own: true, mind: random", "no mind"},
-                                                                  {"start: []", "1 to 1000 rows"},
-                                                                  {"start: [1, 2]", "a list of 1 to 64"},
-                                                                  {"habits: [[0, 0]]", "all weights"},
-                                                                  {"habits: [[1, -1]]", "habits"}})
+  for (const auto& [wrong, says] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"learning: 1", "own: true"},
+           {"own: true, precision: edge", "precision"},
+           {"own_storage: bfloat16", "own: true"},
+           {"own: true, own_storage: bfloat16, precision: float64", "float32 agents"},
+           {"own: true, mind: random", "no mind"},
+           {"start: []", "1 to 1000 rows"},
+           {"start: [1, 2]", "a list of 1 to 64"},
+           {"habits: [[0, 0]]", "all weights"},
+           {"habits: [[1, -1]]", "habits"}})
     EXPECT_NE(mistake(population(wrong)).find(says), std::string::npos) << wrong << ": " << mistake(population(wrong));
 }
 

@@ -44,9 +44,13 @@ template <typename T>
 void VectorPopulation<T>::own_from_shared(T* block) const {
   if (options_.own_habits) std::copy(tables_.ln_prior.begin(), tables_.ln_prior.end(), block + layout_.habits);
   if (!options_.own_models) return;
-  std::memcpy(block + layout_.likelihood, tables_.likelihood.data(), tables_.likelihood.bytes());
-  std::memcpy(block + layout_.linear, tables_.linear.data(), tables_.linear.bytes());
-  std::memcpy(block + layout_.transitions, tables_.transitions.data(), tables_.transitions.bytes());
+  if (packed_models()) {
+    std::memcpy(block, first_model_.data(), first_model_.bytes());
+  } else {
+    std::memcpy(block + layout_.likelihood, tables_.likelihood.data(), tables_.likelihood.bytes());
+    std::memcpy(block + layout_.linear, tables_.linear.data(), tables_.linear.bytes());
+    std::memcpy(block + layout_.transitions, tables_.transitions.data(), tables_.transitions.bytes());
+  }
   if (options_.learning) {
     std::memcpy(block + layout_.likelihood_counts, first_counts_.data() + layout_.likelihood_counts,
                 (layout_.habits - layout_.likelihood_counts) * sizeof(T));
@@ -55,16 +59,16 @@ void VectorPopulation<T>::own_from_shared(T* block) const {
 
 // Aᵀ ln C_t - H(A) of an own A.
 template <typename T>
-void VectorPopulation<T>::refresh_linear(T* block) const {
+void VectorPopulation<T>::refresh_linear(const Learner& agent) const {
   for (size_t time = 0; time < tables_.preference_steps; ++time) {
-    T* linear = block + layout_.linear + time * tables_.stride;
+    T* linear = agent.linear + time * tables_.stride;
     for (size_t s = 0; s < tables_.states; ++s) {
       double sum = 0;
       for (int m = 0; m < joint_.model.modalities(); ++m) {
         const double* ln_C = joint_.ln_preference(m, static_cast<int>(time));
         for (size_t o = 0; o < joint_.num_obs(m); ++o) {
           const auto p = static_cast<double>(
-              block[layout_.likelihood + (tables_.first_outcome[static_cast<size_t>(m)] + o) * tables_.stride + s]);
+              agent.likelihood[(tables_.first_outcome[static_cast<size_t>(m)] + o) * tables_.stride + s]);
           if (options_.use_utility) sum += p * ln_C[o];
           if (options_.use_states_info_gain) sum += x_log_x(p);
         }
@@ -87,6 +91,10 @@ Status VectorPopulation<T>::set_own_model(uint32_t slot, const std::vector<Tenso
   const JointTables<T> tables =
       joint_tables<T>(compile(std::move(joint)), options_.use_utility, options_.use_states_info_gain, false);
   T* block = writable_own(slot);
+  if (packed_models()) {
+    pack_model(tables.likelihood.data(), tables.linear.data(), tables.transitions.data(), block);
+    return {};
+  }
   std::memcpy(block + layout_.likelihood, tables.likelihood.data(), tables.likelihood.bytes());
   std::memcpy(block + layout_.linear, tables.linear.data(), tables.linear.bytes());
   std::memcpy(block + layout_.transitions, tables.transitions.data(), tables.transitions.bytes());
@@ -105,13 +113,13 @@ void forget_counts(T* counts, const T* first, size_t n, double share) {
 
 // a[o, s] += lr q[s] where a > 0, then every column of the modality is normalised.
 template <typename T>
-void VectorPopulation<T>::learn_likelihood(T* block, const T* belief, const uint16_t* observation) const {
+void VectorPopulation<T>::learn_likelihood(const Learner& agent, const T* belief, const uint16_t* observation) const {
   for (int m = 0; m < joint_.model.modalities(); ++m) {
     if (observation[m] == kNotObserved) continue;
     const size_t first = tables_.first_outcome[static_cast<size_t>(m)] * tables_.stride;
     const size_t outcomes = joint_.num_obs(m);
-    T* counts = block + layout_.likelihood_counts + first;
-    T* A = block + layout_.likelihood + first;
+    T* counts = agent.likelihood_counts + first;
+    T* A = agent.likelihood + first;
     forget_counts(counts, first_counts_.data() + layout_.likelihood_counts + first, outcomes * tables_.stride,
                   options_.forgetting);
     T* seen = counts + observation[m] * tables_.stride;
@@ -128,16 +136,17 @@ void VectorPopulation<T>::learn_likelihood(T* block, const T* belief, const uint
 
 // b[s', s, u] += lr q'[s'] q[s] where b > 0, then the columns of u are normalised.
 template <typename T>
-void VectorPopulation<T>::learn_transition(T* block, const T* before, const T* belief, uint32_t action) const {
+void VectorPopulation<T>::learn_transition(const Learner& agent, const T* before, const T* belief,
+                                           uint32_t action) const {
   const size_t matrix = tables_.states * tables_.stride;
   if (options_.forgetting > 0) {
-    forget_counts(block + layout_.transition_counts, first_counts_.data() + layout_.transition_counts,
-                  tables_.actions * matrix, options_.forgetting);
+    forget_counts(agent.transition_counts, first_counts_.data() + layout_.transition_counts, tables_.actions * matrix,
+                  options_.forgetting);
   }
   for (size_t u = 0; u < tables_.actions; ++u) {
     if (u != action && options_.forgetting == 0) continue;
-    T* counts = block + layout_.transition_counts + u * matrix;
-    T* B = block + layout_.transitions + u * matrix;
+    T* counts = agent.transition_counts + u * matrix;
+    T* B = agent.transitions + u * matrix;
     for (size_t s = 0; s < tables_.states; ++s) {
       T* column = counts + s * tables_.stride;
       const T weight = u == action ? static_cast<T>(options_.lr_pB) * before[s] : T(0);
@@ -158,21 +167,29 @@ void VectorPopulation<T>::learn_chunk(std::span<const uint16_t> observations, ui
   for (uint32_t slot = chunk * kChunk; slot < last; ++slot) {
     if (!slots_.taken(slot) || age_[slot] == 0) continue;
     T* block = writable_own(slot);
+    Learner agent{block + layout_.likelihood, block + layout_.linear, block + layout_.transitions,
+                  block + layout_.likelihood_counts, block + layout_.transition_counts};
+    if (packed_models()) {
+      unpack_model(block, scratch);
+      agent.likelihood = scratch.unpacked_likelihood.data();
+      agent.transitions = scratch.unpacked_transitions.data();
+    }
     const T* belief = typed_row(current_row(slot));
     const T* before = typed_row(row_before(slot));
     const uint16_t* observation = observations.data() + slot * model_.num_obs.size();
     if (factored_) {
-      T* counts = block + layout_.likelihood_counts;
-      factored_->learn_likelihood(counts, block + layout_.likelihood, belief, observation, rates, scratch.counts);
+      T* counts = agent.likelihood_counts;
+      factored_->learn_likelihood(counts, agent.likelihood, belief, observation, rates, scratch.counts);
       if (age_[slot] > 1) {
-        factored_->learn_transition(counts, block + layout_.transitions, before, belief, previous_actions_[slot], rates,
+        factored_->learn_transition(counts, agent.transitions, before, belief, previous_actions_[slot], rates,
                                     scratch.counts);
       }
     } else {
-      learn_likelihood(block, belief, observation);
-      if (age_[slot] > 1) learn_transition(block, before, belief, previous_actions_[slot]);
+      learn_likelihood(agent, belief, observation);
+      if (age_[slot] > 1) learn_transition(agent, before, belief, previous_actions_[slot]);
     }
-    refresh_linear(block);
+    refresh_linear(agent);
+    if (packed_models()) pack_model(agent.likelihood, agent.linear, agent.transitions, block);
   }
 }
 

@@ -61,6 +61,11 @@ Status check(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.history > (1u << 20)) return refuse("history: at most 1048576");
   if (o.history_beliefs && o.history == 0) return refuse("history_beliefs needs history");
   if (o.learning && !o.own_models) return refuse("learning needs own_models");
+  if (o.own_storage != ModelStorage::full && !o.own_models) return refuse("own_storage is of own models");
+  if (o.own_storage != ModelStorage::full && o.precision != Precision::f32) {
+    return fail(ErrorCode::unsupported, "own models in bfloat16 and f64 don't go together",
+                "take full own models, or f32");
+  }
   if (o.learning && (model.pA.empty() || model.pB.empty())) return refuse("learning needs a model with pA and pB");
   if (o.tolerance && !(*o.tolerance >= 0 && *o.tolerance <= 0.5)) return refuse("tolerance: expected 0 to 0.5");
   if (o.rows != RowStorage::compact && o.tolerance) return refuse("tolerance is of compact rows");
@@ -89,8 +94,9 @@ StateLayout common_layout(const GenerativeModel& model, const PopulationOptions&
   l.history_beliefs = o.history_beliefs ? 1 : 0;
   l.sides = (o.learning ? 2 : 1) * (o.file.empty() ? 1 : 2);
   l.seed = o.seed;
-  l.flags =
-      (o.learning ? kLearning : 0) | (o.own_habits ? kOwnHabits : 0) | (o.own_habits && !o.own_models ? kNoModels : 0);
+  l.flags = (o.learning ? kLearning : 0) | (o.own_habits ? kOwnHabits : 0) |
+            (o.own_habits && !o.own_models ? kNoModels : 0) |
+            (o.own_storage == ModelStorage::bfloat16 ? kOwnBfloat16 : 0);
   return l;
 }
 
@@ -208,6 +214,7 @@ Result<std::unique_ptr<Population>> Population::open(PopulationOptions options, 
     return fail(ErrorCode::corrupt, fmt::format("{}: unknown backend {}", options.file.string(), l.backend));
   }
   options.own_models = l.own_sides > 0 && (l.flags & kNoModels) == 0;
+  options.own_storage = (l.flags & kOwnBfloat16) != 0 ? ModelStorage::bfloat16 : ModelStorage::full;
   options.own_habits = (l.flags & kOwnHabits) != 0;
   options.learning = (l.flags & kLearning) != 0;
   options.history = l.history;

@@ -53,13 +53,20 @@ enum class RowStorage : uint8_t {
   sparse,   // (state, probability) of the states believed in (sparse_beliefs.h); a file grows with them
 };
 
+// How own models lie. The packed kind needs f32, and what packing changes is in error_bound().
+enum class ModelStorage : uint8_t {
+  full,      // in the precision of the population
+  bfloat16,  // half of f32; counts that learn stay f32, and the model follows them
+};
+
 struct PopulationOptions {
   uint32_t capacity = 1024;  // slots, fixed for the life of the population
   Precision precision = Precision::f32;
   BackendKind backend = BackendKind::automatic;
   // Largest joint that `automatic` filters exactly; its transitions take joint² × actions values.
   int64_t joint_limit = 1024;
-  bool own_models = false;     // every agent has its own A and B (starting as the shared ones)
+  bool own_models = false;  // every agent has its own A and B (starting as the shared ones)
+  ModelStorage own_storage = ModelStorage::full;
   bool learning = false;       // own models with Dirichlet counts, for learn()
   bool own_habits = false;     // every agent has its own E (starting as the shared one), for set_habits()
   bool plan = true;            // step() also chooses actions
@@ -137,7 +144,9 @@ class Population {
   // Any precision; writes belief_size() values.
   virtual void copy_belief(uint32_t slot, std::span<double> out) const = 0;
   [[nodiscard]] virtual size_t belief_size() const = 0;  // joint states, or the sum of num_states under mean-field
-  // Largest L1 distance to what full rows would hold, carried as in compact_population.h; 0 of full rows.
+  // Largest L1 distance to what full rows and full own models would lead to: of packed rows carried as in
+  // compact_population.h, of packed models kernel::packed_model_error() of the agent's age, which is any distance once
+  // they learn; else 0.
   [[nodiscard]] virtual double error_bound(uint32_t slot) const = 0;
   // Another number whenever the slot's belief may be another: after a step of it, set_belief(), add(). For those who
   // keep what they made of a belief.

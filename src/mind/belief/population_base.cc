@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/random.h"
+#include "kernel/packed_own_kernels.h"
 #include "mind/belief/half.h"
 
 namespace skep::belief {
@@ -379,6 +380,12 @@ Status PopulationBase::set_habits(uint32_t slot, std::span<const double> E) {
   SKEP_CHECK(check_distribution(E, policies_, "E"));
   write_habits(slot, E);
   return {};
+}
+
+double PopulationBase::error_bound(uint32_t slot) const {
+  if (packed()) return packed_->error(slot);
+  if (options_.own_storage == ModelStorage::full) return 0;
+  return options_.learning ? kAnyError : kernel::packed_model_error(age_[slot], model_.modalities());
 }
 
 std::span<const float> PopulationBase::belief(uint32_t slot) const {

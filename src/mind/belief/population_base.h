@@ -37,7 +37,7 @@ class PopulationBase : public Population {
   Status set_belief(uint32_t slot, std::span<const double> belief) final;
   Status set_start(uint32_t slot, const std::vector<std::vector<double>>& D) final;
   Status set_habits(uint32_t slot, std::span<const double> E) final;
-  double error_bound(uint32_t slot) const final { return packed() ? packed_->error(slot) : 0; }
+  double error_bound(uint32_t slot) const final;
   std::span<const float> belief(uint32_t slot) const final;
   std::span<const double> belief_f64(uint32_t slot) const final;
   void copy_belief(uint32_t slot, std::span<double> out) const final;

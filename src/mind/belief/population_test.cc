@@ -668,6 +668,10 @@ TEST(Population, AStepAllocatesNothing) {
     kinds.push_back({"learning", single, o});
     kinds.push_back({"learning of two factors", factored, o});
     kinds.push_back({"learning in a file", single, o, true});
+    if (precision == Precision::f64) continue;
+    o.own_storage = ModelStorage::bfloat16;
+    kinds.push_back({"learning in bfloat16", single, o});
+    kinds.push_back({"learning of two factors in bfloat16", factored, o});
   }
   std::string folder = (std::filesystem::temp_directory_path() / "skep-population-XXXXXX").string();
   ASSERT_NE(mkdtemp(folder.data()), nullptr);

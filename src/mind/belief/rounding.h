@@ -1,11 +1,12 @@
 #pragma once
 // How a row of probabilities is kept in fewer bits. Internal to mind/belief.
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+
+#include "kernel/bfloat16.h"
 
 namespace skep::belief {
 
@@ -42,12 +43,8 @@ inline void round_to_bytes(const float* p, size_t n, uint8_t* out, float* remain
   }
 }
 
-// bfloat16, round to nearest even; p is finite.
-inline uint16_t to_bfloat16(float p) {
-  const uint32_t bits = std::bit_cast<uint32_t>(p);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-inline float from_bfloat16(uint16_t b) { return std::bit_cast<float>(static_cast<uint32_t>(b) << 16); }
+using kernel::from_bfloat16;
+using kernel::to_bfloat16;
 
 // Rows of n bytes that sum to 255, and of n bfloat16, at any address, back to probabilities that sum to 1.
 inline void read_bytes(const void* row, size_t n, float* out) {

@@ -42,10 +42,11 @@ struct StateLayout {
   friend bool operator==(const StateLayout&, const StateLayout&) = default;
 };
 
-inline constexpr uint32_t kLearning = 1;    // own models learn
-inline constexpr uint32_t kOwnHabits = 2;   // the own block has habits
-inline constexpr uint32_t kNoModels = 4;    // and nothing else
-inline constexpr uint32_t kSparseRows = 8;  // rows are heads, and blocks of the heap: RowHead
+inline constexpr uint32_t kLearning = 1;      // own models learn
+inline constexpr uint32_t kOwnHabits = 2;     // the own block has habits
+inline constexpr uint32_t kNoModels = 4;      // and nothing else
+inline constexpr uint32_t kOwnBfloat16 = 16;  // A and B in the own block are
+inline constexpr uint32_t kSparseRows = 8;    // rows are heads, and blocks of the heap: RowHead
 
 // One agent, one side.
 struct SlotRecord {

@@ -146,29 +146,38 @@ void expect_equal(const Population& a, const Population& b) {
 
 TEST_F(StateFileTest, ARestartContinuesExactly) {
   auto pool = kernel::ThreadPool::create(2, kernel::Pinning::never);
-  auto reference = Population::create(model_for_tests(), options_for({}), *pool).value();
-  start(*reference);
-  {
-    auto population = Population::create(model_for_tests(), options_for(file()), *pool).value();
-    start(*population);
-    for (uint64_t t = 0; t < 9; ++t) live(*population, t);
-  }
-  for (uint64_t t = 0; t < 9; ++t) live(*reference, t);
-  auto population = Population::open(options_for(file()), *pool).value();
-  expect_equal(*reference, *population);
-  const std::vector<uint16_t> observations(kAgents, 3);
-  for (uint64_t t = 9; t < 20; ++t) {
-    if (t == 12) {
-      ASSERT_TRUE(population->sync().has_value());
-      population.reset();
-      population = Population::open(options_for(file()), *pool).value();
+  for (const ModelStorage storage : {ModelStorage::full, ModelStorage::bfloat16}) {
+    fs::remove(file());
+    const auto options = [&](const fs::path& at) {
+      PopulationOptions o = options_for(at);
+      o.own_storage = storage;
+      return o;
+    };
+    auto reference = Population::create(model_for_tests(), options({}), *pool).value();
+    start(*reference);
+    {
+      auto population = Population::create(model_for_tests(), options(file()), *pool).value();
+      start(*population);
+      for (uint64_t t = 0; t < 9; ++t) live(*population, t);
     }
-    live(*reference, t);
-    live(*population, t);
-    ASSERT_TRUE(reference->learn(observations).has_value());
-    ASSERT_TRUE(population->learn(observations).has_value());
+    for (uint64_t t = 0; t < 9; ++t) live(*reference, t);
+    auto population = Population::open(options_for(file()), *pool).value();
+    EXPECT_EQ(population->options().own_storage, storage);
+    expect_equal(*reference, *population);
+    const std::vector<uint16_t> observations(kAgents, 3);
+    for (uint64_t t = 9; t < 20; ++t) {
+      if (t == 12) {
+        ASSERT_TRUE(population->sync().has_value());
+        population.reset();
+        population = Population::open(options_for(file()), *pool).value();
+      }
+      live(*reference, t);
+      live(*population, t);
+      ASSERT_TRUE(reference->learn(observations).has_value());
+      ASSERT_TRUE(population->learn(observations).has_value());
+    }
+    expect_equal(*reference, *population);
   }
-  expect_equal(*reference, *population);
 }
 
 // What was told to an agent that the next step leaves alone is part of that step all the same.

@@ -22,18 +22,20 @@ constexpr size_t kOwnAhead = 2;
 template <typename T>
 OwnLayout OwnLayout::of(const JointTables<T>& t, const PopulationOptions& options, const FactoredCounts<T>* factored) {
   OwnLayout l;
-  const bool counts = options.learning;
+  constexpr size_t line = 64 / sizeof(T);
+  const auto lines = [](size_t entries) { return (entries + line - 1) / line * line; };
+  const bool counts = options.learning, packed = options.own_storage != ModelStorage::full;
   const size_t likelihood = options.own_models ? t.outcomes * t.stride : 0;
+  const size_t linear = options.own_models ? t.preference_steps * t.stride : 0;
   const size_t transitions = options.own_models ? t.actions * t.states * t.stride : 0;
-  l.linear = likelihood;
-  l.transitions = l.linear + (options.own_models ? t.preference_steps * t.stride : 0);
-  l.model = l.transitions + transitions;
+  l.linear = packed ? lines(likelihood / 2) : likelihood;
+  l.transitions = l.linear + (packed ? lines(linear) : linear);
+  l.model = l.transitions + (packed ? lines(transitions / 2) : transitions);
   l.likelihood_counts = l.model;
   l.transition_counts = l.likelihood_counts + (counts && factored == nullptr ? likelihood : 0);
   l.habits = l.transition_counts + (factored != nullptr ? factored->entries() : counts ? transitions : 0);
   l.entries = l.habits + (options.own_habits ? t.ln_prior.size() : 0);
-  constexpr size_t line = 64 / sizeof(T);
-  l.entries = (l.entries + line - 1) / line * line;
+  l.entries = lines(l.entries);
   return l;
 }
 
@@ -55,6 +57,12 @@ VectorPopulation<T>::Scratch::Scratch(const VectorPopulation& p)
       surprise(kChunk),
       rows(16 * std::max(p.tables_.stride, p.tables_.pitch)) {
   if (p.factored_) counts = p.factored_->scratch();
+  if (p.packed_models()) {
+    packed_likelihood.resize(likelihood.size());
+    packed_transition.resize(kChunk);
+    unpacked_likelihood = AlignedArray<T>(p.options_.learning ? p.tables_.likelihood.size() : 0);
+    unpacked_transitions = AlignedArray<T>(p.options_.learning ? p.tables_.transitions.size() : 0);
+  }
   if (!p.options_.plan) return;
   policy_values = AlignedArray<T>(p.tree_.policies * kChunk);
   first_action.resize(p.tables_.actions);
@@ -94,6 +102,10 @@ VectorPopulation<T>::VectorPopulation(GenerativeModel model, CompiledModel joint
     neg_efe_.resize(policies_ * options_.capacity);
   }
   if (options_.learning) copy_first_counts();
+  if (packed_models()) {
+    first_model_ = AlignedArray<T>(layout_.model);
+    pack_model(tables_.likelihood.data(), tables_.linear.data(), tables_.transitions.data(), first_model_.data());
+  }
   for (size_t o = 0; o < tables_.outcomes && packed(); ++o) {
     const T* row = tables_.likelihood.data() + o * tables_.stride;
     likeliest_.push_back(static_cast<double>(*std::max_element(row, row + tables_.states)));
@@ -132,6 +144,7 @@ void VectorPopulation<T>::believe(const uint16_t* observation, std::byte* row) c
 template <typename T>
 std::string VectorPopulation<T>::backend() const {
   if (packed()) return fmt::format("vector {} f32, rows packed", kernels_.target);
+  if (packed_models()) return fmt::format("vector {} f32, own models in bfloat16", kernels_.target);
   return fmt::format("vector {} {}", kernels_.target, sizeof(T) == 4 ? "f32" : "f64");
 }
 
@@ -212,28 +225,35 @@ void VectorPopulation<T>::plan_own_node(Scratch& s, const T* block, const T* bel
                                         uint32_t column, T value, const void* prefetch) const {
   const size_t actions = tables_.actions;
   const auto level = static_cast<size_t>(depth);
-  kernel::OwnEfeArgs<T> args;
-  args.states = tables_.states;
-  args.outcomes = tables_.outcomes;
-  args.actions = actions;
-  args.transitions = block + layout_.transitions;
-  args.likelihood = block + layout_.likelihood;
-  args.linear = block + layout_.linear + std::min(level, tables_.preference_steps - 1) * tables_.stride;
-  args.entropy = tables_.entropy;
-  args.belief = belief;
-  args.predicted = s.own_predicted.data() + level * actions * tables_.stride;
-  args.value = s.own_values.data() + level * actions;
-  args.scratch = s.own_scratch.data();
-  args.prefetch = depth == 0 ? prefetch : nullptr;
-  args.prefetch_bytes = layout_.model * sizeof(T);
-  kernels_.efe_own(args);
+  T* const predicted = s.own_predicted.data() + level * actions * tables_.stride;
+  T* const values = s.own_values.data() + level * actions;
+  prefetch = depth == 0 ? prefetch : nullptr;
+  if (packed_models()) {
+    efe_packed_own(s, block, belief, level, prefetch);
+  } else {
+    kernel::OwnEfeArgs<T> args;
+    args.states = tables_.states;
+    args.outcomes = tables_.outcomes;
+    args.actions = actions;
+    args.transitions = block + layout_.transitions;
+    args.likelihood = block + layout_.likelihood;
+    args.linear = block + layout_.linear + std::min(level, tables_.preference_steps - 1) * tables_.stride;
+    args.entropy = tables_.entropy;
+    args.belief = belief;
+    args.predicted = predicted;
+    args.value = values;
+    args.scratch = s.own_scratch.data();
+    args.prefetch = prefetch;
+    args.prefetch_bytes = layout_.model * sizeof(T);
+    kernels_.efe_own(args);
+  }
   for (uint32_t next : tree_.nodes[node].next) {
     const PolicyTree::Node& child = tree_.nodes[next];
     const auto action = static_cast<size_t>(child.action);
-    const T path = value + args.value[action];
+    const T path = value + values[action];
     for (uint32_t p : child.ends) s.policy_values[p * kChunk + column] = path;
     if (!child.next.empty())
-      plan_own_node(s, block, args.predicted + action * tables_.stride, next, depth + 1, column, path, nullptr);
+      plan_own_node(s, block, predicted + action * tables_.stride, next, depth + 1, column, path, nullptr);
   }
 }
 
@@ -283,7 +303,9 @@ void VectorPopulation<T>::scatter_surprise(uint32_t n, Scratch& s) {
 template <typename T>
 void VectorPopulation<T>::update(const Batch& batch) {
   Scratch& s = scratch_[batch.thread];
-  if (options_.own_models && options_.plan) {
+  if (packed_models()) {
+    filter_packed_own(batch, s);
+  } else if (options_.own_models && options_.plan) {
     filter_and_plan_own(batch, s);
   } else if (options_.own_models) {
     filter_own(batch, s);

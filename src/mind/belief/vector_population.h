@@ -18,7 +18,8 @@
 
 namespace skep::belief {
 
-// Where the parts of what is an agent's own stand in its block, in entries of T. Parts that it shares take nothing.
+// Where the parts of what is an agent's own stand in its block, in entries of T. Parts that it shares take nothing. Of
+// a packed model likelihood and transitions have two numbers in an entry, and each part begins on a 64-byte line.
 struct OwnLayout {
   size_t likelihood = 0, linear = 0, transitions = 0;  // laid out as in JointTables
   size_t model = 0;                                    // entries of the above together
@@ -68,8 +69,10 @@ class VectorPopulation final : public PopulationBase {
     std::vector<AlignedArray<T>> level_values, level_rows;  // per depth of the policy tree
     std::vector<std::vector<const T*>> level_pointers;
     AlignedArray<T> own_predicted, own_values, own_scratch;
-    std::vector<double> first_action;            // by joint action
-    std::vector<std::vector<double>> marginals;  // by factor
+    std::vector<const uint16_t*> packed_likelihood, packed_transition;
+    AlignedArray<T> unpacked_likelihood, unpacked_transitions;  // of an agent that learns
+    std::vector<double> first_action;                           // by joint action
+    std::vector<std::vector<double>> marginals;                 // by factor
     typename FactoredCounts<T>::Scratch counts;
   };
 
@@ -88,14 +91,26 @@ class VectorPopulation final : public PopulationBase {
   void add_habits(Scratch& s, uint32_t n) const;
   void choose(Scratch& s, uint32_t n);
   uint16_t choose_one(Scratch& s, uint32_t i, uint32_t slot) const;
+  // The same where own models are packed (packed_own_models.cc).
+  void filter_packed_own(const Batch& batch, Scratch& s);
+  void point_packed_own(const Batch& batch, Scratch& s) const;
+  void efe_packed_own(Scratch& s, const T* block, const T* belief, size_t level, const void* prefetch) const;
+  void pack_model(const T* likelihood, const T* linear, const T* transitions, T* block) const;
+  void unpack_model(const T* block, Scratch& s) const;
+  [[nodiscard]] bool packed_models() const { return options_.own_storage != ModelStorage::full; }
   [[nodiscard]] const T* own(uint32_t slot) const { return typed_row(own_block(slot)); }
   T* writable_own(uint32_t slot) { return reinterpret_cast<T*>(writable_block(slot)); }
   void own_from_shared(T* block) const;
-  void refresh_linear(T* block) const;
   void copy_first_counts();
   void learn_chunk(std::span<const uint16_t> observations, uint32_t chunk, Scratch& s);
-  void learn_likelihood(T* block, const T* belief, const uint16_t* observation) const;
-  void learn_transition(T* block, const T* before, const T* belief, uint32_t action) const;
+  // What learning changes of one agent: its counts, and what follows from them.
+  struct Learner {
+    T *likelihood, *linear, *transitions;
+    T *likelihood_counts, *transition_counts;
+  };
+  void refresh_linear(const Learner& agent) const;
+  void learn_likelihood(const Learner& agent, const T* belief, const uint16_t* observation) const;
+  void learn_transition(const Learner& agent, const T* before, const T* belief, uint32_t action) const;
   [[nodiscard]] const T* typed_row(const std::byte* row) const { return reinterpret_cast<const T*>(row); }
 
   CompiledModel joint_;  // one factor
@@ -103,6 +118,7 @@ class VectorPopulation final : public PopulationBase {
   PolicyTree tree_;
   std::optional<FactoredCounts<T>> factored_;  // learning with several factors
   OwnLayout layout_;
+  AlignedArray<T> first_model_;   // packed own models: the shared one, as it begins a block
   AlignedArray<T> first_counts_;  // learning: the shared model's, laid out as in a block
   const kernel::BeliefKernels<T>& kernels_;
   std::vector<Scratch> scratch_;   // per thread
