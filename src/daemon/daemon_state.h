@@ -77,7 +77,7 @@ class DaemonState final : public api::StateBackend {
   void wire();
   void report_damage();
   void record_levels() const;
-  void forget_contexts(std::function<void()> done);
+  void forget_contexts(const std::string& agent, std::function<void(Status)> done);
   void forget_traces(const std::string& agent, std::function<void(Status)> done);
   Status erase_traces(const std::string& agent);
   void sweep();

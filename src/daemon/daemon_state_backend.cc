@@ -161,25 +161,24 @@ void DaemonState::forget_agent(const std::string& agent, std::function<void(Stat
   });
 }
 
+// What parked contexts could not be removed, the rest of the agent goes all the same.
 void DaemonState::forget_traces(const std::string& agent, std::function<void(Status)> done) {
-  forget_contexts([this, agent, done = std::move(done)] {
+  forget_contexts(agent, [this, agent, done = std::move(done)](const Status& contexts) {
     auto erased = std::make_shared<Status>();
-    elsewhere([this, agent, erased] { *erased = erase_traces(agent); }, [erased, done] { done(*erased); });
+    elsewhere([this, agent, erased] { *erased = erase_traces(agent); },
+              [erased, contexts, done] { done(*erased ? contexts : *erased); });
   });
 }
 
-// Parked contexts are token by token what was said, by whomever: engines that may hold some end, and the files go. It
-// costs time alone.
-void DaemonState::forget_contexts(std::function<void()> done) {
+// Parked contexts are token by token what was said. Engines that may hold some of the agent's in memory end, which
+// parks the others' too, and then its files go (forget_parked()). It costs time alone.
+void DaemonState::forget_contexts(const std::string& agent, std::function<void(Status)> done) {
   auto waiting = std::make_shared<size_t>(1);
-  const auto one_less = [this, alive = alive_, waiting, done = std::move(done)] {
+  const auto one_less = [this, alive = alive_, waiting, agent, done = std::move(done)] {
     if (!*alive || --*waiting > 0) return;
-    elsewhere(
-        [folder = parts_.config.state_folder + "/parked"] {
-          std::error_code ignored;
-          fs::remove_all(folder, ignored);
-        },
-        done);
+    auto gone = std::make_shared<Status>();
+    elsewhere([folder = parts_.config.state_folder + "/parked", agent, gone] { *gone = forget_parked(folder, agent); },
+              [gone, done] { done(*gone); });
   };
   for (const model::ResidentView& view : parts_.residency.views()) {
     if (view.process_id == 0) continue;  // on another machine

@@ -7,7 +7,7 @@
 
 #include "base/simulated_event_loop.h"
 #include "daemon/parked_folder.h"
-#include "engine/parked_file.h"
+#include "daemon/testing_parked.h"
 #include "store/testing_folder.h"
 
 namespace skep::daemon {
@@ -25,18 +25,8 @@ class ParkedContextsTest : public ::testing::Test {
     }
   }
   [[nodiscard]] std::string parked() const { return folder_ / "parked"; }
-  // As an engine of `model` would. Gives the file's name.
   std::string park(const std::string& owner, const std::string& model, int begin, int end, const std::string& cells) {
-    engine::ParkedHeader header;
-    header.identity = "identity";
-    header.owner = owner;
-    for (int i = 0; i < end; ++i) header.prefix.push_back(i);
-    header.begin = begin;
-    const std::string name = engine::parked_file_name(header);
-    fs::create_directories(fs::path(parked()) / model);
-    std::ofstream file(fs::path(parked()) / model / name, std::ios::binary);
-    file << engine::parked_header(header, cells) << cells;
-    return name;
+    return daemon::park(parked(), model, owner, count_to(end), begin, cells);
   }
   ParkedFiles noted(const std::string& agent) { return agents_.load(agent)->parked(); }
   void pass() {

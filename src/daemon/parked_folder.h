@@ -24,4 +24,17 @@ std::map<std::string, ParkedFiles> parked_by_agent(const std::string& parked);  
 // Without those that are gone, or are another entry's by now. Blocking.
 ParkedFiles still_parked(const std::string& parked, const ParkedFiles& noted);
 
+// Removes every entry that may hold a word of the agent. Blocking; no engine may be writing. io: something is still
+// there. What stays is what the agent has no part in, or no part of its own:
+//
+//   owner        stays
+//   the agent    never
+//   another      always: all its tokens, those before the entry too, were that one's
+//   nobody's     where it is public; and where another's entry, which stays, begins with all its tokens, so that
+//   keeping
+//                it keeps nothing that is not kept anyway (a preamble that several share)
+//
+// What is half written, damaged or of another format may be anybody's, and goes.
+Status forget_parked(const std::string& parked, const std::string& agent);
+
 }  // namespace skep::daemon

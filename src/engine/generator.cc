@@ -13,7 +13,6 @@ constexpr size_t kStopStrings = 16;
 constexpr int kTopLogprobs = 20;
 constexpr size_t kGrammarBytes = 256U << 10U;
 constexpr int kPriorities = 4;
-constexpr std::string_view kPublicScope = "\x1fpublic";  // never the name of a caller
 
 Status check(const Generate& request) {
   const auto invalid = [](std::string why) { return fail(ErrorCode::invalid_argument, std::move(why)); };

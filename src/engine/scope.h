@@ -7,6 +7,9 @@
 
 namespace skep::engine {
 
+// Of what the configuration calls public. No caller is named so; an adapter's name may follow.
+inline constexpr std::string_view kPublicScope = "\x1fpublic";
+
 struct Scope {
   Scope() = default;
   Scope(std::string name) : own(std::move(name)) {}  // NOLINT: a name alone is a scope

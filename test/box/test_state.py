@@ -82,9 +82,12 @@ class SleepTest(StateCase):
         self.assertEqual(self.say("ann", "And now?").status, 200)
         box.wait_until(lambda: parked(), 30, "what is parked when she sleeps again")
 
+        bobs = self.messages("bob")["parked"]
+        self.assertTrue(bobs)
         self.daemon.command("agent", "forget", "ann", "--all")
         self.assertEqual(parked(), [])
-        self.assertEqual(list(folder.rglob("*.kv")), [])
+        self.assertTrue(all(not path.exists() for path in paths))
+        self.assertEqual(self.messages("bob")["parked"], bobs, "another's contexts stay")
 
     def test_a_sleeping_agent_wakes_as_it_was_after_its_daemon_was_killed(self):
         asked = [self.say("ann", f"The code word number {i} is zebra-{i * i}.").json for i in range(5)]
