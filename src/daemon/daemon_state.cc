@@ -4,6 +4,7 @@
 
 #include "daemon/daemon_context.h"
 #include "daemon/options_from_config.h"
+#include "engine/parked_file.h"
 #include "store/postgres_events.h"
 #include "store/sqlite_events.h"
 
@@ -55,6 +56,8 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
     };
     state->parked_ = std::make_unique<ParkedContexts>(
         ParkedContexts::Parts{loop, config.state_folder + "/parked", *state->agents_, asleep});
+    state->read_ahead_ = std::make_unique<ParkedReadAhead>(ParkedReadAhead::Parts{
+        loop, config.state_folder + "/parked", *state->agents_, room_to_read_ahead, engine::read_ahead});
     SKEP_CHECK(state->open_events());
   }
   SKEP_CHECK(state->open_cache());
@@ -145,6 +148,7 @@ void DaemonState::wire() {
     event.seconds = seconds(heard.took);
     event.detail = heard.reason;
     if (heard.kind == Kind::slept) parked_->slept(heard.agent);
+    if (heard.kind == Kind::woke) read_ahead_->woke(heard.agent);
     if (heard.kind == Kind::quarantined) spdlog::error("{}", heard.reason);
     if (heard.kind == Kind::woke) {
       parts_.metrics.histogram("skep_agent_wake_seconds", "From the wish to wake an agent to its state in memory")
@@ -296,6 +300,9 @@ void DaemonState::record_gauges() const {
   gauge("skep_agents_quarantined", "Agents whose state is broken", static_cast<double>(home_->quarantined().size()));
   count("skep_agent_wakes_total", "Agents that woke", home.wakes);
   count("skep_agent_sleeps_total", "Agents that fell asleep", home.sleeps);
+  const auto& ahead = read_ahead_->counters();
+  count("skep_parked_read_ahead_files_total", "Parked contexts read ahead of agents that woke", ahead.files);
+  count("skep_parked_read_ahead_bytes_total", "Of them", ahead.bytes.count);
   store::Store::Usage usage = store_->usage();
   gauge("skep_state_file_bytes", "Of the state store", static_cast<double>(usage.used.count));
   gauge("skep_state_pending_bytes", "Written and not in the store's file yet",

@@ -14,6 +14,7 @@
 #include "daemon/cache_levels.h"
 #include "daemon/config.h"
 #include "daemon/parked_contexts.h"
+#include "daemon/parked_read_ahead.h"
 #include "daemon/windowed_tasks.h"
 #include "store/event_log.h"
 #include "store/lmdb_key_value.h"
@@ -95,6 +96,7 @@ class DaemonState final : public api::StateBackend {
   std::unique_ptr<agent::AgentStore> agents_;
   std::unique_ptr<agent::Home> home_;
   std::unique_ptr<ParkedContexts> parked_;
+  std::unique_ptr<ParkedReadAhead> read_ahead_;
   std::unique_ptr<agent::CachedTasks> tasks_;
   std::unique_ptr<WindowedTasks> window_;
   std::unique_ptr<agent::Correspondence> mail_;

@@ -1,6 +1,8 @@
 #include "engine/parked_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <cstring>
@@ -96,6 +98,20 @@ std::string parked_file_name(const ParkedHeader& header) {
   put_tokens(key, header.prefix);
   const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
   return fmt::format("{:016x}{:016x}.kv", hash.high64, hash.low64);
+}
+
+bool read_ahead(const std::filesystem::path& file) {
+  // Of one call Linux reads what a request to the disk may hold, or its read-ahead window, and forgets the rest.
+  constexpr off_t kPart = 512 << 10;
+  const int opened = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (opened < 0) return false;
+  const off_t size = ::lseek(opened, 0, SEEK_END);
+  bool asked = size > 0;
+  for (off_t at = 0; at < size && asked; at += kPart) {
+    asked = ::posix_fadvise(opened, at, kPart, POSIX_FADV_WILLNEED) == 0;
+  }
+  ::close(opened);
+  return asked;
 }
 
 }  // namespace skep::engine

@@ -3,6 +3,7 @@
 // reads the headers, to know whose they are.
 
 #include <cstdint>
+#include <filesystem>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -33,5 +34,9 @@ std::optional<ParkedHeader> read_parked_header(std::istream& file);
 std::string parked_file_name(const ParkedHeader& header);
 
 uint64_t parked_checksum(std::string_view cells);
+
+// Has the system read the file into its page cache, and does not wait until it has; where the disk's queue is full it
+// waits for that. False: the file is not there, or can't be read.
+bool read_ahead(const std::filesystem::path& file);
 
 }  // namespace skep::engine

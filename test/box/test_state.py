@@ -80,6 +80,7 @@ class SleepTest(StateCase):
         paths[0].write_bytes(damaged)
         self.assertEqual(len(parked()), len(files) - 1)
         self.assertEqual(self.say("ann", "And now?").status, 200)
+        box.wait_until(lambda: self.daemon.metric("skep_parked_read_ahead_files_total"), 10, "read ahead when she woke")
         box.wait_until(lambda: parked(), 30, "what is parked when she sleeps again")
 
         bobs = self.messages("bob")["parked"]
