@@ -83,19 +83,26 @@ void print(const Report& report, bool as_json) {
   }
   using Align = cli::Table::Align;
   fmt::print("{} on {} (commit {})\n\n", report.bench, machine_name(), commit_name());
-  cli::Table table({{"result", Align::left},
-                    {"value", Align::right},
-                    {"unit", Align::left},
-                    {"peer", Align::right},
-                    {"ratio", Align::right},
-                    {"of limit", Align::right},
-                    {"bar", Align::left},
-                    {"met", Align::left}});
+  // What no row has gets no column.
+  const auto any = [&](auto member) {
+    return std::any_of(report.rows.begin(), report.rows.end(), [&](const Row& row) { return bool(row.*member); });
+  };
+  const bool peers = any(&Row::peer_value), ratios = any(&Row::ratio), fractions = any(&Row::fraction);
+  std::vector<cli::Table::Column> columns = {{"result"}, {"value", Align::right}, {"unit"}};
+  if (peers) columns.push_back({"peer", Align::right});
+  if (ratios) columns.push_back({"ratio", Align::right});
+  if (fractions) columns.push_back({"of limit", Align::right});
+  columns.push_back({"bar"});
+  columns.push_back({"met"});
+  cli::Table table(std::move(columns), cli::Table::Long::wrapped);
   for (const Row& row : report.rows) {
-    table.row({row.name, number(row.value), row.unit, row.peer_value ? number(*row.peer_value) : "",
-               row.ratio ? fmt::format("{:.2f} x", *row.ratio) : "",
-               row.fraction ? fmt::format("{:.0f} %", *row.fraction * 100) : "", row.bar.value_or(""),
-               row.met ? (*row.met ? "yes" : "NO") : ""});
+    std::vector<std::string> cells = {row.name, number(row.value), row.unit};
+    if (peers) cells.push_back(row.peer_value ? number(*row.peer_value) : "");
+    if (ratios) cells.push_back(row.ratio ? fmt::format("{:.2f} x", *row.ratio) : "");
+    if (fractions) cells.push_back(row.fraction ? fmt::format("{:.0f} %", *row.fraction * 100) : "");
+    cells.push_back(row.bar.value_or(""));
+    cells.emplace_back(row.met ? (*row.met ? "yes" : "NO") : "");
+    table.row(std::move(cells));
   }
   table.print();
   for (const std::string& note : report.notes) fmt::print("{}\n", note);

@@ -157,8 +157,7 @@ class Bench {
       fractions.push_back(rate * work_per_update / can);
     }
     const double fraction = median(fractions);
-    Row r = row(w.name, median(rates), "M updates/s", fmt::format(">= {:.0f} % of the limit", 100 * w.bar),
-                fraction >= w.bar);
+    Row r = row(w.name, median(rates), "M updates/s", fmt::format(">= {:.0f} %", 100 * w.bar), fraction >= w.bar);
     r.limit = limit_name;
     r.fraction = fraction;
     add(std::move(r));

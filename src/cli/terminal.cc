@@ -29,6 +29,29 @@ std::string cut(std::string_view text, size_t columns) {
   return out + "…";
 }
 
+size_t longest_word(std::string_view text) {
+  size_t longest = 0;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    longest = std::max(longest, columns_of(word));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+  }
+  return longest;
+}
+
+// Takes as many words off the front of `text` as fit; a word that is too long is cut.
+std::string cut_words(std::string& text, size_t columns) {
+  size_t end = 0;
+  for (size_t at = 0; at <= text.size(); ++at) {
+    if (at < text.size() && text[at] != ' ') continue;
+    if (end > 0 && columns_of(std::string_view(text).substr(0, at)) > columns) break;
+    end = at;
+  }
+  const std::string taken = cut(std::string_view(text).substr(0, end), columns);
+  text.erase(0, std::min(text.size(), end + 1));
+  return taken;
+}
+
 bool utf8_terminal() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const char* value = std::getenv(name);
@@ -107,46 +130,61 @@ void Table::row(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::text(int width, bool colours) const {
-  std::vector<size_t> widths;
-  for (size_t c = 0; c < columns_.size(); ++c) {
-    size_t widest = columns_of(columns_[c].title);
-    for (const auto& row : rows_) widest = std::max(widest, columns_of(row[c]));
-    widths.push_back(widest);
-  }
-  // The widest left-aligned column gives way until the row fits; the first, which names the row, only when no other
-  // can; numbers never.
+// The widest left-aligned column gives way until a row fits; the first, which names the row, only when no other can;
+// numbers never.
+std::vector<size_t> Table::widths(size_t width) const {
+  std::vector<size_t> widths, narrowest;
   size_t total = 2 * (columns_.size() - 1);
-  for (size_t w : widths) total += w;
-  while (total > static_cast<size_t>(width)) {
-    size_t widest = columns_.size();
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    size_t widest = columns_of(columns_[c].title), word = 8;
+    for (const auto& row : rows_) {
+      widest = std::max(widest, columns_of(row[c]));
+      if (long_ == Long::wrapped) word = std::max(word, longest_word(row[c]));
+    }
+    widths.push_back(widest);
+    narrowest.push_back(word);
+    total += widest;
+  }
+  for (; total > width; --total) {
+    size_t widest = 0;
     for (size_t c = 1; c < columns_.size(); ++c) {
-      if (columns_[c].align == Align::left && widths[c] > 8 &&
-          (widest == columns_.size() || widths[c] > widths[widest]))
+      if (columns_[c].align == Align::left && widths[c] > narrowest[c] && (widest == 0 || widths[c] > widths[widest]))
         widest = c;
     }
-    if (widest == columns_.size() && columns_[0].align == Align::left && widths[0] > 8) widest = 0;
-    if (widest == columns_.size()) break;
-    size_t give = std::min(total - static_cast<size_t>(width), widths[widest] - 8);
-    widths[widest] -= give;
-    total -= give;
+    if (widest == 0 && (columns_[0].align != Align::left || widths[0] <= narrowest[0])) break;
+    --widths[widest];
   }
+  return widths;
+}
+
+std::string Table::text(int width, bool colours) const {
+  const std::vector<size_t> widths = this->widths(static_cast<size_t>(width));
   std::string out;
   auto line = [&](const std::vector<std::string>& cells, bool head) {
     std::string one;
     for (size_t c = 0; c < columns_.size(); ++c) {
-      std::string cell = cut(cells[c], widths[c]);
-      std::string gap(widths[c] - columns_of(cell), ' ');
+      const std::string gap(widths[c] - columns_of(cells[c]), ' ');
       if (c > 0) one += "  ";
-      one += columns_[c].align == Align::right ? gap + cell : cell + gap;
+      one += columns_[c].align == Align::right ? gap + cells[c] : cells[c] + gap;
     }
     one.erase(one.find_last_not_of(' ') + 1);
     out += head && colours ? fmt::format("\033[1m{}\033[0m\n", one) : one + "\n";
   };
+  auto lines = [&](std::vector<std::string> cells, bool head) {
+    for (bool more = true; more;) {
+      std::vector<std::string> now;
+      more = false;
+      for (size_t c = 0; c < columns_.size(); ++c) {
+        now.push_back(long_ == Long::wrapped ? cut_words(cells[c], widths[c]) : cut(cells[c], widths[c]));
+        more = more || (long_ == Long::wrapped && !cells[c].empty());
+      }
+      line(now, head);
+    }
+  };
   std::vector<std::string> titles;
   for (const Column& column : columns_) titles.push_back(column.title);
-  line(titles, true);
-  for (const auto& row : rows_) line(row, false);
+  lines(titles, true);
+  for (const auto& row : rows_) lines(row, false);
   return out;
 }
 

@@ -31,21 +31,26 @@ int terminal_width(std::FILE* stream);  // columns; 80 when unknown
 // Prints "skep: message" and the hint to stderr; the exit code that fits the error.
 int report(const Error& error);
 
-// Columns are as wide as their longest cell; the last left-aligned column is cut to fit the terminal.
+// Columns are as wide as their longest cell. Where that is too wide for the terminal, left-aligned columns give way,
+// the widest first; their text is cut, or goes on below.
 class Table {
  public:
   enum class Align { left, right };
+  enum class Long { cut, wrapped };
   struct Column {
     std::string title;
     Align align = Align::left;
   };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Table(std::vector<Column> columns, Long text = Long::cut) : columns_(std::move(columns)), long_(text) {}
   void row(std::vector<std::string> cells);
   [[nodiscard]] std::string text(int width, bool colours) const;
   void print(std::FILE* out = stdout) const;
 
  private:
+  [[nodiscard]] std::vector<size_t> widths(size_t width) const;
+
   std::vector<Column> columns_;
+  Long long_;
   std::vector<std::vector<std::string>> rows_;
 };
 

@@ -29,6 +29,29 @@ TEST(TableTest, TheWidestTextGivesWaySoThatARowFitsTheTerminal) {
   EXPECT_THAT(text, HasSubstr("7"));
 }
 
+TEST(TableTest, TextGoesOnBelowWhereNothingMayBeLost) {
+  Table table({{"what", Table::Align::left}, {"n", Table::Align::right}, {"why", Table::Align::left}},
+              Table::Long::wrapped);
+  table.row({"a", "1", "because it is so"});
+  table.row({"b", "22", "short"});
+  EXPECT_EQ(table.text(18, false),
+            "what   n  why\n"
+            "a      1  because\n"
+            "          it is so\n"
+            "b     22  short\n");
+  EXPECT_EQ(table.text(80, false),
+            "what   n  why\n"
+            "a      1  because it is so\n"
+            "b     22  short\n");
+}
+
+TEST(TableTest, WideColumnsGiveWayTogether) {
+  Table table({{"n", Table::Align::right}, {"one", Table::Align::left}, {"two", Table::Align::left}});
+  table.row({"1", std::string(30, 'x'), std::string(30, 'y')});
+  EXPECT_EQ(table.text(43, false),
+            "n  one                  two\n1  " + std::string(18, 'x') + "…  " + std::string(18, 'y') + "…\n");
+}
+
 TEST(TerminalTest, CountsReadEasily) {
   EXPECT_EQ(human_count(1234567), "1,234,567");
   EXPECT_EQ(human_count(-999), "-999");
