@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "kernel/belief_kernels.h"
+#include "kernel/bfloat16.h"
+#include "kernel/packed_own_kernels.h"
 
 using namespace skep::kernel;
 
@@ -48,6 +50,37 @@ void normalise(float* row, size_t n) {
     for (size_t i = 1; i < n; ++i) row[i] = 0;
   }
   for (size_t i = 0; i < n; ++i) row[i] /= sum;
+}
+
+// The same agents, each with the matrices as its own, in bfloat16.
+void check_packed(size_t states, size_t modalities, const float* B, const float* A,
+                  const std::vector<const float*>& source, const std::vector<const float*>& likelihood) {
+  const size_t stride = belief_stride<float>(states), n = source.size();
+  std::vector<uint16_t> packed_B(states * stride), packed_A(2 * stride);
+  std::transform(B, B + packed_B.size(), packed_B.begin(), to_bfloat16);
+  std::transform(A, A + packed_A.size(), packed_A.begin(), to_bfloat16);
+  std::vector<const uint16_t*> transition(n, packed_B.data()), rows;
+  for (const float* row : likelihood) rows.push_back(row == nullptr ? nullptr : packed_A.data() + (row - A));
+  Rows fast(n, stride), slow(n, stride), scratch(2, stride);
+  std::vector<float*> target, expected;
+  for (size_t i = 0; i < n; ++i) {
+    target.push_back(fast[i]);
+    expected.push_back(slow[i]);
+  }
+  std::vector<float> z(n), z_expected(n);
+  PackedFilterArgs args{states,     n,           transition.data(), source.data(), expected.data(),
+                        modalities, rows.data(), z_expected.data(), scratch[0],    1};
+  packed_own_kernels_scalar().filter(args);
+  args.target = target.data();
+  args.evidence = z.data();
+  packed_own_kernels().filter(args);
+  for (size_t i = 0; i < n; ++i) {
+    if (z_expected[i] < 1e-14F) continue;
+    if (!(std::abs(z[i] - z_expected[i]) <= 1e-5F * z_expected[i])) std::abort();
+    for (size_t s = 0; s < stride; ++s) {
+      if (!(std::abs(fast[i][s] - slow[i][s]) <= 2e-5F)) std::abort();
+    }
+  }
 }
 
 }  // namespace
@@ -93,5 +126,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (!(std::abs(fast[i][s] - slow[i][s]) <= 2e-5F)) std::abort();
     }
   }
+  check_packed(states, modalities, B[0], A[0], source, likelihood);
   return 0;
 }

@@ -24,9 +24,11 @@ PackedRows::PackedRows(const PopulationOptions& o, StateFile& state, size_t stat
       states_(states),
       stride_(stride),
       threads_(static_cast<uint32_t>(threads)),
-      unpacked_((size_t{threads_} * (kChunk + 1) + 1) * stride),
+      unpacked_((size_t{threads_} * (kChunk + 1) + 2) * stride),
       place_(o.capacity, threads_ * kChunk),
       error_(o.capacity) {
+  if (const uint32_t element = state_.layout().element; o.history_beliefs && element < sizeof(float))
+    history_.emplace(states_, element);
   if (state_.durable() && o.rows == RowStorage::sparse) {
     sparse_ = std::make_unique<SparseRows>(state_, states_, o.prune);
     return;
@@ -75,6 +77,22 @@ void PackedRows::store(uint32_t slot, uint32_t side, const float* row, double er
   error_[slot] = static_cast<float>(std::min(kAnyError, error + *packing));
   if (sparse_) sparse_->set_error(slot, side, error_[slot]);
   if (fixed_) FixedRows::set_error(stored(slot, side), error_[slot]);
+}
+
+void PackedRows::remember(uint32_t slot, uint32_t side, std::byte* entry, uint32_t thread) const {
+  if (history_) {
+    history_->store({row(slot), states_}, entry, {scratch(thread), states_});
+    FixedRows::set_error(entry, error_[slot]);
+  } else {
+    load(slot, side, reinterpret_cast<float*>(entry));
+  }
+}
+
+std::span<const float> PackedRows::recall(const std::byte* entry) const {
+  if (!history_) return {reinterpret_cast<const float*>(entry), states_};
+  const std::span<float> row(unpacked(size_t{threads_} * kChunk + 1), states_);
+  history_->load(entry, row);
+  return row;
 }
 
 void PackedRows::erase(uint32_t slot) {

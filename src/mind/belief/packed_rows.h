@@ -37,6 +37,9 @@ class PackedRows {
   // Packs a row, and carries on from this error. Where the disk is full, failed() says so from then on.
   void store(uint32_t slot, uint32_t side, const float* row, double error, uint32_t thread = 0);
   void erase(uint32_t slot);
+  // Writes the row that was just stored to an entry of the history, and reads such an entry, until the next call.
+  void remember(uint32_t slot, uint32_t side, std::byte* entry, uint32_t thread) const;
+  [[nodiscard]] std::span<const float> recall(const std::byte* entry) const;
 
   [[nodiscard]] double error(uint32_t slot) const { return static_cast<double>(error_[slot]); }
   // Whether slots of one chunk may be packed by several threads.
@@ -59,7 +62,7 @@ class PackedRows {
  private:
   [[nodiscard]] float* unpacked(size_t place) const { return const_cast<float*>(unpacked_.data()) + place * stride_; }
   // What a thread packs in.
-  [[nodiscard]] float* scratch(uint32_t thread) const { return unpacked(size_t{threads_} * kChunk + 1 + thread); }
+  [[nodiscard]] float* scratch(uint32_t thread) const { return unpacked(size_t{threads_} * kChunk + 2 + thread); }
   [[nodiscard]] std::byte* stored(uint32_t slot, uint32_t side) const;  // of a size, in a file
   Status restore_error(uint32_t slot, uint32_t side);
   Result<double> keep(uint32_t slot, uint32_t side, std::span<const float> belief, uint32_t thread);
@@ -71,9 +74,10 @@ class PackedRows {
   std::vector<std::unique_ptr<RowStore>> stores_;
   std::optional<FixedRows> fixed_;
   std::unique_ptr<SparseRows> sparse_;
-  AlignedArray<float> unpacked_;  // rows: a chunk for each thread, spare(), and one for each thread's packing
-  std::vector<uint32_t> place_;   // by slot: the unpacked row, during its step
-  std::vector<float> error_;      // by slot
+  std::optional<FixedRows> history_;  // how its rows lie; none: f32
+  AlignedArray<float> unpacked_;      // rows: a chunk for each thread, spare(), one for recall(), one for each thread
+  std::vector<uint32_t> place_;       // by slot: the unpacked row, during its step
+  std::vector<float> error_;          // by slot
   std::mutex mutex_;
   Status status_;  // under the mutex in a step
 };

@@ -23,11 +23,11 @@ bool use_vectors(const GenerativeModel& model, const PopulationOptions& o) {
   return model.factors() == 1 || model.joint_states() <= o.joint_limit;
 }
 
-// What goes with packed rows, and what of it needs which.
+// What goes with packed rows, and what of it needs which. Mean field has no bound on what an error becomes in its fixed
+// point, so there is none to carry.
 Status check_rows(const GenerativeModel& model, const PopulationOptions& o) {
   if (o.rows == RowStorage::full) return {};
   const char* in_the_way = o.own_models                    ? "own_models"
-                           : o.history_beliefs             ? "history_beliefs"
                            : o.precision != Precision::f32 ? "f64"
                            : !use_vectors(model, o)        ? "the mean-field backend"
                                                            : nullptr;
@@ -100,21 +100,20 @@ StateLayout common_layout(const GenerativeModel& model, const PopulationOptions&
   return l;
 }
 
-// Packed rows: of one size in a file, elsewhere than in the state without one.
+// Packed rows: of one size in a file, elsewhere than in the state without one. Those of the history are of one size in
+// both.
 void lay_out_packed(const GenerativeModel& model, const PopulationOptions& o, StateLayout& layout) {
   if (o.rows == RowStorage::full) return;
-  if (o.file.empty()) {
-    layout.sides = 0;
-    return;
-  }
+  if (o.file.empty()) layout.sides = 0;
   if (o.rows == RowStorage::sparse) {
-    layout.flags |= kSparseRows;
+    if (!o.file.empty()) layout.flags |= kSparseRows;
     return;
   }
   const auto states = static_cast<size_t>(model.joint_states());
-  const FixedRows rows = o.rows == RowStorage::edge ? FixedRows(states, 1) : *FixedRows::choose(states, *o.tolerance);
-  layout.element = rows.bytes_per_entry();
-  layout.stride = rows.stride();
+  const auto rows = o.rows == RowStorage::edge ? FixedRows(states, 1) : FixedRows::choose(states, *o.tolerance);
+  if (!rows) return;  // in memory, and so exact that only f32 will do
+  layout.element = rows->bytes_per_entry();
+  layout.stride = rows->stride();
 }
 
 Status lay_out_own(uint64_t bytes, const PopulationOptions& o, StateLayout& layout) {

@@ -44,7 +44,7 @@ enum class Precision : uint8_t { f32, f64 };
 enum class BackendKind : uint8_t { automatic, vector_joint, mean_field };
 
 // How rows of beliefs lie between steps. All but full ones are unpacked into f32 rows for a step of the vector kernels,
-// and what packing changed is carried as error_bound(). They need a shared model and f32.
+// and what packing changed is carried as error_bound(). They need a shared model, f32 and the joint.
 enum class RowStorage : uint8_t {
   full,     // as the kernels take them
   compact,  // bytes, bfloat16 or f32, the smallest that keeps each row within `tolerance` (compact_beliefs.h); in a
@@ -92,7 +92,8 @@ struct HistoryEntry {
   std::span<const uint16_t> observation;  // per modality
   int action = 0;                         // chosen after the update, joint
   float free_energy = 0;                  // kept as f16: relative error at most 2^-11
-  std::span<const float> belief;          // over the joint; empty unless history_beliefs
+  std::span<const float> belief;          // over the joint; empty unless history_beliefs. Of packed rows it was packed
+                                          // alike, and is valid until the next call of history()
 };
 
 class Population {

@@ -77,6 +77,8 @@ void PopulationBase::pack(const Batch& batch) {
       error = std::min(kAnyError, 2 * likeliest * error * std::exp(static_cast<double>(free_energy_[slot])));
     }
     packed_->store(slot, side_[slot], packed_->row(slot), error, batch.thread);
+    if (options_.history_beliefs)
+      packed_->remember(slot, side_[slot], state_.history_belief(slot, ring_[slot] - 1), batch.thread);
   }
 }
 
@@ -253,8 +255,8 @@ void PopulationBase::finish(const Batch& batch) {
       entry->action = actions_[slot];
       entry->free_energy = to_half(free_energy_[slot]);
       std::memcpy(entry + 1, batch.observation(i), batch.modalities * sizeof(uint16_t));
-      if (options_.history_beliefs) {
-        float* out = state_.history_belief(slot, ring_[slot]);
+      if (options_.history_beliefs && !packed()) {
+        auto* out = reinterpret_cast<float*>(state_.history_belief(slot, ring_[slot]));
         if (options_.precision == Precision::f32) {
           std::memcpy(out, current_row(slot), row_bytes_);
         } else {
@@ -424,8 +426,11 @@ bool PopulationBase::history(uint32_t slot, uint32_t i, HistoryEntry& entry) con
   entry.observation = {reinterpret_cast<const uint16_t*>(header + 1), model_.num_obs.size()};
   entry.action = header->action;
   entry.free_energy = from_half(header->free_energy);
-  entry.belief = options_.history_beliefs ? std::span<const float>(state_.history_belief(slot, number), belief_size_)
-                                          : std::span<const float>();
+  entry.belief = {};
+  if (!options_.history_beliefs) return true;
+  const std::byte* belief = state_.history_belief(slot, number);
+  entry.belief =
+      packed() ? packed_->recall(belief) : std::span<const float>(reinterpret_cast<const float*>(belief), belief_size_);
   return true;
 }
 

@@ -207,11 +207,6 @@ TEST(Population, PackedRowsStayWithinTheirBoundAndWithoutToleranceAreTheSame) {
   using Change = void (*)(PopulationOptions&);
   for (const auto& [change, name] : std::initializer_list<std::pair<Change, const char*>>{
            {[](PopulationOptions& o) { o.precision = Precision::f64; }, "f64"},
-           {[](PopulationOptions& o) {
-              o.history = 2;
-              o.history_beliefs = true;
-            },
-            "history_beliefs"},
            {[](PopulationOptions& o) { o.own_models = true; }, "own_models"},
            {[](PopulationOptions& o) { o.backend = BackendKind::mean_field; }, "mean-field"},
            {[](PopulationOptions& o) {
@@ -321,6 +316,56 @@ TEST(Population, SparseRowsStayWithinTheirBoundAndUnprunedOnesAreTheSame) {
   options.prune = 1e-4;
   const Distance pruned = live_beside_full_rows(model, options, *pool);
   EXPECT_GT(pruned.largest, 0) << "nothing was dropped";
+}
+
+// A ring of packed beliefs holds what the rows held, in their own few bytes.
+TEST(Population, PackedRowsHaveAHistoryOfBeliefsToo) {
+  auto pool = ThreadPool::create(2, Pinning::never);
+  const auto model = random_model({.states = {4, 4}, .observations = {3, 4}, .controls = {2, 2}, .mixing = 0.5}, 43);
+  std::string folder = (std::filesystem::temp_directory_path() / "skep-history-XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  for (const bool file : {false, true}) {
+    for (const RowStorage rows : {RowStorage::edge, RowStorage::compact, RowStorage::sparse}) {
+      auto options = with(600, Precision::f32);
+      options.rows = rows;
+      options.history = 3;
+      options.history_beliefs = true;
+      if (file) options.file = std::filesystem::path(folder) / std::to_string(static_cast<int>(rows));
+      auto population = make(model, options, *pool);
+      // Compact rows in memory take f32 where bytes don't do; the ring's are all of one kind.
+      const double near = rows == RowStorage::compact ? 0.02 : 1e-6;
+      Random random(8);
+      std::vector<std::vector<double>> lived;  // of agent 599
+      HistoryEntry entry;
+      for (int t = 0; t < 5; ++t) {
+        ASSERT_TRUE(population->step(random_observations(random, model, 600, true)).has_value());
+        lived.emplace_back(16);
+        population->copy_belief(599, lived.back());
+      }
+      if (file) {
+        PopulationOptions again;
+        again.file = options.file;
+        population.reset();
+        population = Population::open(again, *pool).value();
+        EXPECT_TRUE(population->options().history_beliefs);
+      }
+      for (uint32_t i = 0; i < 3; ++i) {
+        ASSERT_TRUE(population->history(599, i, entry));
+        ASSERT_EQ(entry.belief.size(), 16u);
+        double off = 0;
+        for (size_t s = 0; s < 16; ++s) off += std::abs(static_cast<double>(entry.belief[s]) - lived[4 - i][s]);
+        EXPECT_LE(off, near) << population->backend() << ", rows " << static_cast<int>(rows) << ", entry " << i;
+      }
+      EXPECT_FALSE(population->history(599, 3, entry));
+    }
+  }
+  std::filesystem::remove_all(folder);
+  auto options = with(1000, Precision::f32);
+  options.history = 100;
+  options.history_beliefs = true;
+  const auto full = Population::create(model, options, *pool).value()->bytes().count;
+  options.rows = RowStorage::edge;
+  EXPECT_LT(Population::create(model, options, *pool).value()->bytes().count, full / 2);
 }
 
 // Each agent starts from its own D and tends to its own E, as reference agents with such models do.

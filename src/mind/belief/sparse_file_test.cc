@@ -51,6 +51,7 @@ PopulationOptions options_for(const fs::path& file) {
   o.rows = RowStorage::sparse;
   o.prune = 1e-4;
   o.history = 3;
+  o.history_beliefs = true;
   o.own_habits = true;
   o.action_selection = ActionSelection::sampled;
   o.alpha = 2;
@@ -116,6 +117,7 @@ void expect_equal(const Population& a, const Population& b) {
       ASSERT_EQ(there, b.history(slot, i, second)) << slot << ' ' << i;
       if (there) {
         ASSERT_EQ(first.observation[0], second.observation[0]);
+        ASSERT_TRUE(std::equal(first.belief.begin(), first.belief.end(), second.belief.begin(), second.belief.end()));
       }
     }
   }
@@ -178,6 +180,7 @@ TEST_F(SparseFileTest, TheFileGrowsWithWhatIsBelievedAndIsSmallerThanFullRows) {
   auto options = options_for(file());
   options.capacity = 20'000;
   options.history = 0;
+  options.history_beliefs = false;
   options.own_habits = false;
   auto population = Population::create(model, options, *pool_).value();
   for (uint32_t i = 0; i < options.capacity; ++i) ASSERT_TRUE(population->add().has_value());

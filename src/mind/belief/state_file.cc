@@ -87,7 +87,8 @@ void StateFile::plan_sections() {
   history_entry_ = sizeof(HistoryHeader) + l.modalities * sizeof(uint16_t);
   const size_t ring = l.history > 0 ? l.history + size_t{1} : 0;
   history_ = section(capacity * ring * history_entry_);
-  history_beliefs_ = section(l.history_beliefs != 0 ? capacity * ring * l.stride * sizeof(float) : 0);
+  history_row_ = l.stride * std::min(size_t{l.element}, sizeof(float));
+  history_beliefs_ = section(l.history_beliefs != 0 ? capacity * ring * history_row_ : 0);
   own_ = section(capacity * l.own_sides * l.own_block);
   size_ = std::max(at, kPage);
 }
@@ -330,10 +331,10 @@ HistoryHeader* StateFile::history(uint32_t slot, uint32_t number) const {
   return reinterpret_cast<HistoryHeader*>(base_ + history_ + (size_t{slot} * ring + number % ring) * history_entry_);
 }
 
-float* StateFile::history_belief(uint32_t slot, uint32_t number) const {
+std::byte* StateFile::history_belief(uint32_t slot, uint32_t number) const {
   assert(layout_.history_beliefs != 0);
   const size_t ring = layout_.history + size_t{1};
-  return reinterpret_cast<float*>(base_ + history_beliefs_) + (size_t{slot} * ring + number % ring) * layout_.stride;
+  return base_ + history_beliefs_ + (size_t{slot} * ring + number % ring) * history_row_;
 }
 
 void StateFile::release() {
@@ -363,6 +364,7 @@ StateFile& StateFile::operator=(StateFile&& other) noexcept {
   history_beliefs_ = other.history_beliefs_;
   own_ = other.own_;
   history_entry_ = other.history_entry_;
+  history_row_ = other.history_row_;
   sequence_ = other.sequence_;
   steps_ = other.steps_;
   return *this;

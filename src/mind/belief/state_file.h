@@ -115,7 +115,8 @@ class StateFile {
   // Entry `number` (since the slot exists) of the ring; depth + 1 of them, so that a step that never completes spoils
   // only the spare one.
   [[nodiscard]] HistoryHeader* history(uint32_t slot, uint32_t number) const;
-  [[nodiscard]] float* history_belief(uint32_t slot, uint32_t number) const;
+  // A row of f32, or a packed one where rows are packed to one size.
+  [[nodiscard]] std::byte* history_belief(uint32_t slot, uint32_t number) const;
 
   // Committed sequence number and steps. In memory they are just counters.
   [[nodiscard]] uint64_t sequence() const { return sequence_; }
@@ -145,7 +146,7 @@ class StateFile {
   int fd_ = -1;
   size_t model_ = 0, model_bytes_ = 0;
   size_t records_ = 0, own_stamps_ = 0, beliefs_ = 0, history_ = 0, history_beliefs_ = 0, own_ = 0;
-  size_t history_entry_ = 0;
+  size_t history_entry_ = 0, history_row_ = 0;  // bytes
   uint64_t sequence_ = 0, steps_ = 0;
 };
 

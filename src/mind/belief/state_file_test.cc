@@ -286,6 +286,7 @@ void expect_equal_packed(const Population& a, const Population& b) {
       if (there) {
         ASSERT_EQ(first.observation[0], second.observation[0]);
         ASSERT_EQ(first.action, second.action);
+        ASSERT_TRUE(std::equal(first.belief.begin(), first.belief.end(), second.belief.begin(), second.belief.end()));
       }
     }
   }
@@ -293,7 +294,7 @@ void expect_equal_packed(const Population& a, const Population& b) {
 
 PopulationOptions packed_options(const fs::path& file, RowStorage rows) {
   PopulationOptions o = options_for(file);
-  o.own_models = o.learning = o.history_beliefs = false;
+  o.own_models = o.learning = false;
   o.own_habits = true;
   o.rows = rows;
   return o;
