@@ -212,5 +212,43 @@ TEST(AnswerCacheOnServers, AKilledServerCostsNoAnswerThatFitsTheQueue) {
   EXPECT_FALSE(process.below(1)) << "it was invalidated while the server was away";
 }
 
+// The server is down when a tag is invalidated, and when the daemon ends; the next one has the journal alone.
+TEST(AnswerCacheOnServers, WhatWasInvalidatedWhileTheServerWasDownIsNeverServedByTheNextProcess) {
+  if (!store::AnswersOnPostgres::available()) GTEST_SKIP() << "no PostgreSQL here";
+  AsioEventLoop loop;
+  store::AnswersOnPostgres place(loop.clock());
+  store::AnswersOnLmdb state(loop.clock());
+  const auto options = [&](Duration pause) {
+    ThreadedLevelOptions made = Process::patient();
+    made.pause = pause;
+    made.journal = std::make_shared<OrderJournal>(state.values, "postgresql");
+    return made;
+  };
+  {
+    Process process(loop, place.table(), options(50ms));
+    process.ready();
+    process.cache.put(key(1), "one", {"t"});
+    process.cache.put(key(2), "two", {});
+    process.until([&] { return process.level.counters().waiting == Bytes(0); });
+    ASSERT_TRUE(process.below(1));
+  }
+  store::testing_postgres()->kill();
+  {
+    Process process(loop, place.table(), options(1h));
+    EXPECT_EQ(process.invalidate("t").error().code, ErrorCode::unavailable);
+  }
+  Process process(loop, place.table(), options(50ms));
+  EXPECT_FALSE(process.below(1)) << "the server is still down";
+  ASSERT_TRUE(store::testing_postgres()->run());
+  std::optional<Hit> other;
+  process.until([&] {
+    EXPECT_FALSE(process.below(1)) << "nor in between";
+    return (other = process.below(2)).has_value();
+  });
+  EXPECT_EQ(other->value, "two");
+  EXPECT_FALSE(process.below(1));
+  process.until([&] { return state.values.keys("cache-orders")->empty(); });
+}
+
 }  // namespace
 }  // namespace skep::cache

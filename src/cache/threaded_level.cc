@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 namespace skep::cache {
@@ -30,7 +31,24 @@ ThreadedLevel::ThreadedLevel(EventLoop& loop, std::unique_ptr<store::AnswerTable
   } else {
     failed(news.error(), true);
   }
+  load_orders();
   thread_ = std::thread([this] { run(); });
+}
+
+// What can't be read may have been any: everything is invalid then.
+void ThreadedLevel::load_orders() {
+  if (!options_.journal) return;
+  auto left = options_.journal->load();
+  if (!left) {
+    failed(left.error(), true);
+    next_order_ = uint64_t{1} << 62;  // beyond any that may stand there
+    orders_.push_back({{next_order_++, store::kEveryTag, false}, true, false, {}});
+    return;
+  }
+  for (OrderJournal::Order& order : *left) {
+    next_order_ = order.number + 1;
+    orders_.push_back({std::move(order), true, true, {}});
+  }
 }
 
 ThreadedLevel::~ThreadedLevel() {
@@ -98,15 +116,18 @@ void ThreadedLevel::invalidate(const std::string& tag, bool forget, std::functio
   std::lock_guard lock(mutex_);
   if (orders_.size() >= options_.orders) {
     // The first one may be under way: it stays.
-    Order all{store::kEveryTag, forget, {}};
+    Order all{{0, store::kEveryTag, forget}, false, false, {}};
     for (; orders_.size() > 1; orders_.pop_back()) {
       all.forget = all.forget || orders_.back().forget;
       std::move(orders_.back().done.begin(), orders_.back().done.end(), std::back_inserter(all.done));
+      if (options_.journal) merged_.push_back(orders_.back().number);  // once this one is noted
     }
+    all.number = next_order_++;
     orders_.push_back(std::move(all));
   }
-  orders_.push_back({tag, forget, {}});
+  orders_.push_back({{next_order_++, tag, forget}, false, false, {}});
   orders_.back().done.push_back(std::move(done));
+  unnoted_ = true;
   work_.notify_one();
 }
 
@@ -138,7 +159,7 @@ bool ThreadedLevel::failed(const Error& why, bool always_later) {
 }
 
 bool ThreadedLevel::due(Steady::time_point now) const {
-  if (stopping_ || !lookups_.empty()) return true;
+  if (stopping_ || !lookups_.empty() || (options_.journal && (unnoted_ || !merged_.empty()))) return true;
   if (now < away_until_) return false;
   return !orders_.empty() || !answers_.empty() || applied_ || now >= house_due_ ||
          ((table_->shared() || !told_) && now >= news_due_);
@@ -155,7 +176,9 @@ void ThreadedLevel::run() {
       continue;
     }
     const bool is_away = now < away_until_;
-    if (!orders_.empty() && !is_away) {
+    if (options_.journal && (unnoted_ || !merged_.empty())) {
+      note_orders(lock);
+    } else if (!orders_.empty() && !is_away) {
       carry_out(lock);
     } else if (!lookups_.empty()) {
       look_up(lock);
@@ -177,9 +200,51 @@ void ThreadedLevel::run() {
   }
 }
 
+// First what is new, then what it stands for leaves: killed in between, both are there, never neither.
+void ThreadedLevel::note_orders(Lock& lock) {
+  std::vector<OrderJournal::Order> fresh;
+  for (Order& order : orders_) {
+    if (!std::exchange(order.tried, true)) fresh.push_back(order);
+  }
+  unnoted_ = false;
+  const std::vector<uint64_t> merged = std::exchange(merged_, {});
+  lock.unlock();
+  std::optional<Error> wrong;
+  std::set<uint64_t> noted;
+  for (const OrderJournal::Order& order : fresh) {
+    if (const Status added = options_.journal->add(order)) {
+      noted.insert(order.number);
+    } else {
+      wrong = added.error();
+    }
+  }
+  for (const uint64_t number : merged) {
+    if (wrong) break;  // the one that stands for them may not be there
+    if (const Status removed = options_.journal->remove(number); !removed) wrong = removed.error();
+  }
+  lock.lock();
+  // It still holds for this process.
+  if (wrong) ++failures_, trouble_ = wrong;
+  for (Order& order : orders_) order.noted = order.noted || noted.contains(order.number);
+  // Nobody waits for a server that is known to be away.
+  if (Steady::now() >= away_until_) return;
+  const Error why = trouble_.value_or(Error{ErrorCode::unavailable, options_.name + " is away", {}});
+  for (Order& order : orders_) {
+    if (order.tried) answer_order(order, fail(why));
+  }
+}
+
+void ThreadedLevel::answer_order(Order& order, Status status) {
+  if (!status && order.noted) {
+    status.error().hint = "nothing is looked up there until it has heard of it: once it is back, after a restart too";
+  }
+  for (auto& one : std::exchange(order.done, {})) post([one = std::move(one), status] { one(status); });
+}
+
 void ThreadedLevel::carry_out(Lock& lock) {
   const std::string tag = orders_.front().tag;
   const bool forget = orders_.front().forget;
+  const std::optional<uint64_t> noted = orders_.front().noted ? std::optional(orders_.front().number) : std::nullopt;
   lock.unlock();
   Result<uint64_t> epoch = uint64_t{0};
   if (!forget) {
@@ -189,12 +254,14 @@ void ThreadedLevel::carry_out(Lock& lock) {
   } else if (auto news = table_->news(told_.value_or(0))) {
     epoch = news->epoch;
   }
+  Status removed;  // before it is told: where an agent is forgotten, its name leaves the journal, too
+  if (epoch && noted) removed = options_.journal->remove(*noted);
   lock.lock();
-  auto done = std::move(orders_.front().done);
-  orders_.front().done.clear();
+  answer_order(orders_.front(), epoch ? Status() : fail(epoch.error()));
   if (epoch) {
     orders_.pop_front();
     trouble_.reset();
+    if (!removed) ++failures_, trouble_ = removed.error();  // the next process does it once more
     // Nobody else's is between the last one that was heard and this one: all up to here is known.
     if (!table_->shared() || (told_ && *epoch == *told_ + 1)) {
       told_ = *epoch;
@@ -203,8 +270,6 @@ void ThreadedLevel::carry_out(Lock& lock) {
   } else {
     failed(epoch.error(), true);
   }
-  const Status status = epoch ? Status() : fail(epoch.error());
-  for (auto& one : done) post([one = std::move(one), status] { one(status); });
 }
 
 void ThreadedLevel::look_up(Lock& lock) {

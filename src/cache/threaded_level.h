@@ -6,8 +6,9 @@
 //   invalidate()  ──▶ orders                ──▶├─ the thread: orders, then look-ups, then answers, then news ─▶ table
 //   keep()        ──▶ answers, by bytes     ──▶┘
 //
-// Orders go first, and while one can't be carried out nothing is looked up: what was invalidated is never found. They
-// are tried again for as long as the process lives.
+// Orders go first, and while one can't be carried out nothing is looked up: what was invalidated is never found. With a
+// journal they are noted there before they are tried, and those that an earlier process left come first of all: so this
+// holds through restarts, however long the table is away. Without one, for as long as the process lives.
 //
 // A call that fails because the table is away, and a look-up that takes longer than the patience, put the level at rest
 // for the pause: look-ups are misses at once, answers wait in the queue, up to its bytes.
@@ -26,6 +27,7 @@
 #include "base/event_loop.h"
 #include "base/units.h"
 #include "cache/level.h"
+#include "cache/order_journal.h"
 #include "store/answer_table.h"
 
 namespace skep::cache {
@@ -40,6 +42,8 @@ struct ThreadedLevelOptions {
   size_t batch = 64;       // answers
   Duration news_every = std::chrono::seconds(1);
   Duration house_every = std::chrono::minutes(1);
+  // For a table that may be away while the state's store is there. On the thread.
+  std::shared_ptr<OrderJournal> journal;
   // Where the epoch that this process has applied is kept through restarts, with answers in levels above. On the
   // thread.
   std::function<uint64_t()> load_seen;
@@ -62,9 +66,9 @@ class ThreadedLevel final : public Level {
   [[nodiscard]] Counters counters() const override;
 
  private:
-  struct Order {
-    std::string tag;
-    bool forget = false;
+  struct Order : OrderJournal::Order {
+    bool tried = false;  // to note it in the journal
+    bool noted = false;
     std::vector<std::function<void(Status)>> done;  // told once: of the first try
   };
   struct Lookup {
@@ -85,7 +89,10 @@ class ThreadedLevel final : public Level {
   // The thread's.
   void run();
   [[nodiscard]] bool due(Steady::time_point now) const;
+  void load_orders();
+  void note_orders(Lock& lock);
   void carry_out(Lock& lock);
+  void answer_order(Order& order, Status status);
   void look_up(Lock& lock);
   void write(Lock& lock);
   void ask_news(Lock& lock);
@@ -114,6 +121,9 @@ class ThreadedLevel final : public Level {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Order> orders_;
+  uint64_t next_order_ = 1;
+  bool unnoted_ = false;          // some order is not in the journal yet
+  std::vector<uint64_t> merged_;  // orders in the journal that one for everything stands for
   std::deque<Lookup> lookups_;
   std::deque<store::KeptAnswer> answers_;
   Bytes waiting_;

@@ -7,6 +7,8 @@
 #include <map>
 
 #include "base/simulated_event_loop.h"
+#include "store/lmdb_key_value.h"
+#include "store/testing_folder.h"
 
 namespace skep::cache {
 namespace {
@@ -305,6 +307,89 @@ TEST_F(ThreadedLevelTest, MoreOrdersThanWaitAreOneForEverything) {
   std::lock_guard lock(table->mutex);
   EXPECT_LE(table->calls.size(), 12U);
   EXPECT_EQ(std::count(table->calls.begin(), table->calls.end(), "forget *"), 1) << "one of them was to forget";
+}
+
+// With a journal, as processes that follow each other have it.
+class JournalledLevelTest : public ThreadedLevelTest {
+ protected:
+  std::unique_ptr<ThreadedLevel> make(Duration pause) {
+    ThreadedLevelOptions own;
+    own.name = "test";
+    own.pause = pause;
+    own.orders = 4;
+    own.journal = std::make_shared<OrderJournal>(values_, "test");
+    return std::make_unique<ThreadedLevel>(loop, std::make_unique<MapTable>(table), std::move(own));
+  }
+  size_t noted() { return OrderJournal(values_, "test").load()->size(); }
+  void with_one_and_two() {
+    auto level = make(0s);
+    level->keep(key(1), kept("one", {"t"}));
+    level->keep(key(2), kept("two", {"u"}));
+    written(*level);
+  }
+
+  store::TestingFolder folder_;
+  std::unique_ptr<store::Store> store_ = *store::Store::open({.folder = folder_.path()});
+  store::LmdbKeyValue values_{*store_, loop.clock()};
+};
+
+TEST_F(JournalledLevelTest, WhatWasInvalidatedWhileTheTableIsAwayIsNeverFoundByTheNextProcess) {
+  with_one_and_two();
+  set(&MapTable::State::down, true);
+  {
+    auto level = make(1h);
+    const Status told = invalidate(*level, "t");
+    EXPECT_EQ(told.error().code, ErrorCode::unavailable);
+    EXPECT_NE(told.error().hint.find("after a restart too"), std::string::npos);
+    EXPECT_FALSE(invalidate(*level, "v", true)) << "told at once: the table is known to be away";
+  }
+  EXPECT_EQ(noted(), 2U);
+  {
+    auto level = make(1h);  // the table is still away
+    EXPECT_FALSE(find(*level, 1));
+  }
+  EXPECT_EQ(noted(), 2U);
+  set(&MapTable::State::down, false);
+  auto level = make(0s);
+  EXPECT_FALSE(find(*level, 1)) << "orders go first";
+  EXPECT_EQ(find(*level, 2), "two");
+  level.reset();
+  EXPECT_EQ(noted(), 0U) << "carried out once";
+  std::lock_guard lock(table->mutex);
+  EXPECT_EQ(std::count(table->calls.begin(), table->calls.end(), "forget v"), 1);
+}
+
+TEST_F(JournalledLevelTest, WhatIsCarriedOutLeavesTheJournal) {
+  auto level = make(0s);
+  EXPECT_TRUE(invalidate(*level, "t"));
+  EXPECT_TRUE(invalidate(*level, "u", true));
+  level.reset();
+  EXPECT_EQ(noted(), 0U);
+  level = make(0s);
+  EXPECT_FALSE(find(*level, 1));
+  std::lock_guard lock(table->mutex);
+  EXPECT_EQ(std::count(table->calls.begin(), table->calls.end(), "invalidate t"), 1);
+}
+
+TEST_F(JournalledLevelTest, TheJournalIsBoundedToo) {
+  with_one_and_two();
+  set(&MapTable::State::down, true);
+  {
+    auto level = make(1h);
+    for (int i = 0; i < 30; ++i) EXPECT_FALSE(invalidate(*level, "x" + std::to_string(i), i == 20));
+  }
+  EXPECT_LE(noted(), 5U);
+  set(&MapTable::State::down, false);
+  auto level = make(0s);
+  EXPECT_FALSE(find(*level, 2)) << "some of them are for everything";
+}
+
+TEST_F(JournalledLevelTest, AJournalThatCantBeReadMakesEverythingInvalid) {
+  with_one_and_two();
+  ASSERT_TRUE(values_.put("cache-orders", "test:?", "it"));
+  auto level = make(0s);
+  EXPECT_FALSE(find(*level, 1));
+  EXPECT_FALSE(find(*level, 2));
 }
 
 TEST_F(ThreadedLevelTest, HearsWhatOthersInvalidateAndKeepsNothingUntilItHasHeard) {

@@ -18,6 +18,11 @@ constexpr Duration kRedisCall = std::chrono::milliseconds(500);
 // The namespace of what this daemon knows of databases that others invalidate in.
 constexpr const char* kSeen = "cache-seen";
 
+// Where a server is, without its password being told to whoever reads the store.
+std::string place(const std::string& level, const std::string& address) {
+  return fmt::format("{}-{:016x}", level, std::hash<std::string>()(address));
+}
+
 uint64_t seen_in(store::KeyValue& values, const std::string& key) {
   const auto text = values.get(kSeen, key);
   uint64_t epoch = 0;
@@ -48,6 +53,10 @@ Status CacheLevels::open_second(EventLoop& loop, const Config& config, store::Ke
     SKEP_TRY(store::RedisOptions redis, store::parse_redis_url(config.cache.redis));
     redis.connections = 1;
     redis.connect_timeout = redis.call_timeout = kRedisCall;
+    if (values != nullptr) {
+      const std::string name = place("redis", config.cache.redis + ' ' + config.cache.prefix);
+      options.journal = std::make_shared<cache::OrderJournal>(*values, name);
+    }
     server_ = std::make_unique<store::RedisKeyValue>(std::move(redis), config.cache.prefix);
     values = server_.get();
   }
@@ -65,6 +74,9 @@ Status CacheLevels::open_third(EventLoop& loop, const Config& config, store::Key
     store::PostgresAnswersOptions postgres;
     SKEP_TRY(postgres.url, address_from_environment("events.url_env", config.events.url_env));
     postgres.most = config.cache.third_size;
+    if (values != nullptr) {
+      options.journal = std::make_shared<cache::OrderJournal>(*values, place("postgresql", postgres.url));
+    }
     if (values != nullptr && server_ == nullptr && config.cache.disk != Bytes(0)) {
       // The second level has answers of earlier runs: what others invalidated since reaches them.
       const std::string key = std::to_string(std::hash<std::string>()(postgres.url));
@@ -83,6 +95,7 @@ Status CacheLevels::open_third(EventLoop& loop, const Config& config, store::Key
       return {};
     }
     table = std::move(*opened);
+    options.journal = std::make_shared<cache::OrderJournal>(*values, "sqlite");
   }
   levels_.push_back(std::make_unique<cache::ThreadedLevel>(loop, std::move(table), std::move(options)));
   return {};

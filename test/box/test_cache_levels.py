@@ -134,6 +134,20 @@ class PostgresTest(unittest.TestCase):
         box.wait_until(lambda: self.ready(daemon) and "trouble" not in level(daemon, "database"), 60, "its return")
         self.assertEqual(said(ask(daemon)), said(first))
 
+    def test_a_dead_server_hears_of_an_invalidation_from_the_next_daemon(self):
+        daemon = self.daemon()
+        ask(daemon, cache={"tags": ["pumps"]})
+        box.wait_until(lambda: level(daemon, "database")["waiting_bytes"] == 0, what="writing")
+        self.postgres.kill()
+        cleared = daemon.request("DELETE", "/api/cache?tag=pumps")
+        self.assertEqual(cleared.status, 503)
+        self.assertIn("after a restart too", cleared.body.decode())
+        daemon.kill()
+        self.postgres.start()
+        daemon.start()
+        self.assertEqual(ask(daemon, cache={"tags": ["pumps"]}).headers["X-Skep-Cache"], "miss")
+        box.wait_until(lambda: self.ready(daemon), what="the database")
+
 
 @unittest.skipUnless(servers.Redis.program, "no redis-server: scripts/setup --test installs it")
 class RedisTest(unittest.TestCase):
