@@ -135,6 +135,19 @@ size_t CellIndex::most_neighbours(uint32_t cell) const {
   return most;
 }
 
+size_t CellIndex::mean_neighbours() const {
+  constexpr size_t looked_at = 512;
+  const size_t step = cells_.size() / looked_at + 1;
+  size_t agents = 0, links = 0;
+  for (uint32_t cell = 0; cell < cells_.size(); cell += static_cast<uint32_t>(step)) {
+    const size_t count = cells_[cell].count;
+    if (count == 0) continue;
+    agents += count;
+    links += count * (most_neighbours(cell) - 1);
+  }
+  return agents == 0 ? 0 : links / agents;
+}
+
 size_t CellIndex::neighbours(uint32_t agent, uint32_t* out) const {
   const uint32_t cell = cell_of_[agent];
   const std::span<const uint32_t> mates = members(cell);

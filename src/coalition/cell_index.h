@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "coalition/grid.h"
+#include "coalition/large_array.h"
 #include "kernel/thread_pool.h"
 
 namespace skep::coalition {
@@ -49,6 +50,8 @@ class CellIndex {
   }
   // A bound on the number of neighbours of the agents of `cell`.
   [[nodiscard]] size_t most_neighbours(uint32_t cell) const;
+  // About how many neighbours an agent has, from some hundreds of cells.
+  [[nodiscard]] size_t mean_neighbours() const;
   [[nodiscard]] size_t most_neighbours() const { return (disk_size_ + 1) * floor_size; }
 
   // Writes the neighbours of `agent` to `out` (most_neighbours() long, no allocation) and returns how many there are.
@@ -68,10 +71,10 @@ class CellIndex {
 
   Grid grid_;
   size_t disk_size_;
-  std::vector<Cell> cells_;
-  std::vector<uint32_t> members_;  // each cell's agents, with room to grow
-  std::vector<uint32_t> disks_;    // disk_size_ numbers per cell
-  std::vector<uint32_t> cell_of_;  // by agent
+  LargeArray<Cell> cells_;
+  LargeArray<uint32_t> members_;  // each cell's agents, with room to grow
+  LargeArray<uint32_t> disks_;    // disk_size_ numbers per cell
+  LargeArray<uint32_t> cell_of_;  // by agent
   std::unique_ptr<Keys> keys_;
 };
 

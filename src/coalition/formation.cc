@@ -2,36 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cassert>
 #include <numeric>
 #include <utility>
 
 #include "coalition/formation_impl.h"
+#include "coalition/radix_sort.h"
 
 namespace skep::coalition {
 namespace {
 
 constexpr size_t small_component = 24;   // agents; those are worth many kicks, as few as they are
 constexpr uint64_t kicks_per_agent = 4;  // in a small component
-
-// Ascending by key, then by agent: least significant digit first, over the bits in which keys differ (of an H3 key that
-// is half of them).
-void radix_sort(std::vector<std::pair<CellKey, Agent>>& items, std::vector<std::pair<CellKey, Agent>>& scratch) {
-  constexpr int digit = 10;
-  constexpr CellKey mask = (1U << digit) - 1;
-  CellKey differs = 0;
-  for (const auto& item : items) differs |= item.first ^ items.front().first;
-  scratch.resize(items.size());
-  for (int shift = std::countr_zero(differs); shift < 64 && (differs >> shift) != 0; shift += digit) {
-    if (((differs >> shift) & mask) == 0) continue;
-    std::array<uint32_t, mask + 1> at{};
-    for (const auto& item : items) ++at[(item.first >> shift) & mask];
-    for (uint32_t sum = 0; uint32_t & count : at) sum += std::exchange(count, sum);
-    for (const auto& item : items) scratch[at[(item.first >> shift) & mask]++] = item;
-    items.swap(scratch);
-  }
-}
 
 }  // namespace
 
@@ -56,7 +38,7 @@ Status Formation::Impl::order(std::span<const Position> positions) {
     if (key == 0)
       return fail(ErrorCode::invalid_argument,
                   fmt::format("agent {}: ({}, {}) is no position", agent, positions[agent].x, positions[agent].y));
-  if (agents > 0) radix_sort(keyed, scratch);
+  radix_sort(keyed, scratch);
   ids.resize(agents);
   ranks.resize(agents);
   keys.resize(agents);

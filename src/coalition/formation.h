@@ -79,6 +79,7 @@ class Formation {
 
  private:
   struct Impl;
+  class Update;
   std::unique_ptr<Impl> impl_;
 };
 

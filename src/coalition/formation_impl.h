@@ -1,5 +1,5 @@
 #pragma once
-// The inside of a Formation, shared by its two sources: formation.cc starts over, formation_update.cc goes on.
+// The inside of a Formation, shared by its sources: formation.cc starts over, formation_update.cc goes on.
 
 #include <algorithm>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "coalition/formation.h"
 #include "coalition/links.h"
 #include "coalition/local_search.h"
+#include "coalition/radix_sort.h"
 
 namespace skep::coalition {
 
@@ -35,17 +36,16 @@ struct Formation::Impl {
   void search_seams(std::span<const std::vector<Rank>> seams);
   void small_component_of(Rank start, std::vector<Rank>& component) const;
   void search_small_components();
-  // A move, found in the index.
+  // A move from one cell to another, found in the index.
   struct Step {
     CellKey key = 0;  // where to
     uint32_t from = 0;
     uint32_t to = CellIndex::no_cell;  // no_cell also where no agent has been yet
     Rank rank = 0;
   };
-  void search_around(std::span<const Rank> loose, std::span<const Step> steps);
+  // In the order of ranks, one for each agent that changes cells; fails before anything has changed.
+  Result<std::vector<Step>> steps_of(std::span<const Move> moves);
   void move(std::span<const Step> steps);
-  void search_from(std::span<const Rank> loose, LocalSearch& search) const;
-  Result<std::vector<Step>> steps_of(std::span<const Move> moves, std::span<const Agent> changed);
 
   Grid grid;
   ValueFunction value;
@@ -58,7 +58,7 @@ struct Formation::Impl {
   std::vector<LocalSearch> searches;  // by worker; the first also searches everything
   std::vector<Agent> ids;             // by rank
   std::vector<Rank> ranks;            // by agent
-  std::vector<std::pair<CellKey, Agent>> keyed, scratch;
+  std::vector<KeyedItem> keyed, scratch;
   std::vector<CellKey> keys;
   double total = 0;
 };

@@ -215,6 +215,29 @@ TEST(Formation, UpdatesAreTheSameAndSoundWhateverTheNumberOfThreads) {
   EXPECT_GT(four.value(), 0.93 * fresh.value());
 }
 
+// Only where they are at last counts.
+TEST(Formation, UpdatesAreTheSameWhateverTheOrderOfTheMovesAndOfWhatCameBetween) {
+  const ValueFunction value{random_synergy(), nullptr, {}};
+  Formation once = formation(value), twice = formation(value, 2);
+  auto positions = scatter(3000, 2, 11);
+  ASSERT_TRUE(once.rebuild(positions));
+  ASSERT_TRUE(twice.rebuild(positions));
+  Random random(12);
+  for (int round = 0; round < 5; ++round) {
+    std::vector<Formation::Move> moves, detours;
+    for (Agent agent = random.below(8); agent < 3000; agent += 8) {
+      positions[agent].x += random.uniform(-2, 2);
+      moves.push_back({agent, positions[agent]});
+      detours.push_back({agent, {random.uniform(0, 40), random.uniform(0, 40)}});
+    }
+    ASSERT_TRUE(once.update(moves));
+    detours.insert(detours.end(), moves.rbegin(), moves.rend());
+    ASSERT_TRUE(twice.update(detours));
+    ASSERT_EQ(partition_of(once), partition_of(twice)) << "round " << round;
+    expect_sound(twice, value);
+  }
+}
+
 TEST(Formation, ACrowdStaysSparseAndSoundWhenItMoves) {
   const ValueFunction value{random_synergy(), nullptr, {}};
   Formation some = formation(value);

@@ -10,15 +10,23 @@ namespace skep::coalition {
 namespace {
 
 constexpr size_t block_of_agents = 2048;
-constexpr size_t block_of_movers = 64;
-constexpr size_t edited_together = 256;  // fewer movers than this are not worth two threads
-constexpr size_t edit_parts = 4;
+constexpr size_t links_in_line = 64 / sizeof(Link);
 constexpr size_t most = (4 * Grid::max_rings * (Grid::max_rings + 1) + 1) * CellIndex::floor_size;
 
-// A row's room: some agents may arrive before it moves to a larger place.
-constexpr uint32_t room(size_t links) { return static_cast<uint32_t>(links + links / 4 + 2); }
-
 }  // namespace
+
+// Rows of the mean length and a quarter, for some agents to arrive; of 14 neighbours, one row in a hundred is longer.
+void Links::lay_out(size_t agents, size_t links_each) {
+  const size_t links = std::min<size_t>(links_each + links_each / 4 + 2, elsewhere - links_in_line);
+  room_ = (links + links_in_line - 1) / links_in_line * links_in_line;
+  if (rows_.size() < agents * room_) {
+    rows_.clear();  // nothing to copy
+    rows_.resize(agents * room_);
+  }
+  counts_.assign(agents, 0);
+  long_rows_.clear();
+  loose_.assign(agents, 0);
+}
 
 void Links::rebuild(const CellIndex& cells, const PairSynergy* synergy, std::span<const Agent> ids,
                     kernel::ThreadPool& pool) {
@@ -26,62 +34,34 @@ void Links::rebuild(const CellIndex& cells, const PairSynergy* synergy, std::spa
   cells_ = &cells;
   synergy_ = synergy;
   ids_ = ids;
-  const size_t agents = ids.size(), blocks = (agents + block_of_agents - 1) / block_of_agents;
-  rows_.resize(agents);
-  detached_.assign(agents, 0);
-
-  // First how long the rows are, then where they begin, then what is in them.
-  std::vector<uint32_t> begins(blocks + 1, 0);
-  const auto block_of = [&](size_t block) {
-    return std::pair(static_cast<Rank>(block * block_of_agents),
-                     static_cast<Rank>(std::min(agents, (block + 1) * block_of_agents)));
-  };
-  pool.run(static_cast<uint32_t>(blocks), [&](uint32_t block, uint32_t) {
-    const auto [begin, end] = block_of(block);
-    uint32_t sum = 0, capacity = 0, cell = CellIndex::no_cell;
-    for (Rank agent = begin; agent < end; ++agent) {
-      if (cells.cell_of(agent) != cell) {
-        cell = cells.cell_of(agent);
-        capacity = room(cells.most_neighbours(cell) - 1);
-      }
-      rows_[agent] = {sum, 0, capacity};
-      sum += capacity;
-    }
-    begins[block + 1] = sum;
-  });
-  for (size_t block = 0; block < blocks; ++block) begins[block + 1] += begins[block];
-  pool_.resize(begins[blocks]);
-  pool.run(static_cast<uint32_t>(blocks), [&](uint32_t block, uint32_t) {
-    const auto [begin, end] = block_of(block);
-    for (Rank agent = begin; agent < end; ++agent) {
-      rows_[agent].first += begins[block];
-      rows_[agent].count = fill(agent, pool_.data() + rows_[agent].first);
+  const size_t agents = ids.size();
+  const auto blocks = static_cast<uint32_t>((agents + block_of_agents - 1) / block_of_agents);
+  lay_out(agents, cells.mean_neighbours());
+  std::vector<std::vector<Rank>> too_long(blocks);
+  pool.run(blocks, [&](uint32_t block, uint32_t) {
+    std::array<Link, most> row;
+    const size_t end = std::min(agents, (block + size_t{1}) * block_of_agents);
+    for (Rank agent = static_cast<Rank>(block * block_of_agents); agent < end; ++agent) {
+      if (!set(agent, {row.data(), neighbours(agent, row.data())})) too_long[block].push_back(agent);
     }
   });
+  std::array<Link, most> row;
+  for (const std::vector<Rank>& some : too_long)
+    for (const Rank agent : some) set_elsewhere(agent, {row.data(), neighbours(agent, row.data())});
 }
 
 void Links::rebuild(size_t agents, std::span<const Edge> edges) {
   cells_ = nullptr;
-  rows_.assign(agents, {});
+  lay_out(agents, agents == 0 ? 0 : 2 * edges.size() / agents);
   for (const Edge& edge : edges) {
     assert(edge.a != edge.b && edge.a < agents && edge.b < agents);
-    ++rows_[edge.a].capacity;
-    ++rows_[edge.b].capacity;
-  }
-  uint32_t sum = 0;
-  for (Row& row : rows_) {
-    row.first = sum;
-    sum += row.capacity;
-  }
-  pool_.resize(sum);
-  for (const Edge& edge : edges) {
-    pool_[rows_[edge.a].first + rows_[edge.a].count++] = {edge.b, edge.weight};
-    pool_[rows_[edge.b].first + rows_[edge.b].count++] = {edge.a, edge.weight};
+    append_elsewhere(edge.a, {edge.b, edge.weight});
+    append_elsewhere(edge.b, {edge.a, edge.weight});
   }
 }
 
 // Writes the neighbours and weights; `out` has room for most_neighbours of the agent's cell.
-uint32_t Links::fill(Rank agent, Link* out) const {
+uint32_t Links::neighbours(Rank agent, Link* out) const {
   std::array<Rank, most> near;
   const size_t count = cells_->neighbours(agent, near.data());
   if (synergy_ == nullptr) {
@@ -97,95 +77,124 @@ uint32_t Links::fill(Rank agent, Link* out) const {
 }
 
 void Links::prefetch(Rank agent) const {
-  const Link* first = pool_.data() + rows_[agent].first;
-  hwy::Prefetch(first);
-  hwy::Prefetch(first + 8);  // of about 14 links
+  const Link* const row = place_of(agent);
+  hwy::Prefetch(row);
+  hwy::Prefetch(row + links_in_line);
 }
 
-// A row that is full goes to a larger place at the end; the old one is dead until the next rebuild.
-void Links::reserve(Row& row, uint32_t capacity) {
-  if (capacity <= row.capacity) return;
-  const auto first = static_cast<uint32_t>(pool_.size());
-  pool_.resize(pool_.size() + room(capacity));
-  std::copy_n(pool_.begin() + row.first, row.count, pool_.begin() + first);
-  row.first = first;
-  row.capacity = room(capacity);
+void Links::prefetch_rows_around(Rank agent) const {
+  for (const Link& link : row(agent)) prefetch(link.to);
 }
 
-// A part of the agents edits the rows of its own range of ranks, where most of its neighbours are; links beyond wait
-// until all parts are done.
-template <typename F>
-void Links::for_each_attached(std::span<const Rank> agents, kernel::ThreadPool& pool, F&& edit) {
-  assert(std::is_sorted(agents.begin(), agents.end()));
-  const size_t parts = agents.size() < edited_together ? 1 : edit_parts;
-  const size_t ranks = (rows_.size() + parts - 1) / parts;
-  std::array<std::vector<std::pair<Rank, Link>>, edit_parts> beyond;
-  pool.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) {
-    const size_t begin = part * ranks;
-    const auto first = std::lower_bound(agents.begin(), agents.end(), begin);
-    const auto last = std::lower_bound(first, agents.end(), begin + ranks);
-    for (auto at = first; at != last; ++at) {
-      const Rank agent = *at;
-      if (last - at > 2) prefetch(at[2]);
-      if (last - at > 1)
-        for (const Link& link : row(at[1])) prefetch(link.to);
-      for (const Link& link : row(agent)) {
-        if (detached_[link.to] != 0) continue;
-        if (link.to - begin < ranks) {
-          edit(part, link, agent);
-        } else {
-          beyond[part].emplace_back(agent, link);
-        }
-      }
-    }
-  });
-  for (uint32_t part = 0; part < parts; ++part) {
-    for (const auto& [agent, link] : beyond[part]) edit(part, link, agent);
+void Links::prefetch_ends_around(Rank agent, const Part& part) const {
+  for (const Link& link : row(agent))
+    if (part.has(link.to))  // others are edited elsewhere at this moment
+      hwy::Prefetch(place_of(link.to) + std::min<size_t>(counts_[link.to], room_ - 1));
+}
+
+// False where the row has to be elsewhere and is not yet.
+bool Links::set(Rank agent, std::span<const Link> row) {
+  if (counts_[agent] == elsewhere) {
+    long_rows_[place_of(agent)->to].assign(row.begin(), row.end());
+    return true;
   }
+  if (row.size() > room_) return false;
+  std::copy(row.begin(), row.end(), place_of(agent));
+  counts_[agent] = static_cast<uint16_t>(row.size());
+  return true;
 }
 
-void Links::detach(std::span<const Rank> agents, kernel::ThreadPool& pool) {
+void Links::set_elsewhere(Rank agent, std::span<const Link> row) {
+  if (set(agent, row)) return;
+  place_of(agent)->to = static_cast<uint32_t>(long_rows_.size());
+  counts_[agent] = elsewhere;
+  long_rows_.emplace_back(row.begin(), row.end());
+}
+
+// False where the row has to go elsewhere first.
+bool Links::append(Rank of, const Link& link) {
+  const uint16_t count = counts_[of];
+  if (count == elsewhere) [[unlikely]] {
+    long_rows_[place_of(of)->to].push_back(link);
+    return true;
+  }
+  if (count == room_) return false;
+  place_of(of)[count] = link;
+  counts_[of] = static_cast<uint16_t>(count + 1);
+  return true;
+}
+
+void Links::append_elsewhere(Rank of, const Link& link) {
+  if (append(of, link)) return;
+  const std::span<const Link> old = row(of);
+  std::vector<Link> longer(old.begin(), old.end());
+  longer.push_back(link);
+  set_elsewhere(of, longer);
+}
+
+void Links::erase(Rank of, Rank agent) {
+  if (counts_[of] == elsewhere) [[unlikely]] {
+    std::vector<Link>& row = long_rows_[place_of(of)->to];
+    *std::find_if(row.begin(), row.end(), [&](const Link& link) { return link.to == agent; }) = row.back();
+    row.pop_back();
+    return;
+  }
+  Link* const row = place_of(of);
+  Link* at = row;
+  while (at->to != agent) ++at;
+  *at = row[--counts_[of]];
+}
+
+void Links::loosen(std::span<const Rank> agents) {
   assert(cells_ != nullptr);
   for (const Rank agent : agents) {
-    assert(detached_[agent] == 0);
-    detached_[agent] = 1;
+    assert(loose_[agent] == 0);
+    loose_[agent] = 1;
   }
-  for_each_attached(agents, pool, [this](uint32_t, const Link& link, Rank agent) {
-    Row& theirs = rows_[link.to];
-    Link* at = pool_.data() + theirs.first;
-    while (at->to != agent) ++at;
-    *at = pool_[theirs.first + --theirs.count];
-  });
-  for (const Rank agent : agents) rows_[agent].count = 0;
 }
 
-void Links::attach(std::span<const Rank> agents, kernel::ThreadPool& pool) {
-  for (const Rank agent : agents)
-    reserve(rows_[agent], static_cast<uint32_t>(cells_->most_neighbours(cells_->cell_of(agent))));
-  pool.run(static_cast<uint32_t>((agents.size() + block_of_movers - 1) / block_of_movers),
-           [&](uint32_t block, uint32_t) {
-             for (size_t i = block * block_of_movers; i < std::min(agents.size(), (block + 1) * block_of_movers); ++i) {
-               Row& row = rows_[agents[i]];
-               row.count = fill(agents[i], pool_.data() + row.first);
-             }
-           });
-  std::array<std::vector<std::pair<Rank, Link>>, edit_parts> overflow;  // to rows that are full
-  for_each_attached(agents, pool, [&](uint32_t part, const Link& link, Rank agent) {
-    Row& theirs = rows_[link.to];
-    if (theirs.count == theirs.capacity) {
-      overflow[part].push_back({link.to, {agent, link.weight}});
+void Links::detach(Rank agent, Part& part) {
+  for (const Link& link : row(agent)) {
+    if (loose_[link.to] != 0) continue;
+    if (part.has(link.to)) {
+      erase(link.to, agent);
     } else {
-      pool_[theirs.first + theirs.count++] = {agent, link.weight};
-    }
-  });
-  for (const auto& part : overflow) {
-    for (const auto& [to, link] : part) {
-      Row& theirs = rows_[to];
-      reserve(theirs, theirs.count + 1);
-      pool_[theirs.first + theirs.count++] = link;
+      part.beyond.push_back({link.to, {agent, link.weight}});
     }
   }
-  for (const Rank agent : agents) detached_[agent] = 0;
+}
+
+void Links::finish_detaching(Part& part) {
+  for (const Part::Edit& edit : part.beyond) erase(edit.of, edit.link.to);
+  part.beyond.clear();
+}
+
+void Links::fill(Rank agent, Part& part) {
+  part.filled.resize(cells_->most_neighbours());
+  const std::span<const Link> row(part.filled.data(), neighbours(agent, part.filled.data()));
+  if (set(agent, row)) return;
+  part.too_long.emplace_back(agent, std::vector(row.begin(), row.end()));
+  counts_[agent] = 0;
+  enter(row, agent, part);
+}
+
+void Links::attach(Rank agent, Part& part) { enter(row(agent), agent, part); }
+
+void Links::enter(std::span<const Link> row, Rank agent, Part& part) {
+  for (const Link& link : row)
+    if (loose_[link.to] == 0 && !(part.has(link.to) && append(link.to, {agent, link.weight})))
+      part.beyond.push_back({link.to, {agent, link.weight}});
+}
+
+void Links::finish_attaching(Part& part) {
+  for (const auto& [agent, row] : part.too_long) set_elsewhere(agent, row);
+  for (const auto& [of, link] : part.beyond) append_elsewhere(of, link);
+  part.too_long.clear();
+  part.beyond.clear();
+}
+
+void Links::fasten(std::span<const Rank> agents) {
+  for (const Rank agent : agents) loose_[agent] = 0;
 }
 
 }  // namespace skep::coalition

@@ -1,6 +1,7 @@
 #include "coalition/local_search.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -53,14 +54,11 @@ double State::total(Coalition begin, Coalition end) const {
   return sum;
 }
 
-void State::mark_crossing(size_t block) {
-  const size_t agents = partition.agents();
-  crosses.assign(agents, 0);
-  for (size_t begin = 0; begin < agents; begin += block) {
-    for (size_t rank = begin; rank < std::min(agents, begin + block); ++rank) {
-      const Coalition coalition = partition.of(static_cast<Rank>(rank));
-      if (coalition - begin >= block) crosses[coalition] = 1;  // below `begin` wraps to large
-    }
+void State::mark_crossing(Rank begin, Rank end) {
+  for (Rank rank = begin; rank < end; ++rank) {
+    const Coalition coalition = partition.of(rank);
+    // Another block may say the same of this coalition now.
+    if (coalition < begin || coalition >= end) std::atomic_ref(crosses[coalition]).store(1, std::memory_order_relaxed);
   }
 }
 
@@ -74,7 +72,6 @@ void LocalSearch::begin(State& state, Rank begin, Rank end, uint64_t effort) {
   confined_ = false;
   if (queue_.size() < end - begin + size_t{1}) queue_.resize(end - begin + size_t{1});
   queue_front_ = queue_length_ = 0;
-  for (SparseSums* sums : {&by_coalition_, &by_agent_, &link_of_, &visited_}) sums->begin(begin, end);
   recording_ = false;
   journal_.clear();
   touched_.clear();
@@ -218,18 +215,22 @@ bool LocalSearch::improve(Rank agent) {
     postponed_.push_back(agent);
     return false;
   }
-  bool beyond = false;  // something here is not for a confined search
+  bool beyond = false;      // something here is not for a confined search,
+  double drawn_beyond = 0;  // and links to it add up to this at most
   by_coalition_.clear();
   {
-    SparseSums::Adding sums(by_coalition_);
+    const std::span<const Link> row = state_->links->row(agent);
+    SparseSums::Adding sums(by_coalition_, row.size());
     const Rank first = begin_, seen = end_ - begin_;
     const uint8_t* const crosses = confined_ ? state_->crosses.data() : nullptr;
-    for (const Link& link : state_->links->row(agent)) {
+    for (const Link& link : row) {
       const Coalition theirs = link.to - first < seen ? partition.of(link.to) : Partition::none;
       if (theirs != Partition::none && (crosses == nullptr || crosses[theirs] == 0)) {
         sums.add(theirs, link.weight);
+        partition.prefetch_size(theirs);
       } else {
         beyond = true;
+        drawn_beyond += larger(0, link.weight);
       }
     }
   }
@@ -248,21 +249,26 @@ bool LocalSearch::improve(Rank agent) {
     if (state_->set != nullptr) alone += set_of({&agent, 1});
     offer(alone);
   }
-  const std::span<const Coalition> near = by_coalition_.keys();
-  if (gains_.size() < near.size()) gains_.resize(near.size());
-  for (size_t i = 0; i < near.size(); ++i) {
-    const Coalition to = near[i];
-    double gain = by_coalition_.of_known(to) - marginal(partition.size(to)) - loss;
+  const size_t near = by_coalition_.size();
+  if (gains_.size() < near) gains_.resize(near);
+  for (size_t i = 0; i < near; ++i) {
+    const Coalition to = by_coalition_[i].key();
+    double gain = by_coalition_[i].sum - marginal(partition.size(to)) - loss;
     if (state_->set != nullptr && to != from) gain += set_with(to, agent) - state_->set_value[to];
     gains_[i] = to == from ? -unknown : gain;
     offer(gains_[i]);
   }
+  if (confined_ && beyond) {
+    // A place there is worth no more than all links to there, less what joining the smallest coalition costs.
+    const double most = drawn_beyond - marginal(1) - loss;
+    if (state_->set != nullptr || most > larger(best, least_gain)) postponed_.push_back(agent);
+    second = larger(second, most);
+  }
   state_->partition.notes(agent).margin = static_cast<float>(second - best);
-  if (confined_ && beyond) postponed_.push_back(agent);
   if (best <= least_gain) return false;
   if (alone == best) return part(agent, Wakes::all);
-  const auto found = std::find(gains_.begin(), gains_.begin() + static_cast<std::ptrdiff_t>(near.size()), best);
-  apply(agent, near[static_cast<size_t>(found - gains_.begin())], Wakes::all);
+  const auto found = std::find(gains_.begin(), gains_.begin() + static_cast<std::ptrdiff_t>(near), best);
+  apply(agent, by_coalition_[static_cast<size_t>(found - gains_.begin())].key(), Wakes::all);
   return true;
 }
 
@@ -286,31 +292,26 @@ void LocalSearch::descend() {
   }
 }
 
-bool LocalSearch::first_visit(Coalition coalition) {
-  if (visited_.has(coalition)) return false;
-  visited_.add(coalition, 1);
-  return true;
-}
-
 // Joins the coalition with the neighbour that gains most, if any does.
 bool LocalSearch::merge(Coalition coalition) {
   const Partition& partition = state_->partition;
   by_coalition_.clear();
   gather(coalition, others_);
   effort_ -= std::min<uint64_t>(effort_, others_.size());
-  {
-    SparseSums::Adding sums(by_coalition_);
-    for (const Rank member : others_)
-      for (const Link& link : state_->links->row(member))
-        if (sees(link.to) && open(partition.of(link.to))) sums.add(partition.of(link.to), link.weight);
+  for (const Rank member : others_) {
+    const std::span<const Link> row = state_->links->row(member);
+    SparseSums::Adding sums(by_coalition_, row.size());
+    for (const Link& link : row)
+      if (sees(link.to) && open(partition.of(link.to))) sums.add(partition.of(link.to), link.weight);
   }
   double best = least_gain;
   Coalition target = coalition;
   const uint32_t size = partition.size(coalition);
-  for (const Coalition other : by_coalition_.keys()) {
+  for (size_t i = 0; i < by_coalition_.size(); ++i) {
+    const Coalition other = by_coalition_[i].key();
     if (other == coalition) continue;
     const uint32_t theirs = partition.size(other);
-    double gain = by_coalition_.of(other) - (state_->cost[size + theirs] - state_->cost[size] - state_->cost[theirs]);
+    double gain = by_coalition_[i].sum - (state_->cost[size + theirs] - state_->cost[size] - state_->cost[theirs]);
     if (state_->set != nullptr) {
       gather(other, members_);
       members_.insert(members_.end(), others_.begin(), others_.end());
@@ -399,8 +400,8 @@ bool LocalSearch::swap(Coalition coalition) {
     for (const Link& link : state_->links->row(member))
       if (sees(link.to)) by_coalition_.add(partition.of(link.to), link.weight);
     double strongest = -unknown;
-    for (const Coalition other : by_coalition_.keys())
-      if (other != coalition) strongest = std::max(strongest, by_coalition_.of(other));
+    for (size_t i = 0; i < by_coalition_.size(); ++i)
+      if (by_coalition_[i].key() != coalition) strongest = std::max(strongest, by_coalition_[i].sum);
     const double own = state_->partition.notes(member).inside;
     if (strongest <= own && state_->set == nullptr) continue;  // then the other of the two gains, and finds it
     if (!std::exchange(outsiders_known, true)) {               // by_agent_: outsiders' links into the coalition
@@ -412,9 +413,10 @@ bool LocalSearch::swap(Coalition coalition) {
     link_of_.clear();
     for (const Link& link : state_->links->row(member))
       if (sees(link.to)) link_of_.add(link.to, link.weight);
-    for (const Rank outsider : by_agent_.keys()) {
+    for (size_t i = 0; i < by_agent_.size(); ++i) {
+      const Rank outsider = by_agent_[i].key();
       const Coalition theirs = partition.of(outsider);
-      double gain = by_coalition_.of(theirs) - own + by_agent_.of(outsider) - state_->partition.notes(outsider).inside -
+      double gain = by_coalition_.of(theirs) - own + by_agent_[i].sum - state_->partition.notes(outsider).inside -
                     2 * link_of_.of(outsider);
       if (state_->set != nullptr) gain += set_gain_of_exchange(member, outsider);
       if (gain > best) {

@@ -12,7 +12,6 @@
 // a confined search leaves those as they are and says which agents it could not do justice to: for a search of the
 // whole, afterwards.
 
-#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "base/random.h"
 #include "coalition/links.h"
 #include "coalition/partition.h"
+#include "coalition/sparse_sums.h"
 #include "coalition/value.h"
 
 namespace skep::coalition {
@@ -42,75 +42,10 @@ struct State {
   [[nodiscard]] double value(Coalition coalition) const;
   [[nodiscard]] double total() const { return total(0, static_cast<Coalition>(partition.agents())); }
   [[nodiscard]] double total(Coalition begin, Coalition end) const;  // of the coalitions with these numbers
-  // Finds the coalitions that confined searches of blocks of `block` ranks must not touch.
-  void mark_crossing(size_t block);
-};
-
-// Sums by key over a range of keys, cleared in time that does not depend on the range. Adding takes no branch: whether
-// a key is new is as good as random, and a branch on it would be mispredicted half of the time.
-class SparseSums {
-  struct Slot {
-    double sum = 0;
-    uint32_t epoch = 0;  // the sum counts only in the epoch it was written in
-  };
-
- public:
-  void begin(uint32_t first, uint32_t last) {
-    first_ = first;
-    if (slots_.size() < last - first) slots_.resize(last - first);
-    if (keys_.size() < last - first + size_t{1}) keys_.resize(last - first + size_t{1});
-    clear();
-  }
-  void clear() {
-    count_ = 0;
-    if (++epoch_ == 0) {  // after 2^32 clears old epochs would look new
-      slots_.assign(slots_.size(), {});
-      epoch_ = 1;
-    }
-  }
-  // Many adds in a row: what an add reads besides its slot stays in registers, which stores to slots would forbid.
-  class Adding {
-   public:
-    explicit Adding(SparseSums& sums)
-        : sums_(sums),
-          slots_(sums.slots_.data()),
-          keys_(sums.keys_.data()),
-          first_(sums.first_),
-          epoch_(sums.epoch_),
-          count_(sums.count_) {}
-    ~Adding() { sums_.count_ = count_; }
-    Adding(const Adding&) = delete;
-    Adding& operator=(const Adding&) = delete;
-    void add(uint32_t key, double value) {
-      Slot& slot = slots_[key - first_];
-      const bool old = slot.epoch == epoch_;
-      // A mask where a choice would say the same, for compilers like to make a branch of that.
-      const auto kept = std::bit_cast<double>(std::bit_cast<uint64_t>(slot.sum) & (uint64_t{0} - uint64_t{old}));
-      slot = {kept + value, epoch_};
-      keys_[count_] = key;  // one place more than keys, for this
-      count_ += old ? 0 : 1;
-    }
-
-   private:
-    SparseSums& sums_;
-    Slot* slots_;
-    uint32_t* keys_;
-    uint32_t first_, epoch_;
-    size_t count_;
-  };
-  void add(uint32_t key, double value) { Adding(*this).add(key, value); }
-
-  [[nodiscard]] bool has(uint32_t key) const { return slots_[key - first_].epoch == epoch_; }
-  [[nodiscard]] double of_known(uint32_t key) const { return slots_[key - first_].sum; }  // of a key that has one
-  [[nodiscard]] double of(uint32_t key) const { return has(key) ? slots_[key - first_].sum : 0; }
-  [[nodiscard]] std::span<const uint32_t> keys() const { return {keys_.data(), count_}; }  // in the order of first adds
-
- private:
-  uint32_t first_ = 0;
-  uint32_t epoch_ = 0;
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> keys_;
-  size_t count_ = 0;
+  // Finds the coalitions that confined searches of blocks must not touch: first the one, then the other for each
+  // block, on any thread.
+  void clear_crossing() { crosses.assign(partition.agents(), 0); }
+  void mark_crossing(Rank begin, Rank end);
 };
 
 class LocalSearch {
@@ -125,8 +60,8 @@ class LocalSearch {
   // From here on coalitions that cross blocks stay as they are. Of the moves below descend(), merge_around(), settle()
   // and leave() may be used.
   void confine() { confined_ = true; }
-  // Agents that were to leave, had a better place perhaps, or were to be settled, beyond what a confined search may
-  // touch; with repetitions.
+  // Agents that were to leave, may have a better place, or were to be settled, beyond what a confined search may touch;
+  // with repetitions.
   [[nodiscard]] std::span<const Rank> postponed() const { return postponed_; }
   // Empties the queue and returns who was in it.
   std::vector<Rank> take_queue();
@@ -181,7 +116,9 @@ class LocalSearch {
   bool merge(Coalition coalition);
   bool swap(Coalition coalition);
   void gather(Coalition coalition, std::vector<Rank>& out) const { state_->partition.members(coalition, out); }
-  bool first_visit(Coalition coalition);
+  void begin_visits() { visited_.clear(end_ - begin_); }
+  bool first_visit(Coalition coalition) { return visited_.add(coalition - begin_); }
+  [[nodiscard]] bool settled(Coalition coalition) const;
 
   State* state_ = nullptr;
   Rank begin_ = 0;
@@ -196,8 +133,8 @@ class LocalSearch {
   SparseSums by_coalition_;
   SparseSums by_agent_;
   SparseSums link_of_;         // weight of one agent's links, by agent
-  SparseSums visited_;         // coalitions that a sweep has been at
-  std::vector<double> gains_;  // by place in by_coalition_.keys()
+  Marks visited_;              // coalitions that a sweep has been at, less begin_
+  std::vector<double> gains_;  // by place in by_coalition_
   std::vector<Rank> woken_;
   std::vector<Rank> members_;
   std::vector<Rank> others_;

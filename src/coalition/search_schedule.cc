@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <numeric>
 
 #include "coalition/local_search.h"
@@ -17,7 +18,7 @@ constexpr int kicks_per_agent_with_sets = 4;  // set values have steps that sing
 }  // namespace
 
 void LocalSearch::merge_around(std::span<const Rank> agents) {
-  visited_.clear();
+  begin_visits();
   for (size_t i = 0; i < agents.size() && effort_ > 0; ++i) {
     const Coalition coalition = state_->partition.of(agents[i]);
     if (open(coalition) && first_visit(coalition)) merge(coalition);
@@ -25,7 +26,7 @@ void LocalSearch::merge_around(std::span<const Rank> agents) {
 }
 
 void LocalSearch::split_around(std::span<const Rank> agents) {
-  visited_.clear();
+  begin_visits();
   for (size_t i = 0; i < agents.size() && effort_ > 0; ++i) {
     const Coalition coalition = state_->partition.of(agents[i]);
     if (state_->partition.size(coalition) > 2 && first_visit(coalition)) chain(coalition, empty_coalition(agents[i]));
@@ -33,24 +34,41 @@ void LocalSearch::split_around(std::span<const Rank> agents) {
 }
 
 void LocalSearch::swap_around(std::span<const Rank> agents) {
-  visited_.clear();
+  begin_visits();
   for (size_t i = 0; i < agents.size() && effort_ > 0; ++i) {
     const Coalition coalition = state_->partition.of(agents[i]);
     if (first_visit(coalition)) swap(coalition);
   }
 }
 
+// Whether nobody here gains by leaving and all together are worth as much as apart, where one walk tells.
+bool LocalSearch::settled(Coalition coalition) const {
+  const Partition& partition = state_->partition;
+  const uint32_t size = partition.size(coalition);
+  if (size < 2) return true;
+  if (state_->set != nullptr) return false;
+  double inside = 0, least = std::numeric_limits<double>::infinity();
+  Rank member = partition.first(coalition);
+  for (uint32_t i = 0; i < size; ++i, member = partition.next(member)) {
+    const double own = partition.notes(member).inside;
+    inside += own;
+    least = std::min(least, own);
+  }
+  return marginal(size - 1) - marginal(0) - least <= least_gain &&
+         inside / 2 - state_->cost[size] >= -size * state_->cost[1] - least_gain;
+}
+
 // Not bounded by effort, for stability is a promise. It ends: who leaves is alone from then on, and no one joins here.
 void LocalSearch::settle(std::span<const Rank> agents) {
   std::vector<Rank> members;
-  visited_.clear();
+  begin_visits();
   for (const Rank agent : agents) {
     const Coalition coalition = state_->partition.of(agent);
     if (!open(coalition)) {
       postponed_.push_back(agent);
       continue;
     }
-    if (!first_visit(coalition)) continue;
+    if (!first_visit(coalition) || settled(coalition)) continue;
     for (bool left = true; left && state_->partition.size(coalition) > 1;) {
       left = false;
       gather(coalition, members);
