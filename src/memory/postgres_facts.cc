@@ -43,7 +43,8 @@ CREATE TABLE IF NOT EXISTS skep_facts_state (one boolean PRIMARY KEY DEFAULT tru
 INSERT INTO skep_facts_state VALUES (true, '', 0) ON CONFLICT DO NOTHING;
 ALTER TABLE skep_facts_state ADD COLUMN IF NOT EXISTS version int NOT NULL DEFAULT 1;)";
 
-// What brings a table of the version before to the next. The facts stay; each step is one transaction.
+// What brings a table of the version before to the next. The facts stay; each step is one transaction,
+// and may be run twice.
 constexpr std::array<const char*, 1> kMigrations = {
     // 2: filters by tag or time alone are counted and read by an index.
     "CREATE INDEX IF NOT EXISTS skep_facts_tags ON skep_facts USING gin (tags);"
@@ -161,7 +162,8 @@ PostgresFacts::~PostgresFacts() = default;
 
 // Brings the tables to this version.
 Status PostgresFacts::Impl::migrate() {
-  const Status made = db.run(fmt::format("BEGIN; {}; {} COMMIT", kLock, kSchema).c_str());
+  // Another daemon may be at it, and take its time.
+  const Status made = at_length([&] { return db.run(fmt::format("BEGIN; {}; {} COMMIT", kLock, kSchema).c_str()); });
   if (!made) {
     static_cast<void>(db.run("ROLLBACK"));
     Error error = made.error();
@@ -179,7 +181,7 @@ Status PostgresFacts::Impl::migrate() {
         "a newer skep has used it: use that, or another database");
   }
   return at_length([&]() -> Status {
-    for (int64_t at = found.number(0, 0); at < kVersion; ++at) {
+    for (int64_t at = std::max<int64_t>(1, found.number(0, 0)); at < kVersion; ++at) {
       const Status done =
           db.run(fmt::format("BEGIN; {}; {} UPDATE skep_facts_state SET version = {} WHERE version = {}; "
                              "COMMIT",
