@@ -106,7 +106,9 @@ void lay_out_packed(const GenerativeModel& model, const PopulationOptions& o, St
   if (o.rows == RowStorage::full) return;
   if (o.file.empty()) layout.sides = 0;
   if (o.rows == RowStorage::sparse) {
-    if (!o.file.empty()) layout.flags |= kSparseRows;
+    if (o.file.empty()) return;
+    layout.flags |= kSparseRows;
+    layout.prune = o.prune;
     return;
   }
   const auto states = static_cast<size_t>(model.joint_states());
@@ -207,7 +209,10 @@ Result<std::unique_ptr<Population>> Population::open(PopulationOptions options, 
     options.rows = edge ? RowStorage::edge : RowStorage::compact;
     if (!edge) options.tolerance = FixedRows(static_cast<size_t>(model.joint_states()), l.element).tolerance();
   }
-  if ((l.flags & kSparseRows) != 0) options.rows = RowStorage::sparse;
+  if ((l.flags & kSparseRows) != 0) {
+    options.rows = RowStorage::sparse;
+    options.prune = l.prune;
+  }
   options.backend = static_cast<BackendKind>(l.backend);
   if (options.backend != BackendKind::vector_joint && options.backend != BackendKind::mean_field) {
     return fail(ErrorCode::corrupt, fmt::format("{}: unknown backend {}", options.file.string(), l.backend));

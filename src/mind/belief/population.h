@@ -101,7 +101,7 @@ class Population {
   static Result<std::unique_ptr<Population>> create(GenerativeModel model, PopulationOptions options,
                                                     kernel::ThreadPool& pool);
   // Continues from a state file exactly where its last complete step left it. `options.file` names it; of the other
-  // options only those that don't change the layout may differ (gamma, alpha, plan, learning rates, selection, prune).
+  // options only those that don't change the layout may differ (gamma, alpha, plan, learning rates, selection).
   static Result<std::unique_ptr<Population>> open(PopulationOptions options, kernel::ThreadPool& pool);
 
   virtual ~Population() = default;

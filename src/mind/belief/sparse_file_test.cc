@@ -156,9 +156,8 @@ TEST_F(SparseFileTest, ARestartContinuesWithTheBitsOfMemory) {
         ASSERT_TRUE(population->sync().has_value());
       }
       population.reset();
-      PopulationOptions other;  // rows and habits are the file's
+      PopulationOptions other;  // rows, habits and what is pruned are the file's
       other.file = file();
-      other.prune = 1e-4;
       other.action_selection = ActionSelection::sampled;
       other.alpha = 2;
       population = Population::open(other, *pool_).value();

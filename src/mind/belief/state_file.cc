@@ -13,6 +13,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace skep::belief {
@@ -46,8 +47,28 @@ struct Header {
 };
 static_assert(sizeof(Header) <= kPage);
 
+// Until version 4 a layout ended before `prune`, and what follows it stood where that is now.
+constexpr size_t kOldLayout = offsetof(StateLayout, prune);
+static_assert(kOldLayout == 56 && sizeof(StateLayout) == 64);
+
 uint64_t check_of(const Commit& c) { return XXH3_64bits(&c, offsetof(Commit, check)) | 1; }
 uint64_t check_of(const Header& h) { return XXH3_64bits(&h, offsetof(Header, check)); }
+
+// Of a header as it stands in a file of version 2 or 3. Nothing of one that is damaged.
+std::optional<Header> header_of_old_version(const Header& raw) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&raw);
+  const size_t after = offsetof(Header, layout) + kOldLayout;
+  const size_t checked = after + 2 * sizeof(uint64_t);
+  uint64_t check = 0;
+  std::memcpy(&check, bytes + checked, sizeof check);
+  if (check != XXH3_64bits(bytes, checked)) return std::nullopt;
+  Header header = raw;
+  header.layout.prune = 0;
+  std::memcpy(&header.model_bytes, bytes + after, sizeof header.model_bytes);
+  std::memcpy(&header.model_checksum, bytes + after + sizeof header.model_bytes, sizeof header.model_checksum);
+  header.check = check_of(header);
+  return header;
+}
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -65,6 +86,7 @@ bool sane(const StateLayout& l) {
          l.stride > 0 && l.stride <= (1u << 20) && l.modalities > 0 && l.modalities <= 4096 &&
          l.history <= (1u << 20) && l.history_beliefs <= 1 && (l.sides <= 2 || l.sides == 4) && l.own_sides <= 2 &&
          l.own_block <= (uint64_t{1} << 34) && l.own_block % 64 == 0 && (l.own_sides == 0) == (l.own_block == 0) &&
+         l.prune >= 0 && l.prune < 1 &&
          ((l.flags & kSparseRows) == 0 || (l.element == 4 && l.sides == 2 && l.stride % 8 == 0));
 }
 
@@ -177,6 +199,11 @@ Result<StateFile> StateFile::open(const std::filesystem::path& path) {
                 fmt::format("{}: version {}, this build reads {} to {}", path.string(), header.version, kOldestVersion,
                             kVersion),
                 "open it with the build that made it, or make the population anew");
+  if (header.version < kVersion) {
+    const auto old = header_of_old_version(header);
+    if (!old) return corrupt(path, "the header is damaged");
+    header = *old;
+  }
   if (header.check != check_of(header) || header.header_bytes != sizeof(Header))
     return corrupt(path, "the header is damaged");
   if (!sane(header.layout) || header.layout.sides < 2 || header.model_bytes > actual)

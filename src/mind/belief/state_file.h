@@ -38,6 +38,7 @@ struct StateLayout {
   uint64_t seed = 0;
   uint32_t backend = 0;  // BackendKind
   uint32_t flags = 0;    // kLearning …
+  double prune = 0;      // sparse rows: entries of at most this are dropped
 
   friend bool operator==(const StateLayout&, const StateLayout&) = default;
 };

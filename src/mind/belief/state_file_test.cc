@@ -30,10 +30,10 @@ class StateFileTest : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   [[nodiscard]] fs::path file() const { return folder_ / "population"; }
-  void overwrite_version(char version) const {
+  void overwrite(std::streamoff at, char value) const {
     std::fstream f(file(), std::ios::in | std::ios::out | std::ios::binary);
-    f.seekp(8);
-    f.put(version);
+    f.seekp(at);
+    f.put(value);
   }
   fs::path folder_;
 };
@@ -439,7 +439,9 @@ TEST_F(StateFileTest, AFileOfVersion3Opens) {
     ASSERT_TRUE((*population)->sync().has_value());
   }
   EXPECT_EQ(Population::open(options, *pool).value()->steps(), 4u);
-  overwrite_version(1);
+  overwrite(30, 9);
+  EXPECT_EQ(Population::open(options, *pool).error().code, ErrorCode::corrupt) << "a header of its own time";
+  overwrite(8, 1);
   const Error error = Population::open(options, *pool).error();
   EXPECT_EQ(error.code, ErrorCode::unsupported);
   EXPECT_FALSE(error.hint.empty());
@@ -533,11 +535,6 @@ class Damage : public StateFileTest {
     start(*population);
     live(*population, 0);
     ASSERT_TRUE(population->sync().has_value());
-  }
-  void overwrite(std::streamoff at, char value) {
-    std::fstream f(file(), std::ios::in | std::ios::out | std::ios::binary);
-    f.seekp(at);
-    f.put(value);
   }
   [[nodiscard]] ErrorCode opened() {
     auto population = Population::open(options_for(file()), *pool_);
