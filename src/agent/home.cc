@@ -153,7 +153,7 @@ void Home::arrived(const std::string& agent, uint64_t number, Result<AgentState>
   residents_[agent] = resident;
   policy_.insert(agent, resident->state.size());
   ++counters_.wakes;
-  tell(Event::Kind::woke, agent, loop_.now() - wake.asked, "");
+  tell(Event::Kind::woke, agent, loop_.now() - wake.asked, "", &resident->state);
   Visit first(*this, resident);  // it stays while the others are told
   for (auto& waiting : wake.waiting) waiting(Visit(*this, resident));
   relieve_pressure();
@@ -320,8 +320,9 @@ const Error* Home::quarantine(const std::string& agent) const {
   return found == quarantined_.end() ? nullptr : &found->second;
 }
 
-void Home::tell(Event::Kind kind, const std::string& agent, Duration took, std::string reason) {
-  if (heard_) heard_({kind, agent, took, std::move(reason)});
+void Home::tell(Event::Kind kind, const std::string& agent, Duration took, std::string reason,
+                const AgentState* state) {
+  if (heard_) heard_({kind, agent, took, std::move(reason), state});
 }
 
 }  // namespace skep::agent

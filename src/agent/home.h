@@ -105,8 +105,9 @@ class Home {
   struct Event {
     enum class Kind { woke, slept, quarantined } kind;
     const std::string& agent;
-    Duration took{};     // to wake
-    std::string reason;  // idle, memory, or what is broken
+    Duration took{};                    // to wake
+    std::string reason;                 // idle, memory, or what is broken
+    const AgentState* state = nullptr;  // of one that woke, as it was on disk
   };
   void on_event(std::function<void(const Event&)> heard) { heard_ = std::move(heard); }
 
@@ -142,7 +143,8 @@ class Home {
   void set_due(Resident& resident);
   void arm_timer();
   void sweep();
-  void tell(Event::Kind kind, const std::string& agent, Duration took, std::string reason);
+  void tell(Event::Kind kind, const std::string& agent, Duration took, std::string reason,
+            const AgentState* state = nullptr);
 
   EventLoop& loop_;
   AgentStore& store_;

@@ -193,6 +193,24 @@ TEST_F(HomeTest, WakesAreBoundedAndTimeOut) {
   home.reset();  // before its loop
 }
 
+TEST_F(HomeTest, AWakeTellsWhatIsParkedOfTheAgent) {
+  AgentState state;
+  state.was_active(WallTime(std::chrono::hours(1)));
+  ASSERT_TRUE(agents.save("a", state));
+  const std::map<std::string, ParkedCells> files = {{"one.kv", {"model", 0, 30, 5_B}}};
+  ASSERT_TRUE(agents.note_parked("a", files));
+  move_in();
+  int woke = 0;
+  home->on_event([&](const Home::Event& event) {
+    if (event.kind != Home::Event::Kind::woke) return;
+    ++woke;
+    ASSERT_NE(event.state, nullptr);
+    EXPECT_EQ(event.state->parked(), files);
+  });
+  EXPECT_TRUE(visit("a"));
+  EXPECT_EQ(woke, 1);
+}
+
 TEST_F(HomeTest, ABrokenAgentIsQuarantinedAndNamedOnce) {
   ASSERT_TRUE(store->put("agent", std::string("bad\0c", 5), "\x01nonsense"));
   move_in();

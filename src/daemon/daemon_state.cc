@@ -56,8 +56,8 @@ Result<std::unique_ptr<DaemonState>> DaemonState::open(Parts parts) {
     };
     state->parked_ = std::make_unique<ParkedContexts>(
         ParkedContexts::Parts{loop, config.state_folder + "/parked", *state->agents_, asleep});
-    state->read_ahead_ = std::make_unique<ParkedReadAhead>(ParkedReadAhead::Parts{
-        loop, config.state_folder + "/parked", *state->agents_, room_to_read_ahead, engine::read_ahead});
+    state->read_ahead_ = std::make_unique<ParkedReadAhead>(
+        ParkedReadAhead::Parts{loop, config.state_folder + "/parked", room_to_read_ahead, engine::read_ahead});
     SKEP_CHECK(state->open_events());
   }
   SKEP_CHECK(state->open_cache());
@@ -148,7 +148,7 @@ void DaemonState::wire() {
     event.seconds = seconds(heard.took);
     event.detail = heard.reason;
     if (heard.kind == Kind::slept) parked_->slept(heard.agent);
-    if (heard.kind == Kind::woke) read_ahead_->woke(heard.agent);
+    if (heard.kind == Kind::woke) read_ahead_->woke(heard.state->parked());
     if (heard.kind == Kind::quarantined) spdlog::error("{}", heard.reason);
     if (heard.kind == Kind::woke) {
       parts_.metrics.histogram("skep_agent_wake_seconds", "From the wish to wake an agent to its state in memory")

@@ -24,35 +24,30 @@ ParkedReadAhead::~ParkedReadAhead() {
   gate_->close();
 }
 
-void ParkedReadAhead::woke(const std::string& agent) {
-  if (waiting_.size() >= kMostWaiting) {
-    ++counters_.left_out;
-    return;
+void ParkedReadAhead::woke(const ParkedFiles& parked) {
+  for (const auto& [name, cells] : parked) {
+    if (!plain(name) || !plain(cells.model_hash)) continue;
+    if (waiting_.size() >= kMostWaiting) {
+      ++counters_.left_out;
+    } else {
+      waiting_.push_back({(fs::path(parts_.folder) / cells.model_hash / name).string(), cells.bytes});
+    }
   }
-  waiting_.push_back(agent);
-  if (!reading_) pass();
+  if (!waiting_.empty() && !reading_) pass();
 }
 
 void ParkedReadAhead::pass() {
   reading_ = true;
   auto found = std::make_shared<Counters>();
-  const auto work = [folder = parts_.folder, agents = &parts_.agents, room = parts_.room, read = parts_.read, found,
-                     woken = std::exchange(waiting_, {})] {
-    int64_t left = -1;  // asked for once there is something to read
-    for (const std::string& agent : woken) {
-      // Who was forgotten meanwhile has no state, and nothing is noted of it.
-      const auto state = agents->load(agent);
-      if (!state) continue;
-      for (const auto& [name, cells] : state->parked()) {
-        if (!plain(name) || !plain(cells.model_hash)) continue;
-        if (left < 0) left = std::max<int64_t>(0, room().count);
-        if (cells.bytes.count > left) {
-          ++found->left_out;
-        } else if (read((fs::path(folder) / cells.model_hash / name).string())) {
-          left -= cells.bytes.count;
-          ++found->files;
-          found->bytes = found->bytes + cells.bytes;
-        }
+  const auto work = [room = parts_.room, read = parts_.read, found, files = std::exchange(waiting_, {})] {
+    Bytes left = std::max(Bytes(0), room());
+    for (const File& file : files) {
+      if (file.bytes > left) {
+        ++found->left_out;
+      } else if (read(file.path)) {
+        left -= file.bytes;
+        ++found->files;
+        found->bytes += file.bytes;
       }
     }
   };
@@ -61,7 +56,7 @@ void ParkedReadAhead::pass() {
                          if (!*alive) return;
                          reading_ = false;
                          counters_.files += found->files;
-                         counters_.bytes = counters_.bytes + found->bytes;
+                         counters_.bytes += found->bytes;
                          counters_.left_out += found->left_out;
                          if (!waiting_.empty()) pass();
                        });

@@ -3,11 +3,12 @@
 // system's page cache while its task is planned, queued, or waits for its model to load, so that the engine that takes
 // them back finds them in memory.
 //
-// Which files these are stands in the agent's state; a note that is no longer true costs nothing. What is read ahead is
-// bounded by `room`, so that it pushes out nothing that is in use; agents that wake while many wait are left out: their
-// engine reads for itself, as it always could.
+// Which files these are stands in the agent's state; a note that is no longer true (the agent was forgotten meanwhile,
+// its context has changed) costs nothing. What is read ahead is bounded by `room`, so that it pushes out nothing that
+// is in use; files beyond that, or beyond those that may wait, are left out: the engine reads for itself, as it always
+// could.
 //
-// Lives on the event loop; states and files are read in its blocking pool, one pass at a time.
+// Lives on the event loop; files are read in its blocking pool, one pass at a time.
 
 #include <cstdint>
 #include <functional>
@@ -15,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "agent/agent_store.h"
 #include "base/event_loop.h"
 #include "base/gate.h"
 #include "base/units.h"
+#include "daemon/parked_folder.h"
 
 namespace skep::daemon {
 
@@ -27,35 +28,39 @@ class ParkedReadAhead {
   struct Parts {
     EventLoop& loop;
     std::string folder;  // state_folder/parked
-    const agent::AgentStore& agents;
     // In the blocking pool. How much a pass may read.
     std::function<Bytes()> room;
     // In the blocking pool. Begins to read the file, and does not wait for it. False: it is not there.
     std::function<bool(const std::string& path)> read;
   };
-  static constexpr size_t kMostWaiting = 256;  // agents
+  static constexpr size_t kMostWaiting = 1024;  // files
 
-  // The parts outlive this.
+  // The loop outlives this.
   explicit ParkedReadAhead(Parts parts) : parts_(std::move(parts)) {}
   ~ParkedReadAhead();  // waits for a pass that is under way
   ParkedReadAhead(const ParkedReadAhead&) = delete;
   ParkedReadAhead& operator=(const ParkedReadAhead&) = delete;
 
-  void woke(const std::string& agent);
+  // An agent of which this is parked (agent::AgentState::parked()).
+  void woke(const ParkedFiles& parked);
 
   struct Counters {
     int64_t files = 0;     // that were begun to be read
     Bytes bytes;           // of them
-    int64_t left_out = 0;  // files for which there was no room; agents beyond kMostWaiting
+    int64_t left_out = 0;  // files for which there was no room, or beyond kMostWaiting
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
+  struct File {
+    std::string path;
+    Bytes bytes;
+  };
   void pass();
 
   Parts parts_;
   Counters counters_;
-  std::vector<std::string> waiting_;
+  std::vector<File> waiting_;
   bool reading_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
