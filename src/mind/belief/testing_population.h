@@ -1,0 +1,44 @@
+#pragma once
+// What tests of populations begin with.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/random.h"
+#include "kernel/thread_pool.h"
+#include "mind/belief/population.h"
+
+namespace skep::belief {
+
+// Full of agents.
+inline std::unique_ptr<Population> make(const GenerativeModel& model, PopulationOptions options,
+                                        kernel::ThreadPool& pool) {
+  auto population = Population::create(model, options, pool);
+  EXPECT_TRUE(population.has_value()) << population.error().text();
+  for (uint32_t i = 0; i < options.capacity; ++i) EXPECT_TRUE((*population)->add().has_value());
+  return std::move(*population);
+}
+
+// Of every agent and modality; `gaps`: some are not observed.
+inline std::vector<uint16_t> random_observations(Random& random, const GenerativeModel& model, uint32_t agents,
+                                                 bool gaps = false) {
+  std::vector<uint16_t> observations;
+  for (uint32_t i = 0; i < agents; ++i) {
+    for (int n : model.num_obs) {
+      observations.push_back(
+          gaps && random.below(4) == 0 ? kNotObserved : static_cast<uint16_t>(random.below(static_cast<uint32_t>(n))));
+    }
+  }
+  return observations;
+}
+
+inline PopulationOptions with(uint32_t capacity, Precision precision) {
+  PopulationOptions o;
+  o.capacity = capacity;
+  o.precision = precision;
+  return o;
+}
+
+}  // namespace skep::belief
