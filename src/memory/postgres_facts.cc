@@ -145,7 +145,9 @@ struct PostgresFacts::Impl {
     if (auto known = WordFrequencies::from(answer)) frequencies = std::move(*known);
     searches = added = 0;
   }
-  [[nodiscard]] bool words_are_old() const { return searches >= kSearchesBetween || added >= kAddedBetween; }
+  [[nodiscard]] bool words_are_old() const {
+    return !frequencies.known() || searches >= kSearchesBetween || added >= kAddedBetween;
+  }
   [[nodiscard]] FactSearch search(const std::vector<float>& vector, const Filter& filter, size_t candidates) const {
     FactSearch s;
     if (!vector.empty()) s.vector = &vector;

@@ -31,6 +31,7 @@ class WordFrequencies {
   static store::PgStatement statement();
   static Result<WordFrequencies> from(const store::PgRows& answer);
 
+  [[nodiscard]] bool known() const { return !common_.empty(); }
   [[nodiscard]] double facts() const { return facts_; }
   [[nodiscard]] double facts_with(const std::string& word) const;
   [[nodiscard]] double weight(const std::string& word) const;

@@ -192,6 +192,22 @@ TEST_F(PostgresSearch, WhereTheGraphIsLeftTooEarlyAllThatFitAreRead) {
   EXPECT_GT(ids.size(), 80U) << "half of them point the other way";
 }
 
+TEST_F(PostgresSearch, AStoreThatWasOpenedEmptyLearnsItsWordsWithTheFirstSearch) {
+  PostgresStore own;
+  PgConnection db(server()->connection(own.database));
+  ASSERT_TRUE(
+      db.run("INSERT INTO skep_facts (agent, text, source, tags, time, hash) SELECT 'a', 'all number' || i % 600, '', "
+             "'{}', 0, i FROM generate_series(1, 12000) AS i; "));
+  ASSERT_TRUE(db.run("ANALYZE skep_facts"));
+  // A word that nothing is known of weighs as much as any: half of the sum. "all" is in every fact.
+  Query q;
+  q.text = "all number7";
+  q.limit = 200;
+  const auto least_score = [&] { return own.store().search(q)->back().score; };
+  EXPECT_NEAR(least_score(), 0.5, 0.01);
+  EXPECT_LT(least_score(), 0.01);
+}
+
 TEST_F(PostgresSearch, FindsWhatTheLocalStoreFinds) {
   store::TestingFolder folder;
   auto local = LocalFacts::open({.folder = folder.path()}).value();
