@@ -9,7 +9,8 @@
 namespace skep::coalition {
 namespace {
 
-constexpr size_t block_of_agents = 2048;
+// Agents whose rows one thread fills at a time: a share of a few hundred is worth another thread already.
+constexpr size_t block_of(size_t agents) { return std::clamp<size_t>(agents / 8, 64, 2048); }
 constexpr size_t links_in_line = 64 / sizeof(Link);
 constexpr size_t most = (4 * Grid::max_rings * (Grid::max_rings + 1) + 1) * CellIndex::floor_size;
 
@@ -35,13 +36,14 @@ void Links::rebuild(const CellIndex& cells, const PairSynergy* synergy, std::spa
   synergy_ = synergy;
   ids_ = ids;
   const size_t agents = ids.size();
-  const auto blocks = static_cast<uint32_t>((agents + block_of_agents - 1) / block_of_agents);
+  const size_t size = block_of(agents);
+  const auto blocks = static_cast<uint32_t>((agents + size - 1) / size);
   lay_out(agents, cells.mean_neighbours());
   std::vector<std::vector<Rank>> too_long(blocks);
   pool.run(blocks, [&](uint32_t block, uint32_t) {
     std::array<Link, most> row;
-    const size_t end = std::min(agents, (block + size_t{1}) * block_of_agents);
-    for (Rank agent = static_cast<Rank>(block * block_of_agents); agent < end; ++agent) {
+    const size_t end = std::min(agents, (block + 1) * size);
+    for (Rank agent = static_cast<Rank>(block * size); agent < end; ++agent) {
       if (!set(agent, {row.data(), neighbours(agent, row.data())})) too_long[block].push_back(agent);
     }
   });

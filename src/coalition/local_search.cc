@@ -162,6 +162,7 @@ double LocalSearch::apply(Rank agent, Coalition to, Wakes wakes) {
   for (const Link& link : row) {  // without branches on what varies from link to link
     if (!sees(link.to)) continue;
     const Coalition theirs = partition.of(link.to);
+    if (wakes == Wakes::left && theirs != from) continue;  // of no concern to them; `to` is empty
     const bool stays = theirs == from, joins = theirs == to;
     const double weight = link.weight;
     const double come = where(joins, weight);
