@@ -50,9 +50,10 @@ bool machine_is_quiet() {
 class Pool final : public ThreadPool {
  public:
   Pool(int threads, bool pin) : shares_(static_cast<size_t>(threads)), pinned_(pin), all_(allowed_cpus()) {
-    std::vector<int> cpus;
+    // The caller's own comes first, which no worker gets: pinned there it would wait for whom it should help.
+    std::vector<int> cpus = {std::max(0, sched_getcpu())};
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &all_)) cpus.push_back(cpu);
+      if (CPU_ISSET(cpu, &all_) && cpu != cpus.front()) cpus.push_back(cpu);
     }
     for (int t = 1; t < threads; ++t) {
       workers_.emplace_back([this, t] { work(static_cast<uint32_t>(t)); });

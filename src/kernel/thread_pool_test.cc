@@ -1,9 +1,12 @@
 #include "kernel/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
+#include <memory>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 namespace skep::kernel {
@@ -43,6 +46,37 @@ TEST(ThreadPool, AThreadIndexIsNeverUsedTwiceAtTheSameTime) {
     inside[thread].fetch_sub(1);
   });
   EXPECT_FALSE(clash.load());
+}
+
+TEST(ThreadPool, NoWorkerIsPinnedWhereItsCallerRuns) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  if (CPU_COUNT(&allowed) < 2) GTEST_SKIP() << "one CPU";
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    std::unique_ptr<ThreadPool> pool;
+    for (bool moved = true; moved;) {  // by the scheduler, while we look
+      cpu_set_t here;
+      CPU_ZERO(&here);
+      CPU_SET(cpu, &here);
+      ASSERT_EQ(sched_setaffinity(0, sizeof here, &here), 0);
+      ASSERT_EQ(sched_setaffinity(0, sizeof allowed, &allowed), 0);
+      pool = ThreadPool::create(2, Pinning::always);
+      moved = sched_getcpu() != cpu;
+    }
+    cpu_set_t of_worker;
+    CPU_ZERO(&of_worker);
+    std::atomic<bool> known = false;
+    pool->run(2, [&](uint32_t, uint32_t thread) {
+      if (thread == 1) {
+        sched_getaffinity(0, sizeof of_worker, &of_worker);
+        known = true;
+      }
+      while (!known) std::this_thread::yield();  // the caller leaves one chunk to the worker
+    });
+    EXPECT_EQ(CPU_COUNT(&of_worker), 1);
+    EXPECT_FALSE(CPU_ISSET(cpu, &of_worker)) << cpu;
+  }
 }
 
 }  // namespace
