@@ -202,7 +202,7 @@ TEST_F(SparseFileTest, TheFileGrowsWithWhatIsBelievedAndIsSmallerThanFullRows) {
 }
 
 TEST_F(SparseFileTest, ADeathAtAnyInstantLeavesTheLastCompleteStep) {
-  pool_ = kernel::ThreadPool::create(1);  // TSan lets a child start threads only if its parent has none
+  pool_ = kernel::ThreadPool::create(1);           // TSan lets a child start threads only if its parent has none
   Random random(static_cast<uint64_t>(getpid()));  // another instant in every run
   uint64_t most_steps = 0;
   for (int round = 0; round < 20; ++round) {
