@@ -108,8 +108,8 @@ void Efe(const EfeArgs<T>& a) {
   });
 }
 
-template <typename T>
-void EfeOwn(const OwnEfeArgs<T>& a) {
+template <typename T, typename M>
+void EfeOwn(const OwnEfeArgs<T, M>& a) {
   assert(a.actions <= kMostOwnActions);
   const size_t stride = belief_stride<T>(a.states);
   const size_t pitch = belief_stride<T>(a.outcomes);
@@ -125,7 +125,7 @@ void EfeOwn(const OwnEfeArgs<T>& a) {
     const size_t lanes = hn::Lanes(d);
     for (size_t u = 0; u < a.actions; ++u) {
       T* next = a.predicted + u * stride;
-      PredictRow(d, a.transitions + u * a.states * stride, a.states, stride, a.belief, static_cast<const T*>(nullptr),
+      PredictRow(d, a.transitions + u * a.states * stride, a.states, stride, a.belief, static_cast<const M*>(nullptr),
                  next);
       auto value = hn::Zero(d);
       for (size_t at = 0; at < stride; at += lanes)
@@ -137,11 +137,11 @@ void EfeOwn(const OwnEfeArgs<T>& a) {
     for (size_t u = 0; u < a.actions; ++u)
       std::fill(a.scratch + u * pitch + a.outcomes, a.scratch + (u + 1) * pitch, T(0));
     for (size_t o = 0; o < a.outcomes; ++o) {
-      const T* row = a.likelihood + o * stride;
+      const M* row = a.likelihood + o * stride;
       for (size_t u = 0; u < a.actions; ++u) {
         auto p = hn::Zero(d);
         for (size_t at = 0; at < stride; at += lanes) {
-          p = hn::MulAdd(hn::Load(d, row + at), hn::Load(d, a.predicted + u * stride + at), p);
+          p = hn::MulAdd(LoadModel(d, row + at), hn::Load(d, a.predicted + u * stride + at), p);
         }
         a.scratch[u * pitch + o] = hn::GetLane(hn::SumOfLanes(d, p));
       }

@@ -19,10 +19,10 @@ HWY_BEFORE_NAMESPACE();
 namespace skep::kernel::HWY_NAMESPACE {
 namespace {
 
-template <class D, typename T>
-HWY_INLINE hn::Vec<D> Likelihood(D d, const T* const* rows, size_t modalities, size_t at, hn::Vec<D> p) {
+template <class D, typename M>
+HWY_INLINE hn::Vec<D> Likelihood(D d, const M* const* rows, size_t modalities, size_t at, hn::Vec<D> p) {
   for (size_t m = 0; m < modalities; ++m) {
-    if (rows[m] != nullptr) p = hn::Mul(p, hn::Load(d, rows[m] + at));
+    if (rows[m] != nullptr) p = hn::Mul(p, LoadModel(d, rows[m] + at));
   }
   return p;
 }
@@ -163,8 +163,8 @@ void FilterWide(D d, const FilterArgs<T>& a, size_t stride) {
 }
 
 // The prediction is given: correct and normalise.
-template <class D, typename T>
-void CorrectRow(D d, size_t stride, const T* source, const T* const* likelihood, size_t modalities, T* scratch,
+template <class D, typename M, typename T>
+void CorrectRow(D d, size_t stride, const T* source, const M* const* likelihood, size_t modalities, T* scratch,
                 T* target, T* evidence) {
   const size_t lanes = hn::Lanes(d);
   auto sum = hn::Zero(d);
@@ -219,8 +219,8 @@ HWY_INLINE void PrefetchLines(const void* at, size_t bytes) {
   for (size_t line = 0; line < bytes; line += 64) hwy::Prefetch(static_cast<const char*>(at) + line);
 }
 
-template <typename T>
-void FilterOwn(const FilterOwnArgs<T>& a) {
+template <typename T, typename M>
+void FilterOwn(const FilterOwnArgs<T, M>& a) {
   const size_t stride = belief_stride<T>(a.states);
   WithTag<T>(a.states, [&](auto d) HWY_ATTR {
     T* prior = a.scratch;
@@ -228,7 +228,7 @@ void FilterOwn(const FilterOwnArgs<T>& a) {
       const size_t next = i + a.ahead;
       const bool prefetch = a.ahead > 0 && next < a.n;
       for (size_t m = 0; prefetch && m < a.modalities; ++m)
-        PrefetchLines(a.likelihood[next * a.modalities + m], stride * sizeof(T));
+        PrefetchLines(a.likelihood[next * a.modalities + m], stride * sizeof(M));
       const T* source = a.source[i];
       if (a.transition[i] != nullptr) {
         PredictRow(d, a.transition[i], a.states, stride, source, prefetch ? a.transition[next] : nullptr, prior);

@@ -39,18 +39,18 @@ struct FilterArgs {
   T* scratch = nullptr;                  // 16 rows
 };
 
-// The same where every agent has its own transition.
-template <typename T>
+// The same where every agent has its own transition. M: how models are stored (packed_own_kernels.h has another).
+template <typename T, typename M = T>
 struct FilterOwnArgs {
   size_t states = 0;
   size_t n = 0;
-  const T* const* transition = nullptr;  // n: each agent's own, for its action; null entry: source is the prediction
+  const M* const* transition = nullptr;  // n: each agent's own, for its action; null entry: source is the prediction
   const T* const* source = nullptr;
   T* const* target = nullptr;
   size_t modalities = 0;
-  const T* const* likelihood = nullptr;
+  const M* const* likelihood = nullptr;
   T* evidence = nullptr;
-  T* scratch = nullptr;  // 16 rows
+  T* scratch = nullptr;  // 2 rows
   size_t ahead = 0;      // whose transition and likelihood are prefetched: this many agents further on; 0: nobody's
 };
 
@@ -84,13 +84,13 @@ struct EfeArgs {
   T* value = nullptr;                 // n: += l·q + H(A B_a q), the negative expected free energy of one step
 };
 
-template <typename T>
+template <typename T, typename M = T>
 struct OwnEfeArgs {
   size_t states = 0;
   size_t outcomes = 0;
   size_t actions = 0;              // at most kMostOwnActions
-  const T* transitions = nullptr;  // [actions][S] columns, of one agent
-  const T* likelihood = nullptr;   // A: O rows over states
+  const M* transitions = nullptr;  // [actions][S] columns, of one agent
+  const M* likelihood = nullptr;   // A: O rows over states
   const T* linear = nullptr;       // Aᵀ ln C - H(A): a row over states
   bool entropy = true;
   const T* belief = nullptr;

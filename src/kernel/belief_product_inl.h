@@ -45,6 +45,19 @@ constexpr size_t kAgents = HWY_TARGET == HWY_SCALAR ? 2
 
 constexpr size_t kWideAgents = 3;  // beside a whole column block
 
+// A vector of a model's entries: as they lie there, aligned, or from bfloat16, which is the upper half of a float.
+template <class D, typename M>
+HWY_INLINE hn::Vec<D> LoadModel(D d, const M* at) {
+  if constexpr (std::is_same_v<M, hn::TFromD<D>>) {
+    return hn::Load(d, at);
+  } else {
+    static_assert(std::is_same_v<M, uint16_t>);
+    const hn::Rebind<uint16_t, D> half;
+    const hn::RebindToUnsigned<D> bits;
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(half, at))));
+  }
+}
+
 template <size_t NV, size_t NA, class D>
 HWY_INLINE void Clear(D d, hn::Vec<D> (&acc)[NA][NV]) {
 #pragma GCC unroll 16
@@ -131,9 +144,9 @@ class Support {
 };
 
 // One agent: two states at a time, for twice as many independent chains of additions.
-template <size_t NV, class D, typename T>
-HWY_INLINE void ProductOne(D d, const T* HWY_RESTRICT m, size_t pitch, size_t states, const T* HWY_RESTRICT q,
-                           const T* HWY_RESTRICT ahead, hn::Vec<D> (&acc)[1][NV]) {
+template <size_t NV, class D, typename M, typename T>
+HWY_INLINE void ProductOne(D d, const M* HWY_RESTRICT m, size_t pitch, size_t states, const T* HWY_RESTRICT q,
+                           const M* HWY_RESTRICT ahead, hn::Vec<D> (&acc)[1][NV]) {
   const size_t lanes = hn::Lanes(d);
   hn::Vec<D> odd[NV];
 #pragma GCC unroll 16
@@ -141,7 +154,7 @@ HWY_INLINE void ProductOne(D d, const T* HWY_RESTRICT m, size_t pitch, size_t st
   size_t s = 0;
   for (; s + 2 <= states; s += 2, m += 2 * pitch) {
     if (ahead != nullptr) {
-      for (size_t line = 0; line < 2 * pitch * sizeof(T); line += 64) {
+      for (size_t line = 0; line < 2 * pitch * sizeof(M); line += 64) {
         hwy::Prefetch(reinterpret_cast<const char*>(ahead + s * pitch) + line);
       }
     }
@@ -149,14 +162,14 @@ HWY_INLINE void ProductOne(D d, const T* HWY_RESTRICT m, size_t pitch, size_t st
     const auto odd_weight = hn::Set(d, q[s + 1]);
 #pragma GCC unroll 16
     for (size_t v = 0; v < NV; ++v) {
-      acc[0][v] = hn::MulAdd(hn::Load(d, m + v * lanes), even_weight, acc[0][v]);
-      odd[v] = hn::MulAdd(hn::Load(d, m + pitch + v * lanes), odd_weight, odd[v]);
+      acc[0][v] = hn::MulAdd(LoadModel(d, m + v * lanes), even_weight, acc[0][v]);
+      odd[v] = hn::MulAdd(LoadModel(d, m + pitch + v * lanes), odd_weight, odd[v]);
     }
   }
   if (s < states) {
     const auto weight = hn::Set(d, q[s]);
 #pragma GCC unroll 16
-    for (size_t v = 0; v < NV; ++v) acc[0][v] = hn::MulAdd(hn::Load(d, m + v * lanes), weight, acc[0][v]);
+    for (size_t v = 0; v < NV; ++v) acc[0][v] = hn::MulAdd(LoadModel(d, m + v * lanes), weight, acc[0][v]);
   }
 #pragma GCC unroll 16
   for (size_t v = 0; v < NV; ++v) acc[0][v] = hn::Add(acc[0][v], odd[v]);
@@ -180,8 +193,8 @@ HWY_INLINE void ForColumnBlocks(size_t vectors, size_t lanes, F&& f) {
 }
 
 // One own transition times one belief, into `out`; prefetches `ahead`, laid out alike, on the way.
-template <class D, typename T>
-HWY_INLINE void PredictRow(D d, const T* transition, size_t states, size_t stride, const T* q, const T* ahead, T* out) {
+template <class D, typename M, typename T>
+HWY_INLINE void PredictRow(D d, const M* transition, size_t states, size_t stride, const T* q, const M* ahead, T* out) {
   const size_t lanes = hn::Lanes(d);
   ForColumnBlocks(stride / lanes, lanes, [&](auto width, size_t at) HWY_ATTR {
     constexpr size_t NV = decltype(width)::value;

@@ -16,39 +16,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernel/belief_kernels.h"
+
 namespace skep::kernel {
 
-// FilterOwnArgs with packed matrices.
-struct PackedFilterArgs {
-  size_t states = 0;
-  size_t n = 0;
-  const uint16_t* const* transition =
-      nullptr;  // n: each agent's own, for its action; null entry: source is the prediction
-  const float* const* source = nullptr;
-  float* const* target = nullptr;
-  size_t modalities = 0;
-  const uint16_t* const* likelihood = nullptr;  // n × modalities rows; null entry: not observed
-  float* evidence = nullptr;
-  float* scratch = nullptr;  // 2 rows
-  size_t ahead = 0;          // whose matrices are prefetched: this many agents further on; 0: nobody's
-};
-
-// OwnEfeArgs with packed matrices.
-struct PackedEfeArgs {
-  size_t states = 0;
-  size_t outcomes = 0;
-  size_t actions = 0;                     // at most kMostOwnActions
-  const uint16_t* transitions = nullptr;  // [actions][S] columns, of one agent
-  const uint16_t* likelihood = nullptr;   // A: O rows over states
-  const float* linear = nullptr;          // Aᵀ ln C - H(A): a row over states
-  bool entropy = true;
-  const float* belief = nullptr;
-  float* predicted = nullptr;      // actions rows over states: B_a q, written
-  float* value = nullptr;          // actions: linear · B_a q + H(A B_a q), written
-  float* scratch = nullptr;        // actions × belief_stride(O)
-  const void* prefetch = nullptr;  // what will be read next, or null
-  size_t prefetch_bytes = 0;
-};
+using PackedFilterArgs = FilterOwnArgs<float, uint16_t>;
+using PackedEfeArgs = OwnEfeArgs<float, uint16_t>;
 
 struct PackedOwnKernels {
   const char* target;  // "AVX2", "scalar" …
