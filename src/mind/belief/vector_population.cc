@@ -23,7 +23,7 @@ template <typename T>
 OwnLayout OwnLayout::of(const JointTables<T>& t, const PopulationOptions& options, const FactoredCounts<T>* factored) {
   OwnLayout l;
   constexpr size_t line = 64 / sizeof(T);
-  const auto lines = [](size_t entries) { return (entries + line - 1) / line * line; };
+  const auto lines = [](size_t n) { return (n + line - 1) / line * line; };
   const bool counts = options.learning, packed = options.own_storage != ModelStorage::full;
   const size_t likelihood = options.own_models ? t.outcomes * t.stride : 0;
   const size_t linear = options.own_models ? t.preference_steps * t.stride : 0;
