@@ -14,35 +14,17 @@
 #include "base/random.h"
 #include "kernel/belief_kernels.h"
 #include "kernel/bfloat16.h"
+#include "kernel/testing_rows.h"
 
 namespace skep::kernel {
 namespace {
 
 constexpr double kUlp = std::numeric_limits<float>::epsilon();
 
-// Rows on 64-byte boundaries.
-class Rows {
- public:
-  Rows(size_t rows, size_t stride) : stride_(stride), data_(rows * stride + 16) {
-    const auto address = reinterpret_cast<uintptr_t>(data_.data());
-    first_ = data_.data() + (64 - address % 64) % 64 / sizeof(float);
-  }
-  float* operator[](size_t row) { return first_ + row * stride_; }
-
- private:
-  size_t stride_;
-  std::vector<float> data_;
-  float* first_;
-};
-
 // Half of them with zeros.
-void fill_distribution(Random& random, float* row, size_t n) {
+void fill_any(Random& random, float* row, size_t n) {
   const bool sparse = random.below(2) == 0;
-  double sum = 0;
-  std::vector<double> p(n);
-  for (double& x : p) sum += x = sparse && random.uniform() < 0.5 ? 0 : -std::log(1 - random.uniform());
-  if (sum == 0) sum = p[0] = 1;
-  for (size_t i = 0; i < n; ++i) row[i] = static_cast<float>(p[i] / sum);
+  fill_distribution(random, row, n, sparse);
 }
 
 std::vector<uint16_t> packed(const float* from, size_t n) {
@@ -55,10 +37,10 @@ std::vector<uint16_t> packed(const float* from, size_t n) {
 struct Model {
   Model(Random& random, size_t states, size_t outcomes, size_t actions)
       : stride(belief_stride<float>(states)), A(outcomes, stride), B(actions * states, stride), linear(1, stride) {
-    for (size_t s = 0; s < actions * states; ++s) fill_distribution(random, B[s], states);
+    for (size_t s = 0; s < actions * states; ++s) fill_any(random, B[s], states);
     std::vector<float> column(outcomes);
     for (size_t s = 0; s < states; ++s) {
-      fill_distribution(random, column.data(), outcomes);
+      fill_any(random, column.data(), outcomes);
       for (size_t o = 0; o < outcomes; ++o) A[o][s] = column[o];
       linear[0][s] = static_cast<float>(random.uniform(-3, 0));
     }
@@ -66,7 +48,7 @@ struct Model {
     packed_B = packed(B[0], actions * states * stride);
   }
   size_t stride;
-  Rows A, B, linear;
+  Rows<float> A, B, linear;
   std::vector<uint16_t> packed_A, packed_B;
 };
 
@@ -86,14 +68,14 @@ TEST(PackedOwnKernels, FilterAgreesWithTheReferenceForEveryShape) {
       const double tolerance = static_cast<double>(states + 4) * kUlp;
       for (size_t n : {1, 2, 5}) {
         for (size_t modalities : {1, 3}) {
-          Rows q(n, stride), expected(n, stride), scratch(2, stride);
+          Rows<float> q(n, stride), expected(n, stride), scratch(2, stride);
           std::vector<Model> models;
           for (size_t i = 0; i < n; ++i) models.emplace_back(random, states, 3, 2);
           std::vector<const float*> source;
           std::vector<float*> target, reference;
           std::vector<const uint16_t*> transition, likelihood;
           for (size_t i = 0; i < n; ++i) {
-            fill_distribution(random, q[i], states);
+            fill_any(random, q[i], states);
             source.push_back(q[i]);
             target.push_back(q[i]);  // in place
             reference.push_back(expected[i]);
@@ -131,8 +113,8 @@ TEST(PackedOwnKernels, AnImpossibleObservationLeavesThePrediction) {
       const size_t stride = belief_stride<float>(states);
       Model model(random, states, 1, 1);
       const std::vector<uint16_t> never(stride);
-      Rows q(2, stride), scratch(2, stride);
-      fill_distribution(random, q[0], states);
+      Rows<float> q(2, stride), scratch(2, stride);
+      fill_any(random, q[0], states);
       const float* source = q[0];
       const uint16_t* const nothing = nullptr;
       const uint16_t* const B = model.packed_B.data();
@@ -163,8 +145,8 @@ TEST(PackedOwnKernels, ExpectedFreeEnergyAgreesWithTheReference) {
         const size_t stride = belief_stride<float>(states), pitch = belief_stride<float>(outcomes);
         const double tolerance = kUlp * 64 * static_cast<double>(states) + 2e-6;
         Model model(random, states, outcomes, 3);
-        Rows q(1, stride), predicted(3, stride), expected_predicted(3, stride), scratch(3, pitch);
-        fill_distribution(random, q[0], states);
+        Rows<float> q(1, stride), predicted(3, stride), expected_predicted(3, stride), scratch(3, pitch);
+        fill_any(random, q[0], states);
         for (bool entropy : {true, false}) {
           float value[3], expected[3];
           PackedEfeArgs args{states,
@@ -204,7 +186,7 @@ TEST(PackedOwnKernels, BeliefsStayWithinTheBoundOnWhatPackingDoes) {
     const size_t states = 2 + random.below(40), outcomes = 2 + random.below(6);
     const size_t stride = belief_stride<float>(states);
     Model model(random, states, outcomes, 2);
-    Rows exact(2, stride), near(2, stride), scratch(2, stride);
+    Rows<float> exact(2, stride), near(2, stride), scratch(2, stride);
     std::fill_n(exact[0], states, 1 / static_cast<float>(states));
     std::copy_n(exact[0], stride, near[0]);
     for (uint64_t t = 1; t <= 12; ++t) {
