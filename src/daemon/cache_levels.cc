@@ -1,6 +1,7 @@
 #include "daemon/cache_levels.h"
 
 #include <spdlog/spdlog.h>
+#include <xxhash.h>
 
 #include <charconv>
 
@@ -18,9 +19,10 @@ constexpr Duration kRedisCall = std::chrono::milliseconds(500);
 // The namespace of what this daemon knows of databases that others invalidate in.
 constexpr const char* kSeen = "cache-seen";
 
-// Where a server is, without its password being told to whoever reads the store.
+// Where a server is, without its password being told to whoever reads the store. It stands in the store, so that
+// another build must come to the same.
 std::string place(const std::string& level, const std::string& address) {
-  return fmt::format("{}-{:016x}", level, std::hash<std::string>()(address));
+  return fmt::format("{}-{:016x}", level, XXH3_64bits(address.data(), address.size()));
 }
 
 uint64_t seen_in(store::KeyValue& values, const std::string& key) {
@@ -79,7 +81,7 @@ Status CacheLevels::open_third(EventLoop& loop, const Config& config, store::Key
     }
     if (values != nullptr && server_ == nullptr && config.cache.disk != Bytes(0)) {
       // The second level has answers of earlier runs: what others invalidated since reaches them.
-      const std::string key = std::to_string(std::hash<std::string>()(postgres.url));
+      const std::string key = place("postgresql", postgres.url);
       options.load_seen = [values, key] { return seen_in(*values, key); };
       options.save_seen = [values, key](uint64_t epoch) {
         const Status saved = values->put(kSeen, key, std::to_string(epoch));

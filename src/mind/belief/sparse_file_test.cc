@@ -13,6 +13,7 @@
 #include "mind/belief/population.h"
 #include "mind/belief/random_model.h"
 #include "mind/belief/sparse_rows.h"
+#include "mind/belief/testing_population.h"
 
 namespace skep::belief {
 namespace {
@@ -123,15 +124,8 @@ void expect_equal(const Population& a, const Population& b) {
   }
 }
 
-class SparseFileTest : public testing::Test {
+class SparseFileTest : public PopulationFileTest {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "skep-sparse-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  [[nodiscard]] fs::path file() const { return folder_ / "population"; }
   [[nodiscard]] std::unique_ptr<Population> made(const fs::path& at) const {
     auto population = Population::create(ring(), options_for(at), *pool_).value();
     start(*population);
@@ -143,7 +137,6 @@ class SparseFileTest : public testing::Test {
     return population;
   }
 
-  fs::path folder_;
   std::unique_ptr<kernel::ThreadPool> pool_ = kernel::ThreadPool::create(2, kernel::Pinning::never);
 };
 

@@ -14,28 +14,20 @@
 
 #include "mind/belief/population.h"
 #include "mind/belief/random_model.h"
+#include "mind/belief/testing_population.h"
 
 namespace skep::belief {
 namespace {
 
 namespace fs = std::filesystem;
 
-class StateFileTest : public testing::Test {
+class StateFileTest : public PopulationFileTest {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "skep-state-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  [[nodiscard]] fs::path file() const { return folder_ / "population"; }
   void overwrite(std::streamoff at, char value) const {
     std::fstream f(file(), std::ios::in | std::ios::out | std::ios::binary);
     f.seekp(at);
     f.put(value);
   }
-  fs::path folder_;
 };
 
 constexpr uint32_t kAgents = 700;

@@ -2,8 +2,11 @@
 // What tests of populations begin with.
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/random.h"
@@ -40,5 +43,19 @@ inline PopulationOptions with(uint32_t capacity, Precision precision) {
   o.precision = precision;
   return o;
 }
+
+// A folder of its own for each test, gone with it, and in it a place for a population's file.
+class PopulationFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "skep-population-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::filesystem::path file() const { return folder_ / "population"; }
+
+  std::filesystem::path folder_;
+};
 
 }  // namespace skep::belief
